@@ -1,0 +1,138 @@
+"""The engine contract: where machines (nodes and build virtual machines) come from.
+
+An engine makes and removes machines under names the caller chooses, so that asking twice is harmless.
+It never runs a task: that is the agent's work (see docs/ARCHITECTURE.md, "Engines and agents").
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class EngineError(Exception):
+    """The engine could not do what it was asked."""
+
+
+class NotFound(EngineError):
+    """No machine of that name exists (the goal of every delete)."""
+
+
+class NoCapacity(EngineError):
+    """The engine has no room for this machine now."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class QuotaExceeded(EngineError):
+    """A limit set by the operator of the engine forbids this machine."""
+
+
+class Rejected(EngineError):
+    """The request can never succeed as it stands; the message says why."""
+
+
+class Transient(EngineError):
+    """The outcome is unknown or the fault may pass: look the name up before trying again."""
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """One thing the host lacks, and what that costs."""
+
+    what: str
+    consequence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do on this host; callers branch on these, never on an engine's name."""
+
+    usable: bool
+    runs_os: frozenset[str] = frozenset({"linux"})
+    isolates: bool = True
+    build_machines: bool = True
+    reboot: bool = True
+    data_disks: bool = True
+    network: bool = True
+    limits: frozenset[str] = frozenset()  # of "cpu", "memory", "pids"
+    missing: tuple[Missing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DiskMount:
+    """A data disk given to a machine; `path` is a raw disk image on the host."""
+
+    lun: int  # 0..63
+    path: str
+    writable_in_place: bool = False  # True: a build machine writes the disk itself; False: thin overlay over it
+
+
+@dataclass(frozen=True, slots=True)
+class MachineRequest:
+    """What a machine is made of. `name` is unique on the engine; `fence` grows with every re-creation."""
+
+    name: str
+    kind: str  # "node": thin clone of frozen disks; "vm": build machine on its own writable disks
+    fence: int
+    hostname: str
+    os_disk: str  # path of the raw OS disk image
+    data_disks: tuple[DiskMount, ...] = ()
+    cores: float = 1.0
+    memory_mib: int = 1024
+    pids: int = 4096
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A machine as the engine sees it now."""
+
+    name: str
+    fence: int
+    kind: str
+    state: str  # "running" | "stopped" | "broken"
+    address: str | None = None  # IPv4 address in dotted form
+    limits: tuple[str, ...] = ()  # limits really in force
+    notes: tuple[str, ...] = ()  # what could not be applied and why
+    phases_ms: dict[str, float] = field(default_factory=dict)  # boot phase -> milliseconds
+
+
+Outcome = Machine | EngineError
+
+
+class Engine(Protocol):
+    """One source of machines. All methods may be called again after any failure."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def capabilities(self) -> Capabilities: ...
+
+    async def create(self, requests: Sequence[MachineRequest]) -> list[Outcome]:
+        """Make machines; one outcome a request, in order. The same name and fence again gives the same machine.
+
+        A name that exists with a smaller fence is replaced; with a larger one the request is `Rejected`.
+        """
+        ...
+
+    async def list(self) -> list[Machine]:
+        """Every machine this engine holds for us, whoever asked for it."""
+        ...
+
+    async def delete(self, names: Sequence[str], *, keep_storage: bool = False) -> list[EngineError | None]:
+        """Remove machines and everything they own; `NotFound` is the sign that nothing is left.
+
+        `keep_storage` stops a machine but keeps its temporary disk and changes (deallocate, reboot).
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of the engine; machines stay."""
+        ...
