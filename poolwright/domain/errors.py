@@ -1,0 +1,107 @@
+"""Errors the service reports to callers, by their public codes.
+
+Codes and statuses follow the public error tables of the Batch and Resource Manager services.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+#: code -> (HTTP status, default text)
+CODES: dict[str, tuple[int, str]] = {
+    "ConditionNotMet": (412, "The condition specified in the request headers is not met."),
+    "MissingRequiredProperty": (400, "A required property was not given in the request body."),
+    "UnsupportedProperty": (400, "A property in the request body is not supported."),
+    "InvalidPropertyValue": (400, "The value of one of the properties in the request body is not valid."),
+    "InvalidRequestBody": (400, "The request body is not valid."),
+    "InvalidInput": (400, "One of the inputs is not valid."),
+    "OutOfRangeInput": (400, "One of the inputs is out of range."),
+    "OutOfRangePriority": (400, "The priority must lie between -1000 and 1000."),
+    "MissingRequiredQueryParameter": (400, "A required query parameter is missing."),
+    "InvalidQueryParameterValue": (400, "The value of one of the query parameters is not valid."),
+    "OutOfRangeQueryParameterValue": (400, "A query parameter is outside its permitted range."),
+    "UnsupportedQueryParameter": (400, "A query parameter is not supported."),
+    "InvalidHeaderValue": (400, "The value of one of the headers is not valid."),
+    "MultipleConditionHeadersNotSupported": (400, "This combination of condition headers is not supported."),
+    "UnsupportedRequestVersion": (400, "The api-version of the request is not supported."),
+    "InvalidUri": (400, "The requested address does not name anything this service has."),
+    "InvalidAuthenticationInfo": (400, "The authentication information is not in the right form."),
+    "InvalidAutoScalingSettings": (400, "The autoscale settings are not valid."),
+    "TaskDependenciesNotSpecifiedOnJob": (400, "The job does not use task dependencies."),
+    "InvalidConstraintValue": (400, "One of the constraints is not valid."),
+    "AuthenticationFailed": (403, "The server could not authenticate the request."),
+    "InsufficientAccountPermissions": (403, "The caller lacks the permission for this operation."),
+    "ResourceNotFound": (404, "The specified resource does not exist."),
+    "PoolNotFound": (404, "The specified pool does not exist."),
+    "NodeNotFound": (404, "The specified node does not exist."),
+    "JobNotFound": (404, "The specified job does not exist."),
+    "TaskNotFound": (404, "The specified task does not exist."),
+    "FileNotFound": (404, "The specified file does not exist."),
+    "NodeAgentSKUNotFound": (404, "The specified node agent SKU does not exist."),
+    "ApplicationNotFound": (404, "The specified application does not exist."),
+    "UnsupportedHttpVerb": (405, "The resource does not support this HTTP verb."),
+    "RequestBodyTooLarge": (413, "The request body is too large and exceeds the maximum permissible limit."),
+    "RequestEntityTooLarge": (413, "The entity described by the request is too large."),
+    "InvalidRange": (416, "The range asked for lies outside the file."),
+    "OperationInvalidForCurrentState": (409, "The operation is not valid in the current state of the resource."),
+    "PoolExists": (409, "The specified pool already exists."),
+    "PoolBeingDeleted": (409, "The specified pool is being deleted."),
+    "PoolBeingResized": (409, "The specified pool is being resized."),
+    "PoolQuotaReached": (409, "The account's quota of pools is used up."),
+    "NodeBeingCreated": (409, "The specified node is being created."),
+    "NodeBeingStarted": (409, "The specified node is being started."),
+    "NodeBeingRebooted": (409, "The specified node is being rebooted."),
+    "NodeBeingReimaged": (409, "The specified node is being reimaged."),
+    "NodeStateUnusable": (409, "The specified node is unusable."),
+    "NodeNotReady": (409, "The specified node is not ready to serve this request."),
+    "NodeAlreadyInTargetSchedulingState": (409, "The node already is in the scheduling state asked for."),
+    "OperationNotValidOnNode": (409, "The operation is not valid on this node."),
+    "JobExists": (409, "The specified job already exists."),
+    "JobBeingTerminated": (409, "The specified job is being terminated."),
+    "JobBeingDeleted": (409, "The specified job is being deleted."),
+    "JobDisabled": (409, "The specified job is disabled."),
+    "JobCompleted": (409, "The specified job has completed."),
+    "JobNotActive": (409, "The specified job is not active."),
+    "ActiveJobAndScheduleQuotaReached": (409, "The account's quota of active jobs and schedules is used up."),
+    "TaskExists": (409, "The specified task already exists."),
+    "TaskCompleted": (409, "The specified task has completed."),
+    "TaskNotCompleted": (409, "The specified task has not completed."),
+    "TaskFilesUnavailable": (409, "The files of the specified task are not available."),
+    "TaskFilesCleanedup": (409, "The files of the specified task have been cleaned up."),
+    "InternalError": (500, "The server met an internal error. Please try again."),
+    "OperationTimedOut": (500, "The operation took longer than permitted."),
+    "ServerBusy": (503, "The server is busy. Please try again."),
+}
+
+
+class ServiceError(Exception):
+    """An answer to a data-plane caller: a public code, a text and named values.
+
+    `values` are (key, value) pairs such as ("PropertyName", "vmSize"), ("Reason", "...").
+    Raises KeyError when made with a code that is not in `CODES`.
+    """
+
+    def __init__(self, code: str, message: str | None = None, values: Sequence[tuple[str, str]] = ()) -> None:
+        self.code = code
+        self.status, default = CODES[code]
+        self.message = message or default
+        self.values = tuple(values)
+        super().__init__(f"{code}: {self.message}" + "".join(f" {k}={v!r}" for k, v in self.values))
+
+
+def bad_property(name: str, value: object, reason: str, code: str = "InvalidPropertyValue") -> ServiceError:
+    """The error for a body property that is not acceptable, naming the property, the value and the reason."""
+    shown = str(value)
+    if len(shown) > 200:
+        shown = shown[:200] + "..."
+    return ServiceError(code, None, (("PropertyName", name), ("PropertyValue", shown), ("Reason", reason)))
+
+
+class ManagementError(Exception):
+    """An answer to a management (Resource Manager) caller: HTTP status, code, text and an optional target."""
+
+    def __init__(self, status: int, code: str, message: str, target: str | None = None) -> None:
+        super().__init__(f"{code}: {message}")
+        self.status = status
+        self.code = code
+        self.message = message
+        self.target = target

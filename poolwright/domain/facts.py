@@ -1,0 +1,36 @@
+"""Facts: what happened, written in the same transaction as the change itself; and the keys that wake the loops."""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from poolwright.domain.clock import Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing that happened to one noun. `kind` is a dotted name such as "pool.resize.start"."""
+
+    at: Instant
+    kind: str
+    account: str
+    subject: str  # "pool/p1", "node/p1/tvm-..", "job/j1", "task/j1/t1", "resource/<key>"
+    detail: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why something waits or failed: a short code, a sentence, what to do next, and the evidence."""
+
+    code: str
+    message: str
+    next_step: str = ""
+    evidence: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DirtyKey:
+    """A noun whose loop should look again. noun: "pool" | "job" | "resource" | "collector"."""
+
+    noun: str
+    account: str
+    id: str

@@ -1,0 +1,57 @@
+"""A job: tasks bound to a pool, with a priority and constraints."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from poolwright.domain.clock import FOREVER, Instant, Micros
+from poolwright.domain.states import JobState
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """What the caller asked for and the service acts upon."""
+
+    pool: str
+    priority: int = 0
+    max_parallel_tasks: int = -1
+    max_wall_clock: Micros = FOREVER
+    max_task_retries: int = 0
+    on_all_tasks_complete: str = "noaction"  # | "terminatejob"
+    environment: tuple[tuple[str, str], ...] = ()
+    display_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as stored. `pk` is the store's own small number for it, never reused."""
+
+    account: str
+    id: str
+    spec: JobSpec
+    document: bytes
+    state: JobState
+    state_at: Instant
+    created_at: Instant
+    modified_at: Instant
+    started_at: Instant
+    previous_state: JobState | None = None
+    previous_at: Instant | None = None
+    ended_at: Instant | None = None
+    terminate_reason: str | None = None
+    disable_tasks: str | None = None  # "requeue" | "terminate" | "wait", while disabling
+    pk: int = 0
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCounts:
+    """Tasks of a job by state; `preparing` counts as running."""
+
+    active: int = 0
+    running: int = 0
+    succeeded: int = 0
+    failed: int = 0
+
+    @property
+    def completed(self) -> int:
+        return self.succeeded + self.failed

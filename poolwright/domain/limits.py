@@ -1,0 +1,59 @@
+"""Every bound of the system in one place, with its reason."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from poolwright.domain.clock import DAY, MINUTE, SECOND, Micros
+
+ID_LENGTH_MAX = 64  # public limit of pool, job and task ids
+DISPLAY_NAME_MAX = 1024  # public limit
+TASKS_PER_COLLECTION_MAX = 100  # public limit of addtaskcollection
+COLLECTION_BYTES_MAX = 1_048_576  # public limit of addtaskcollection (1 MiB)
+REQUEST_BODY_BYTES_MAX = 4 * 1_048_576  # keeps one request from filling memory
+TASK_BYTES_MAX = 1_048_576  # one stored task; larger is RequestEntityTooLarge
+PAGE_SIZE_MAX = 1000  # public limit of maxresults
+NODE_COUNTS_PAGE_MAX = 10  # public limit of node counts
+REMOVE_NODES_MAX = 100  # public limit of removenodes
+RESIZE_TIMEOUT_MIN: Micros = 5 * MINUTE  # public minimum
+RESIZE_TIMEOUT_DEFAULT: Micros = 15 * MINUTE  # public default
+RETENTION_DEFAULT: Micros = 7 * DAY  # public default since 2018-12-01
+SLOTS_PER_NODE_MAX = 256  # public limit; also at most four per core
+PRIORITY_MIN, PRIORITY_MAX = -1000, 1000  # public range
+METADATA_BYTES_MAX = 8192  # unpublished; enough for any label, small enough to list
+ENVIRONMENT_BYTES_MAX = 32 * 1024  # one task's own variables, below the kernel's limit for a program's start
+CLOCK_SKEW: Micros = 15 * MINUTE  # public limit for shared-key signatures
+REQUEST_TIMEOUT_S = 30  # public ceiling of the timeout query parameter
+
+HEARTBEAT_PERIOD: Micros = 5 * SECOND
+NODE_UNKNOWN_AFTER: Micros = 90 * SECOND  # no contact this long: state unknown
+NODE_LEASE: Micros = 10 * MINUTE  # no contact this long: the agent has ended its tasks, they may run elsewhere
+NODE_JOIN_DEADLINE: Micros = 20 * MINUTE  # a node that has not joined by then is unusable
+SYSTEM_REQUEUES_MAX = 10  # a task lost this often by its nodes is completed as failed
+NODE_RECOVERIES_MAX = 3  # reboots tried on an unusable node before only the user may
+KILL_GRACE_S = 30.0  # SIGTERM to SIGKILL
+ERRORS_PER_NODE_MAX = 10  # newest kept
+CREATE_BATCH_MAX = 100  # machines asked of an engine in one call
+ASSIGN_BATCH_MAX = 500  # tasks placed in one transaction
+WRITE_QUEUE_MAX = 10_000  # waiting write transactions before the service answers ServerBusy
+PRESSURE_MEMORY_MIB = 256  # less available host memory than this preempts a low-priority node
+
+
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """Limits the operator may set; None means no limit."""
+
+    pools: int = 500
+    active_jobs: int = 1000
+    dedicated_cores: int | None = None
+    low_priority_cores: int | None = None
+    custom_image_max_dedicated: int = 2500
+    custom_image_max_low_priority: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Operator's choices that commands and planners look at."""
+
+    quotas: Quotas = Quotas()
+    strict_custom_image_auth: bool = True  # shared key may not make pools from custom images, as in the public service
+    location: str = "local"

@@ -1,0 +1,84 @@
+"""A node: one machine of a pool, cloned from its image, with an agent."""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from poolwright.domain.clock import Instant
+from poolwright.domain.states import DeallocationOption, ExecutionResult, NodeState, SchedulingState, StartTaskState
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something ended badly. `category` is "usererror" or "servererror"."""
+
+    category: str
+    code: str
+    message: str
+    details: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeError:
+    """A current error of a node, with a cause and a next step in its message."""
+
+    code: str
+    message: str
+    details: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StartTaskInfo:
+    """How the start task fared on this node in its present life (fence)."""
+
+    state: StartTaskState
+    started_at: Instant
+    attempt: int  # 1 for the first try
+    ended_at: Instant | None = None
+    exit_code: int | None = None
+    failure: Failure | None = None
+    result: ExecutionResult | None = None
+    retry_count: int = 0
+    last_retry_at: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """What is to happen to a node once its tasks are dealt with."""
+
+    purpose: str  # "remove" | "reboot" | "offline"
+    option: DeallocationOption
+    since: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node as stored."""
+
+    account: str
+    pool: str
+    id: str
+    machine: str  # the engine's name for it, chosen by us
+    dedicated: bool
+    state: NodeState
+    state_at: Instant
+    allocated_at: Instant
+    fence: int  # grows with every machine life; instructions carry it
+    scheduling: SchedulingState = SchedulingState.ENABLED
+    booted_at: Instant | None = None
+    address: str | None = None
+    start_task: StartTaskInfo | None = None
+    errors: tuple[NodeError, ...] = ()
+    drain: Drain | None = None
+    seen_at: Instant = 0  # last word from its agent
+    attempts: int = 0  # failed creations or recoveries in a row
+    retry_at: Instant = 0  # not before this: next try to create or recover
+    tasks_run: int = 0
+    tasks_succeeded: int = 0
+    history: tuple[tuple[Instant, str, str], ...] = ()  # newest 30 of (when, state, reason)
+    notes: tuple[str, ...] = ()  # limits that could not be applied, and why
+    phases_ms: dict[str, float] = field(default_factory=dict)
+    revision: int = 0
+
+    @property
+    def affinity_id(self) -> str:
+        return f"TVM:{self.id}"

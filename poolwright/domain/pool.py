@@ -1,0 +1,100 @@
+"""A pool: nodes of one size made from one image."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from poolwright.domain.clock import Instant, Micros
+from poolwright.domain.limits import RESIZE_TIMEOUT_DEFAULT
+from poolwright.domain.states import AllocationState, DeallocationOption, FillType, PoolState
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReference:
+    """Where a pool's disks come from: a custom image by resource id, or a marketplace image. Exactly one form."""
+
+    image_id: str | None = None
+    publisher: str | None = None
+    offer: str | None = None
+    sku: str | None = None
+    version: str | None = None
+
+    @property
+    def custom(self) -> bool:
+        return self.image_id is not None
+
+
+@dataclass(frozen=True, slots=True)
+class UserIdentity:
+    """Who a task runs as: an auto-user of a scope and elevation, or a named user."""
+
+    scope: str = "pool"  # "pool" | "task"
+    elevation: str = "nonadmin"  # "nonadmin" | "admin"
+    username: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartTask:
+    """What each node runs when it joins."""
+
+    command_line: str
+    environment: tuple[tuple[str, str], ...] = ()
+    user: UserIdentity = UserIdentity()
+    max_retries: int = 0  # -1: without limit
+    wait_for_success: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ResizeError:
+    """Why the last resize did not reach its target."""
+
+    code: str
+    message: str
+    values: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """What the caller asked for and the service acts upon."""
+
+    vm_size: str
+    image: ImageReference
+    agent_sku: str
+    slots_per_node: int = 1
+    fill: FillType = FillType.SPREAD
+    start_task: StartTask | None = None
+    inter_node: bool = False
+    resize_timeout: Micros = RESIZE_TIMEOUT_DEFAULT
+    display_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """A resize under way (or the last one's settings when the pool is steady)."""
+
+    started_at: Instant
+    timeout: Micros
+    option: DeallocationOption = DeallocationOption.REQUEUE
+    number: int = 0  # grows with every resize of this pool
+    remove: tuple[str, ...] = ()  # node ids to go first (remove-nodes)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A pool as stored. `document` is the caller's own JSON, kept to be echoed; nothing inside reads it."""
+
+    account: str
+    id: str
+    spec: PoolSpec
+    document: bytes
+    state: PoolState
+    state_at: Instant
+    allocation: AllocationState
+    allocation_at: Instant
+    created_at: Instant
+    modified_at: Instant
+    target_dedicated: int
+    target_low_priority: int
+    resize: Resize
+    resize_errors: tuple[ResizeError, ...] = ()
+    uid: str = ""  # unique for ever, also when the id is used again; lower-case hex
+    revision: int = 0
