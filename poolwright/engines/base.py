@@ -122,7 +122,7 @@ class Engine(Protocol):
         """
         ...
 
-    async def list(self) -> list[Machine]:
+    async def machines(self) -> list[Machine]:
         """Every machine this engine holds for us, whoever asked for it."""
         ...
 
