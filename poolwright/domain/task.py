@@ -71,6 +71,23 @@ class Task:
         return execution_name(self.pk, self.attempt)
 
 
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """A live execution: one attempt of one task (or a node's start task) on one machine, until its end is known."""
+
+    name: str  # see execution_name
+    task_pk: int
+    job_pk: int
+    account: str
+    pool: str
+    node: str
+    machine: str
+    fence: int
+    slots: int
+    since: Instant
+    kill_reason: str | None = None
+
+
 def execution_name(task_pk: int, attempt: int) -> str:
     """`t<pk>.<attempt>`: unique for ever, so a late message can never be taken for a newer execution."""
     return f"t{task_pk}.{attempt}"

@@ -18,7 +18,7 @@ from poolwright.domain.node import Node
 from poolwright.domain.pool import Pool
 from poolwright.domain.resource import DiskRow, Lineage, Operation, Resource
 from poolwright.domain.states import JobState, NodeState, TaskState
-from poolwright.domain.task import NewTask, Task
+from poolwright.domain.task import Execution, NewTask, Task
 
 T = TypeVar("T")
 
@@ -163,10 +163,6 @@ class Tasks(Protocol):
     def running_of_node(self, account: str, pool: str, node: str) -> list[Task]: ...
     def running_of_job(self, job_pk: int, limit: int) -> list[Task]: ...
 
-    def used_slots(self, account: str, pool: str) -> dict[str, int]:
-        """node id -> slots used by preparing and running tasks."""
-        ...
-
     def update_many(self, tasks: Sequence[Task]) -> None:
         """Write all mutable fields of these tasks (keyed by pk; last writer wins inside one transaction;
         the caller read them in this same transaction)."""
@@ -185,6 +181,35 @@ class Tasks(Protocol):
         ...
 
 
+class Executions(Protocol):
+    """Live executions: what machines may still be running, whatever the task's row says (see domain/task.py).
+
+    A row is written when a task is placed and goes only when the machine's agent said the execution ended, or the
+    machine is known to be gone. Slots are counted here, so a killed task's slot is free only once it is dead.
+    """
+
+    def insert_many(self, executions: Sequence[Execution]) -> None:
+        """Raises Duplicate: no execution is ever recorded twice."""
+        ...
+
+    def get_many(self, names: Sequence[str]) -> dict[str, Execution]: ...
+    def delete_many(self, names: Sequence[str]) -> None: ...
+
+    def order_kill(self, names: Sequence[str], reason: str) -> None:
+        """Note that these are to be killed (kept until the end is known, so the order is repeated if lost)."""
+        ...
+
+    def of_pool(self, account: str, pool: str) -> list[Execution]: ...
+    def of_machine(self, machine: str) -> list[Execution]: ...
+    def of_task(self, task_pk: int) -> list[Execution]: ...
+
+    def slots(self, account: str, pool: str) -> dict[str, int]:
+        """node id -> slots held by live executions."""
+        ...
+
+    def count_of_job(self, job_pk: int) -> int: ...
+
+
 class Resources(Protocol):
     """Management resources, lineage, disks and operations."""
 
@@ -200,7 +225,7 @@ class Resources(Protocol):
 
     def delete(self, id: str) -> None: ...
 
-    def list(self, subscription: str, group: str | None, type: str | None) -> list[Resource]:
+    def select(self, subscription: str, group: str | None, type: str | None) -> list[Resource]:
         """By key; type compared without regard to case."""
         ...
 
@@ -251,6 +276,8 @@ class Tx(Protocol):
     def jobs(self) -> Jobs: ...
     @property
     def tasks(self) -> Tasks: ...
+    @property
+    def executions(self) -> Executions: ...
     @property
     def resources(self) -> Resources: ...
     @property
