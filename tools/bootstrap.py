@@ -76,7 +76,15 @@ def ensure_uv() -> Path:
         return UV
     say("bringing uv from the package index")
     shutil.rmtree(UV_HOME, ignore_errors=True)
-    options = ["--quiet", "--no-input", "--no-deps", "--root-user-action=ignore", "--only-binary", ":all:", "--require-hashes"]
+    options = [
+        "--quiet",
+        "--no-input",
+        "--no-deps",
+        "--root-user-action=ignore",
+        "--only-binary",
+        ":all:",
+        "--require-hashes",
+    ]
     command = [*_pip(), "install", *options, "--target", str(UV_HOME), "-r", str(PINNED_UV)]
     _run(command, "pip could not install uv", env=_pip_environment())
     mark.write_text(wanted)
@@ -129,7 +137,16 @@ def _make_venv(uv: Path) -> None:
 
 def _sync(uv: Path) -> None:
     say("installing the pinned requirements")
-    command = [str(uv), "pip", "sync", "--quiet", "--require-hashes", "--no-build", "--python", str(VENV_PYTHON)]
+    command = [
+        str(uv),
+        "pip",
+        "sync",
+        "--quiet",
+        "--require-hashes",
+        "--no-build",
+        "--python",
+        str(VENV_PYTHON),
+    ]
     _run([*command, *map(str, PINNED)], "uv could not install the requirements", env=uv_environment())
 
 
@@ -146,7 +163,13 @@ def lock() -> None:
         environment = _lock_environment()
         for name in ("requirements-uv", "requirements", "requirements-dev"):
             command = [str(uv), "pip", "compile", "--quiet", "--upgrade", "--universal", "--generate-hashes"]
-            command += ["--no-emit-index-url", "--no-emit-find-links", "--no-header", "--python-version", "3.11"]
+            command += [
+                "--no-emit-index-url",
+                "--no-emit-find-links",
+                "--no-header",
+                "--python-version",
+                "3.11",
+            ]
             command += [f"{name}.in", "--output-file", f"{name}.txt"]
             _run(command, f"uv could not compile {name}.in", env=environment)
             say(f"wrote {name}.txt")

@@ -92,9 +92,11 @@ def show_help(_: Arguments) -> int:
 COMMANDS = {
     "demo": Command("demo", "play the whole story, from nothing to the results of a batch job", demo),
     "up": Command("up [OPTIONS]", "run the service; --data-dir D --port P --ready-file F", up),
-    "test": Command("test [AREA|PATH|OPTION...]", "run tests: all, or unit contract wire sim e2e, or paths", test),
+    "test": Command(
+        "test [AREA|PATH|OPTION...]", "run tests: all, or unit contract wire sim e2e, or paths", test
+    ),
     "check": Command("check [NAME...]", "format, lint, types, import rules, ratchets, tidiness", check),
-    "fmt": Command("fmt", "format the code, apply safe corrections, tighten the ratchets", fmt),
+    "fmt": Command("fmt [PATH...]", "format the code, apply safe corrections, tighten the ratchets", fmt),
     "bench": Command("bench [NAME]", "measure, and compare with the floors", bench),
     "sim": Command("sim [--seed N]", "simulate with faults from a seed", sim),
     "setup": Command("setup", "only bring what the others need", setup),

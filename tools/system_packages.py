@@ -43,7 +43,9 @@ NEEDS = (
     Need("nftables", programs=("nft",)),
     Need("util-linux", programs=("unshare", "nsenter", "blkid")),
     Need("zstd", programs=("zstd",)),
-    Need("debian-archive-keyring", files=("/usr/share/keyrings/debian-archive-keyring.gpg",), only_on="debian"),
+    Need(
+        "debian-archive-keyring", files=("/usr/share/keyrings/debian-archive-keyring.gpg",), only_on="debian"
+    ),
     Need("ubuntu-keyring", files=("/usr/share/keyrings/ubuntu-archive-keyring.gpg",), only_on="ubuntu"),
 )
 
@@ -75,7 +77,9 @@ def install_or_stop(packages: Sequence[str], reason: str) -> None:
     """Install Debian packages when root; otherwise raise Failure with the command for the owner of the host."""
     if shutil.which("apt-get") is None:
         names = " ".join(packages)
-        raise Failure(f"{reason}. This is not Debian or Ubuntu: install the likes of {names}.", HOST_NOT_READY)
+        raise Failure(
+            f"{reason}. This is not Debian or Ubuntu: install the likes of {names}.", HOST_NOT_READY
+        )
     if os.geteuid() != 0:
         raise Failure(f"{reason}. Run this, then try again:\n{sudo_line(packages)}", HOST_NOT_READY)
     print(f"dev: {reason}; installing with apt-get", file=sys.stderr, flush=True)
