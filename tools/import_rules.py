@@ -13,11 +13,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.paths import PRIVATE, ROOT, VENV
+from tools.paths import ROOT, VENV
 
 PACKAGE = "poolwright"
 _ANY = ("*",)
-_CONFIG = PRIVATE / "importlinter.ini"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,6 @@ class Room:
 
 
 _EDGES = ("serve", "cli", "portal")
-_STORE_CONTRACT = ("store.base",)
 
 ROOMS = (
     Room("domain"),
@@ -61,36 +59,36 @@ ROOMS = (
 )
 
 
-def problems() -> list[str]:
-    """Every import that the table forbids, and every module that is in no room."""
-    modules = _modules()
+def problems(root: Path = ROOT) -> list[str]:
+    """Every import below `root` that the table forbids, and every module that is in no room."""
+    files = {_module(file.relative_to(root / PACKAGE)): file for file in (root / PACKAGE).rglob("*.py")}
     homeless = [
-        f"{name}: in no room; name its room in tools/import_rules.py" for name in modules if not _room(name)
+        f"{name}: in no room; name its room in tools/import_rules.py" for name in files if not _room(name)
     ]
-    if not modules or homeless:
-        return homeless
-    PRIVATE.mkdir(exist_ok=True)
-    _write_contracts(sorted(modules))
+    if not files or homeless:
+        return sorted(homeless)
+    private = root / ".dev"
+    private.mkdir(exist_ok=True)
+    config = private / "importlinter.ini"
+    with config.open("w") as file:
+        _contracts(sorted(files), _libraries(files.values())).write(file)
     command = [
         str(VENV / "bin" / "lint-imports"),
         "--config",
-        str(_CONFIG),
+        str(config),
         "--cache-dir",
-        str(PRIVATE / "imports"),
+        str(private / "imports"),
     ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     return [] if done.returncode == 0 else [_explained(done.stdout + done.stderr)]
 
 
-def _modules() -> set[str]:
-    """Dotted names inside the package, without the package's own name; the package itself is `__init__`."""
-    found = set()
-    for file in (ROOT / PACKAGE).rglob("*.py"):
-        parts = list(file.relative_to(ROOT / PACKAGE).with_suffix("").parts)
-        if parts[-1] == "__init__" and len(parts) > 1:
-            parts.pop()
-        found.add(".".join(parts))
-    return found
+def _module(file: Path) -> str:
+    """Dotted name inside the package, without the package's own name; the package itself is `__init__`."""
+    parts = list(file.with_suffix("").parts)
+    if parts[-1] == "__init__" and len(parts) > 1:
+        parts.pop()
+    return ".".join(parts)
 
 
 def _inside(module: str, name: str) -> bool:
@@ -110,11 +108,9 @@ def _may(room: Room, module: str) -> bool:
     return any(_inside(module, name) for name in room.may_use)
 
 
-def _libraries() -> set[str]:
-    """Top-level names that the package imports from outside the standard library and itself."""
-    names: set[str] = set()
-    for file in (ROOT / PACKAGE).rglob("*.py"):
-        names |= _imported(file)
+def _libraries(files: Iterable[Path]) -> set[str]:
+    """Top-level names that the files import from outside the standard library and the package."""
+    names: set[str] = set().union(*map(_imported, files))
     return names - set(sys.stdlib_module_names) - {PACKAGE}
 
 
@@ -128,11 +124,10 @@ def _imported(file: Path) -> set[str]:
     return names
 
 
-def _write_contracts(modules: list[str]) -> None:
+def _contracts(modules: list[str], libraries: set[str]) -> configparser.ConfigParser:
     """One contract a room: its modules, and every module and library that they must not import directly."""
     config = configparser.ConfigParser(interpolation=None)
     config["importlinter"] = {"root_package": PACKAGE, "include_external_packages": "True"}
-    libraries = _libraries()
     for room in ROOMS:
         members = [module for module in modules if _room(module) == room]
         foreign = [module for module in modules if not _may(room, module)]
@@ -147,8 +142,7 @@ def _write_contracts(modules: list[str]) -> None:
             "allow_indirect_imports": "True",
             "as_packages": "False",
         }
-    with _CONFIG.open("w") as file:
-        config.write(file)
+    return config
 
 
 def _full(module: str) -> str:

@@ -67,7 +67,7 @@ def _matches(pattern: re.Pattern[str], text: str, what: str) -> Iterator[tuple[i
 def unnumbered(path: str, text: str) -> Iterator[tuple[int, str]]:
     """Work left open without the number of its issue."""
     if path != shown(Path(__file__)):
-        yield from _matches(_UNNUMBERED, text, "{}: name its issue, as in {}(#12)")
+        yield from _matches(_UNNUMBERED, text, "{0}: name its issue, as in {0}(#12)")
 
 
 def places(_: str, text: str) -> Iterator[tuple[int, str]]:
