@@ -13,7 +13,10 @@ UV = UV_HOME / "bin" / "uv"
 REPORTS = PRIVATE / "reports"
 
 CODE_FOLDERS = ("poolwright", "tests", "tools", "demo", "bench")
-"""Folders with Python code; those that exist are formatted, linted, typed and measured."""
+"""Folders with Python code; those that exist are formatted, linted and measured."""
+TYPED_FOLDERS = ("poolwright", "tests", "tools")
+"""Of those, what is typed strictly. The others are stories told with the official clients, whose models make every
+property optional."""
 
 
 def code_folders() -> list[Path]:

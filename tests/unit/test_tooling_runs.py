@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.leaks import Watch
+from tests.support.leaks import MARK, Watch
 from tests.support.waiting import wait_until, wait_until_async
 from tools import run_tests
 from tools.failure import Failure
@@ -28,6 +28,7 @@ def run_pytest(folder: Path, text: str, *options: str) -> subprocess.CompletedPr
         "POOLWRIGHT_LEAKS": "own",
         "POOLWRIGHT_LEAKS_SETTLE_S": "0.2",
     }
+    environment.pop(MARK, None)  # what runs beside this test belongs to another run
     command += ["--basetemp", str(folder / "base"), "-p", "no:cacheprovider", str(folder)]
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120

@@ -1,0 +1,209 @@
+"""Writes poolwright/wire/generated/batch_models.py from a facts file of the Batch data plane.
+
+    python -m tools.genwire FACTS.json [OUTPUT.py]
+
+The facts file is JSON: `models` maps a model's name to `fields`, each with `f` ("Model.wireName"), `type`,
+`required` and `read_only`; `enums` maps an enum's name to its wire values.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tools.paths import ROOT
+
+OUTPUT = ROOT / "poolwright" / "wire" / "generated" / "batch_models.py"
+
+ROOTS = (
+    "BatchJob",
+    "BatchJobCreateOptions",
+    "BatchJobDisableOptions",
+    "BatchJobTerminateOptions",
+    "BatchJobUpdateOptions",
+    "BatchNodeDisableSchedulingOptions",
+    "BatchNodeRebootOptions",
+    "BatchNodeRemoveOptions",
+    "BatchPoolCreateOptions",
+    "BatchPoolReplaceOptions",
+    "BatchPoolResizeOptions",
+    "BatchPoolUpdateOptions",
+    "BatchTask",
+    "BatchTaskGroup",
+)
+"""Bodies of the requests that are served; what they use follows."""
+
+UNTYPED = frozenset(
+    {
+        "applicationPackageReferences",
+        "autoPoolSpecification",
+        "containerConfiguration",
+        "containerSettings",
+        "dependsOn",
+        "diskEncryptionConfiguration",
+        "diskEncryptionSet",
+        "exitConditions",
+        "extensions",
+        "jobManagerTask",
+        "jobPreparationTask",
+        "jobReleaseTask",
+        "mountConfiguration",
+        "multiInstanceSettings",
+        "networkConfiguration",
+        "outputFiles",
+        "resourceFiles",
+        "securityProfile",
+        "serviceArtifactReference",
+        "upgradePolicy",
+        "userAccounts",
+    }
+)
+"""Fields whose inside nobody reads yet: they are refused when they are not empty (see wire/convert)."""
+
+OF_OLDER_VERSIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "BatchPoolCreateOptions": (
+        ("applicationLicenses", "any"),
+        ("certificateReferences", "any"),
+        ("cloudServiceConfiguration", "any"),
+        ("maxTasksPerNode", "int"),
+        ("resourceTags", "any"),
+        ("targetNodeCommunicationMode", "str"),
+    ),
+    "BatchPoolUpdateOptions": (
+        ("certificateReferences", "any"),
+        ("resourceTags", "any"),
+        ("targetNodeCommunicationMode", "str"),
+    ),
+    "BatchPoolReplaceOptions": (("certificateReferences", "any"), ("targetNodeCommunicationMode", "str")),
+    "BatchTaskCreateOptions": (("authenticationTokenSettings", "any"),),
+    "DataDisk": (("storageAccountType", "enum:StorageAccountType"),),
+    "BatchJob": (("odata.metadata", "any"),),
+    "BatchTask": (("odata.metadata", "any"), ("authenticationTokenSettings", "any")),
+}
+"""Fields that the facts' version has no more but earlier ones send, and the annotation of whatever is sent back."""
+
+_SCALARS = {
+    "str": "str",
+    "int": "Int32",
+    "int:str": "int",
+    "float": "float",
+    "bool": "bool",
+    "any": "Any",
+    "duration": "Duration",
+    "datetime": "Any",
+}
+
+_HEAD = '''"""Bodies of Batch data-plane requests. Written by tools/genwire.py from public facts: change that instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct, field
+
+from poolwright.wire.scalars import Duration, Int32, WireEnum
+'''
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field as it will be written."""
+
+    wire: str
+    type: str
+    required: bool
+
+    @property
+    def name(self) -> str:
+        """The attribute: snake case, with a run of capitals kept as one word."""
+        plain = self.wire.replace(".", "_")
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", plain).lower()
+
+    def line(self) -> str:
+        """Its line in the class."""
+        camel = re.sub(r"_(\w)", lambda match: match[1].upper(), self.name)
+        renamed = "" if camel == self.wire else f'name="{self.wire}"'
+        if self.required:
+            return f"    {self.name}: {self.type}" + (f" = field({renamed})" if renamed else "")
+        kind = self.type if self.type == "Any" else f"{self.type} | None"
+        default = f"field(default=None, {renamed})" if renamed else "None"
+        return f"    {self.name}: {kind} = {default}"
+
+
+def fields_of(facts: Mapping[str, Any], model: str) -> Iterator[Field]:
+    """The fields of a model, the required ones as the facts say except where the caller cannot set them."""
+    for fact in facts["models"][model]["fields"]:
+        wire = fact["f"].split(".", 1)[1]
+        read_only = fact.get("read_only", False)
+        ignored = read_only or wire in UNTYPED
+        yield Field(wire, "Any" if ignored else _type(fact["type"]), fact.get("required", False) and not read_only)
+    for wire, kind in OF_OLDER_VERSIONS.get(model, ()):
+        yield Field(wire, _type(kind), False)
+
+
+def _type(fact: str) -> str:
+    if fact.startswith("["):
+        return f"list[{_type(fact[1:-1])}]"
+    if fact.startswith("{"):
+        return f"dict[str, {_type(fact[1:-1])}]"
+    return _SCALARS.get(fact, fact.removeprefix("enum:"))
+
+
+def reachable(facts: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The models and the enums that the roots need, each sorted by name."""
+    models: set[str] = set()
+    enums: set[str] = set()
+    waiting = list(ROOTS)
+    while waiting:
+        model = waiting.pop()
+        if model in models:
+            continue
+        models.add(model)
+        for found in fields_of(facts, model):
+            for word in re.findall(r"\w+", found.type):
+                if word in facts["models"]:
+                    waiting.append(word)
+                elif word in facts["enums"]:
+                    enums.add(word)
+    return sorted(models), sorted(enums)
+
+
+def _member(value: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", value).upper()
+
+
+def generate(facts: Mapping[str, Any]) -> str:
+    """The text of the module."""
+    models, enums = reachable(facts)
+    parts = [_HEAD]
+    for name in enums:
+        lines = [f'    {_member(value)} = "{value}"' for value in facts["enums"][name]]
+        parts.append(f"\n\nclass {name}(WireEnum):\n" + "\n".join(lines) + "\n")
+    parts.append(
+        '\n\nclass Body(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):\n'
+        '    """What all bodies have in common."""\n'
+    )
+    for name in models:
+        lines = [found.line() for found in fields_of(facts, name)]
+        parts.append(f"\n\nclass {name}(Body):\n" + "\n".join(lines) + "\n")
+    return "".join(parts)
+
+
+def main(arguments: list[str]) -> int:
+    """Write the module; 2 when the facts file is not named."""
+    if len(arguments) not in (2, 3):
+        print(f"usage: {arguments[0]} FACTS.json [OUTPUT.py]", file=sys.stderr)
+        return 2
+    output = Path(arguments[2]) if len(arguments) == 3 else OUTPUT
+    output.write_text(generate(json.loads(Path(arguments[1]).read_text())))
+    print(f"wrote {output}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
