@@ -1,0 +1,321 @@
+"""The image plane on raw sparse files."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from poolwright.images.base import (
+    BASE_PREFIX,
+    BuildFailed,
+    CatalogueEntry,
+    DiskBusy,
+    DiskExists,
+    DiskFrozen,
+    DiskInfo,
+    DiskName,
+    DiskNotEmpty,
+    DiskNotFound,
+    Inspection,
+    InvalidDiskArgument,
+    MarketplaceImage,
+    NoSpace,
+    Progress,
+    Recovery,
+    Usage,
+    check_label,
+    check_name,
+    check_new_name,
+    check_size,
+)
+from poolwright.images.bases import BaseBuilder, HostBases
+from poolwright.images.digest import digest_file
+from poolwright.images.filesystem import make_ext4
+from poolwright.images.inspect import inspect_disk
+from poolwright.images.layout import RAW, SECTOR_BYTES, DiskDirectory, remove_tree, write_record
+from poolwright.images.programs import full_disk
+from poolwright.images.sparse import (
+    copy_disk,
+    grow,
+    is_zero,
+    make_empty,
+    space_errors,
+    supports_reflinks,
+    sync_directory,
+    sync_file,
+)
+from poolwright.images.undo import Undo
+
+StepHook = Callable[[str], None]
+
+
+class RawImagePlane:
+    """Implements ``base.ImagePlane`` in the directory ``root``.
+
+    ``base_cache`` may be shared by several planes and processes (default: ``root/bases``). ``bases`` replaces what
+    builds base disks. ``on_step`` is called with the name of each step of an operation just after it; tests kill the
+    process there.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        base_cache: Path | None = None,
+        bases: BaseBuilder | None = None,
+        on_step: StepHook = lambda _: None,
+        lock_timeout_s: float = 30.0,
+    ) -> None:
+        self._dir = DiskDirectory(root.absolute(), lock_timeout_s=lock_timeout_s)
+        cache = (base_cache or root / "bases").absolute()
+        self._bases = bases or BaseBuilder(
+            DiskDirectory(cache, lock_timeout_s=lock_timeout_s), HostBases(), on_step
+        )
+        self._step = on_step
+        self._content_lock = threading.Lock()
+
+    def catalogue(self) -> tuple[CatalogueEntry, ...]:
+        return self._bases.catalogue()
+
+    def ensure_base(self, image: MarketplaceImage, progress: Progress) -> DiskInfo:
+        return self._bases.ensure(image, progress)
+
+    def create_empty(self, name: DiskName, size_bytes: int) -> DiskInfo:
+        check_new_name(name)
+        check_size(size_bytes)
+        return self._make(name, f"creating disk {name}", partial(make_empty, size_bytes=size_bytes))
+
+    def clone(self, source: DiskName, name: DiskName) -> DiskInfo:
+        check_name(source, "source")
+        check_new_name(name)
+        home = self._home(source)
+        with home.lock(source, shared=True):
+            return self._make(name, f"cloning disk {source}", partial(self._fill_copy, home.raw(source)))
+
+    def snapshot(self, source: DiskName, name: DiskName) -> DiskInfo:
+        check_name(source, "source")
+        check_new_name(name)
+        home = self._home(source)
+        with home.lock(source, shared=True):
+            known = home.digest(source)
+            info = self._make(
+                name,
+                f"taking a snapshot of disk {source}",
+                partial(self._fill_frozen, home.raw(source), known),
+            )
+        self._share_content(name)
+        return self._dir.info(info.name)
+
+    def resize(self, name: DiskName, size_bytes: int) -> DiskInfo:
+        check_name(name)
+        check_size(size_bytes)
+        with self._home(name).lock(name):
+            info = self._writable(name, "resize")
+            if size_bytes < info.size_bytes:
+                raise InvalidDiskArgument(
+                    "size_bytes", size_bytes, f"the disk has {info.size_bytes} bytes and only grows"
+                )
+            with space_errors(f"resizing disk {name}", info.path):
+                grow(info.path, size_bytes)
+            return self._dir.info(name)
+
+    def format_empty(self, name: DiskName, label: str) -> DiskInfo:
+        check_name(name)
+        check_label(label)
+        with self._home(name).lock(name), Undo() as undo:
+            info = self._writable(name, "format")
+            self._dir.refuse_attached(name)
+            if not is_zero(info.path):
+                raise DiskNotEmpty(name)
+            temp = self._dir.make_temp(name)
+            undo.push("remove the half-made file system", partial(remove_tree, temp))
+            with space_errors(f"formatting disk {name}", info.path):
+                make_empty(temp / RAW, size_bytes=info.size_bytes)
+                self._run_mke2fs(temp / RAW, label, f"formatting disk {name}")
+                sync_file(temp / RAW)
+                self._step("format:made")
+                os.rename(temp / RAW, info.path)
+                sync_directory(info.path.parent)
+            self._step("format:published")
+            return self._dir.info(name)
+
+    def freeze(self, name: DiskName) -> str:
+        check_name(name)
+        home = self._home(name)
+        with home.lock(name), Undo() as undo:
+            digest = home.digest(name)
+            if digest is not None:
+                return digest
+            path = home.raw(name)
+            home.refuse_attached(name, writable_only=True)
+            undo.push("make the disk writable again", partial(os.chmod, path, 0o600))
+            with space_errors(f"freezing disk {name}", path):
+                digest = _seal(path)
+                self._step("freeze:sealed")
+                write_record(path.parent, {"digest": digest, "format": 1})
+            undo.commit()
+            self._step("freeze:recorded")
+        self._share_content(name)
+        return digest
+
+    def inspect(self, name: DiskName) -> Inspection:
+        check_name(name)
+        home = self._home(name)
+        with home.lock(name, shared=True):
+            return inspect_disk(home.raw(name))
+
+    def delete(self, name: DiskName, *, missing_ok: bool = False) -> bool:
+        check_name(name)
+        try:
+            home = self._home(name)
+            with home.lock(name):
+                home.refuse_attached(name)
+                digest = home.digest(name)
+                rubbish = home.retract(name)
+        except DiskNotFound:
+            if missing_ok:
+                return False
+            raise
+        self._step("delete:retracted")
+        remove_tree(rubbish)
+        if digest is not None:
+            self._drop_unused_content()
+        self._step("delete:removed")
+        return True
+
+    def get(self, name: DiskName) -> DiskInfo:
+        return self._home(check_name(name)).info(name)
+
+    def list(self) -> tuple[DiskInfo, ...]:
+        found = []
+        for name in self._dir.names():
+            with suppress(DiskNotFound):  # deleted since the names were read
+                found.append(self._dir.info(name))
+        return tuple(found)
+
+    def path(self, name: DiskName, *, writable: bool = False) -> Path:
+        info = self.get(name)
+        if writable and info.frozen:
+            raise DiskFrozen(name, "open it for writing")
+        return info.path
+
+    def usage(self) -> Usage:
+        files: dict[int, int] = {}
+        disks = self.list()
+        for info in disks:
+            with suppress(FileNotFoundError):
+                status = info.path.stat()
+                files[status.st_ino] = status.st_blocks * SECTOR_BYTES
+        room = os.statvfs(self._dir.root)
+        return Usage(
+            disks=len(disks),
+            size_bytes=sum(info.size_bytes for info in disks),
+            allocated_bytes=sum(files.values()),
+            free_bytes=room.f_bavail * room.f_frsize,
+            total_bytes=room.f_blocks * room.f_frsize,
+            reflinks=supports_reflinks(self._dir.tmp),
+        )
+
+    def recover(self) -> Recovery:
+        removed = []
+        for entry in sorted(self._dir.tmp.iterdir()):
+            remove_tree(entry)
+            removed.append(f"tmp/{entry.name}")
+        thawed = [name for name in self._dir.names() if self._thaw_unrecorded(name)]
+        removed += self._drop_unused_content()
+        removed += self._bases.recover()
+        return Recovery(tuple(removed), tuple(thawed))
+
+    def _home(self, name: DiskName) -> DiskDirectory:
+        """The tree a disk lives in: base disks may be in a shared cache."""
+        return self._bases.directory if name.startswith(BASE_PREFIX) else self._dir
+
+    def _make(self, name: DiskName, doing: str, fill: Callable[[Path], None]) -> DiskInfo:
+        """``fill`` writes the raw file, and what belongs beside it, into a directory that appears whole."""
+        if self._dir.exists(name):
+            raise DiskExists(name)
+        with Undo() as undo, space_errors(doing, self._dir.root):
+            temp = self._dir.make_temp(name)
+            undo.push("remove the half-made disk", partial(remove_tree, temp))
+            self._step("make:begun")
+            fill(temp / RAW)
+            self._step("make:filled")
+            self._dir.publish(temp, name)
+            undo.commit()
+            self._step("make:published")
+        return self._dir.info(name)
+
+    def _fill_copy(self, source: Path, target: Path) -> None:
+        copy_disk(source, target)
+        self._step("copy:synced")
+
+    def _fill_frozen(self, source: Path, known_digest: str | None, target: Path) -> None:
+        self._fill_copy(source, target)
+        if known_digest is None:
+            digest = _seal(target)
+        else:  # a copy of a frozen disk has its digest
+            os.chmod(target, 0o444)
+            digest = known_digest
+        self._step("copy:sealed")
+        write_record(target.parent, {"digest": digest, "format": 1})
+
+    def _writable(self, name: DiskName, wanted: str) -> DiskInfo:
+        info = self._home(name).info(name)
+        if info.frozen:
+            raise DiskFrozen(name, wanted)
+        return info
+
+    def _run_mke2fs(self, path: Path, label: str, doing: str) -> None:
+        try:
+            make_ext4(path, label=label)
+        except BuildFailed as error:
+            if full_disk(error):
+                raise NoSpace(doing, path) from error
+            raise
+
+    def _share_content(self, name: DiskName) -> None:
+        """Let frozen disks of equal content be one file. Only saves space: a kill in between loses nothing."""
+        digest = self._dir.digest(name)
+        if digest is None:
+            return
+        path, shared = self._dir.raw(name), self._dir.content / digest.removeprefix("sha256:")
+        with self._content_lock, suppress(DiskNotFound, DiskBusy), self._dir.lock(name, timeout_s=0):
+            if not shared.exists():
+                os.link(path, shared)
+            elif not os.path.samefile(path, shared):
+                temp = self._dir.make_temp(name)
+                os.link(shared, temp / RAW)
+                self._step("share:linked")
+                os.rename(temp / RAW, path)
+                temp.rmdir()
+                sync_directory(path.parent)
+        self._step("share:done")
+
+    def _drop_unused_content(self) -> tuple[str, ...]:
+        dropped = []
+        with self._content_lock:
+            for path in self._dir.content.iterdir():
+                if path.lstat().st_nlink == 1:
+                    path.unlink()
+                    dropped.append(f"content/{path.name}")
+        return tuple(dropped)
+
+    def _thaw_unrecorded(self, name: DiskName) -> bool:
+        """A disk sealed without a record was killed half way through freezing: it is still the caller's to write."""
+        path = self._dir.raw(name)
+        (path.parent / "frozen.json.new").unlink(missing_ok=True)
+        if self._dir.digest(name) is not None or path.stat().st_mode & 0o200:
+            return False
+        os.chmod(path, 0o600)
+        return True
+
+
+def _seal(path: Path) -> str:
+    """Make the file read-only, sync it and compute its digest."""
+    os.chmod(path, 0o444)
+    sync_file(path)
+    return digest_file(path)
