@@ -29,6 +29,11 @@ def python_files() -> list[Path]:
     return sorted(file for folder in code_folders() for file in folder.rglob("*.py"))
 
 
+def written_by_hand() -> list[Path]:
+    """The Python files less those in folders called `generated`, whose size is their source's."""
+    return [file for file in python_files() if "generated" not in file.parts]
+
+
 def shown(path: Path) -> str:
     """`path` as it is written in messages: relative to the checkout."""
     return path.relative_to(ROOT).as_posix()
