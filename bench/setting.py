@@ -1,0 +1,102 @@
+"""A running service with a small image, made through the official clients, for benchmarks to use."""
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from azure.batch import BatchClient
+from azure.mgmt.batch import models as accounts
+from azure.mgmt.compute import models as compute
+
+from demo.clients import Clients, connect
+from demo.machine import POLL, newest_base_image
+from demo.service import Service
+
+GROUP, ACCOUNT = "bench", "benchmarks"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a benchmark needs: clients, the image's resource id, its agent SKU, the data directory."""
+
+    clients: Clients
+    batch: BatchClient
+    image_id: str
+    agent_sku: str
+    data_dir: Path
+    service_pid: int
+
+
+@contextmanager
+def running(parent: Path | None = None) -> Iterator[Setting]:
+    """Start a service in a fresh data directory below `parent`, make an image, hand it out, clean up."""
+    scratch = Path(tempfile.mkdtemp(prefix="poolwright-bench-", dir=parent))
+    scratch.chmod(0o755)
+    service = Service(scratch / "data", scratch / "service.log", Path(".dev/cache/base").resolve())
+    try:
+        ready = service.start()
+        clients = connect(ready)
+        yield _prepare(clients, scratch / "data", ready.pid)
+    except Exception:
+        print(service.log_tail())
+        raise
+    finally:
+        service.stop()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _prepare(clients: Clients, data_dir: Path, pid: int) -> Setting:
+    subscription = next(iter(clients.subscriptions.subscriptions.list()))
+    location = next(iter(clients.subscriptions.subscriptions.list_locations(subscription.subscription_id))).name
+    clients.resources.resource_groups.create_or_update(GROUP, {"location": location})
+    reference = newest_base_image(clients, location)
+    disk = clients.compute.disks.begin_create_or_update(
+        GROUP,
+        "os",
+        {
+            "location": location,
+            "properties": {
+                "osType": "Linux",
+                "creationData": {
+                    "createOption": "FromImage",
+                    "imageReference": {
+                        "id": f"/Subscriptions/{subscription.subscription_id}/Providers/Microsoft.Compute/Locations/{location}"
+                        f"/Publishers/{reference.publisher}/ArtifactTypes/VMImage/Offers/{reference.offer}"
+                        f"/Skus/{reference.sku}/Versions/{reference.version}"
+                    },
+                },
+            },
+        },
+        **POLL,
+    ).result()
+    snapshot = clients.compute.snapshots.begin_create_or_update(
+        GROUP,
+        "os-snap",
+        compute.Snapshot(
+            location=location, creation_data=compute.CreationData(create_option="Copy", source_resource_id=disk.id)
+        ),
+        **POLL,
+    ).result()
+    image = clients.compute.images.begin_create_or_update(
+        GROUP,
+        "image",
+        compute.Image(
+            location=location,
+            storage_profile=compute.ImageStorageProfile(
+                os_disk=compute.ImageOSDisk(
+                    os_type="Linux", os_state="Generalized", snapshot=compute.SubResource(id=snapshot.id)
+                )
+            ),
+        ),
+        **POLL,
+    ).result()
+    made = clients.accounts.batch_account.begin_create(
+        GROUP, ACCOUNT, accounts.BatchAccountCreateParameters(location=location), **POLL
+    ).result()
+    batch = clients.batch(str(made.account_endpoint))
+    sku = next(iter(batch.list_supported_images())).node_agent_sku_id
+    return Setting(clients, batch, str(image.id), str(sku), data_dir, pid)

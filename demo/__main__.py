@@ -1,0 +1,83 @@
+"""`python -m demo`: play the story and exit non-zero if any step is wrong."""
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from demo import machine, pool
+from demo.clients import connect
+from demo.display import Display
+from demo.leftovers import leftovers
+from demo.pool import wait_until
+from demo.service import Service
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Play it. Returns the exit code: 0 only if every step did what it should."""
+    parser = argparse.ArgumentParser(prog="./dev demo", description="From nothing to rendered frames on a pool of clones.")
+    parser.add_argument("--out", type=Path, default=Path("demo-results"), help="where frames and contact sheet go")
+    parser.add_argument("--base-cache", type=Path, default=Path(".dev/cache/base"), help="where the base image is kept")
+    parser.add_argument("--data-dir", type=Path, help="the service's data directory (default: a fresh temporary one)")
+    options = parser.parse_args(arguments)
+    out = options.out.resolve()
+    shutil.rmtree(out / "frames", ignore_errors=True)
+    out.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix="poolwright-demo-"))
+    scratch.chmod(0o755)
+    data_dir = (options.data_dir or scratch / "data").resolve()
+    display = Display(Console())
+    service = Service(data_dir, out / "service.log", options.base_cache.resolve())
+    try:
+        _play(display, service, out)
+        ok = True
+    except Exception as error:  # the demo's outermost edge: any failure is told and becomes the exit code
+        display.console.print(f"[red bold]{type(error).__name__}:[/] {error}", highlight=False)
+        display.console.print(f"[dim]service log ({service.log_file}):[/]\n{service.log_tail()}", highlight=False, markup=False)
+        ok = False
+    finally:
+        ok = _end(display, service, data_dir) and ok if "ok" in locals() else _end(display, service, data_dir)
+        shutil.rmtree(scratch, ignore_errors=True)
+    display.summary()
+    if ok:
+        display.console.print(f"[green bold]Done.[/] The contact sheet: {out / 'contact-sheet.png'}")
+    return 0 if ok else 1
+
+
+def _play(display: Display, service: Service, out: Path) -> None:
+    with display.step("Start the service") as log:
+        ready = service.start()
+        log.note(f"{ready.endpoint}, process {ready.pid}")
+        clients = connect(ready)
+    location, _ = machine.create_machine(display, clients)
+    machine.prepare_machine(display, clients)
+    prepared = machine.freeze_machine(display, clients, location)
+    by_token, by_key = pool.create_account(display, clients, location)
+    sku = pool.agent_sku(display, by_token)
+    pool.create_pool(display, by_token, prepared, sku)
+    pool.run_job(display, by_token)
+    pool.download(display, by_token, out)
+    pool.guard_rails(display, clients, by_token, by_key, prepared, sku)
+    pool.discard(display, clients, by_token)
+    machine.discard(display, clients)
+
+
+def _end(display: Display, service: Service, data_dir: Path) -> bool:
+    try:
+        with display.step("Stop the service; look for leftovers") as log:
+            code = service.stop()
+            log.expect(code == 0, f"the service ended with code {code}")
+            wait_until(lambda: not leftovers(data_dir), "nothing of the run left on the host", deadline_s=30)
+            log.note("no mount, loop device, network link or process is left")
+    except Exception as error:  # still to be told beside an earlier failure
+        display.console.print(f"[red bold]{type(error).__name__}:[/] {error} {leftovers(data_dir)}", highlight=False)
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())
