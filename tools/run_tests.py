@@ -100,7 +100,7 @@ def run(request: Request) -> int:
         system_packages.ensure()
     counts, codes = Counts(), []
     for name, extra in _passes(request):
-        code, some = _pytest(name, [*extra, *request.options, *request.targets()])
+        code, some = _pytest(name, [*request.options, *extra, *request.targets()])
         counts.add(some)
         codes.append(code)
         if code != 0 and "-x" in request.options:
@@ -119,9 +119,15 @@ def _passes(request: Request) -> Iterator[tuple[str, list[str]]]:
     """The pytest runs to make: together, then alone."""
     serial_only = not request.paths and set(request.areas) <= {"e2e"}
     if not serial_only:
-        yield "together", ["-m", "not serial", *_spread(request)]
+        yield "together", ["-m", marked(request.options, "not serial"), *_spread(request)]
     if serial_only or _mentions_serial(request):
-        yield "alone", ["-m", "serial", "-p", "no:xdist"]
+        yield "alone", ["-m", marked(request.options, "serial"), "-n", "0"]
+
+
+def marked(options: Sequence[str], own: str) -> str:
+    """The expression for pytest's `-m` (the last one counts): our own and, where given, the caller's."""
+    given = [options[at + 1] for at, option in enumerate(options[:-1]) if option == "-m"]
+    return " and ".join(f"({expression})" for expression in [*given[-1:], own])
 
 
 def _spread(request: Request) -> list[str]:

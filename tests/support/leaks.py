@@ -9,6 +9,8 @@ POOLWRIGHT_LEAKS=strict) and are only shown elsewhere.
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import time
 import uuid
 from collections.abc import Iterator
@@ -23,6 +25,8 @@ _SETTLE_S = float(os.environ.get("POOLWRIGHT_LEAKS_SETTLE_S", "10"))
 _INTERVAL_S = 0.05
 _CGROUP_DEPTH = 4
 _PROC = Path("/proc")
+_PYTHON_HELPER = b"multiprocessing.resource_tracker"
+"""Python's own helper lives as long as the interpreter that needed it."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -76,6 +80,8 @@ class Watch:
                 yield Thing("process", f"{entry.name} {_command(entry)}", attributable=True)
 
     def _is_ours(self, process: Path) -> bool:
+        if _PYTHON_HELPER in _read(process / "cmdline"):
+            return False
         mark = f"{MARK}={self.mark}".encode()
         if mark in _read(process / "environ").split(b"\0"):
             return True
@@ -111,7 +117,17 @@ def _unattributable() -> dict[str, list[str]]:
         "network link": _names(Path("/sys/class/net")),
         "network namespace": _names(Path("/run/netns")),
         "cgroup": list(_cgroups(Path("/sys/fs/cgroup"), _CGROUP_DEPTH)),
+        "packet filter table": _filter_tables(),
     }
+
+
+def _filter_tables() -> list[str]:
+    """Tables of nftables with our product's name; none where the program or the right to ask is missing."""
+    nft = shutil.which("nft", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]))
+    if nft is None or os.geteuid() != 0:
+        return []
+    listed = subprocess.run([nft, "list", "tables"], capture_output=True, text=True, check=False, timeout=30)
+    return [line for line in listed.stdout.splitlines() if "poolwright" in line]
 
 
 def _names(folder: Path) -> list[str]:

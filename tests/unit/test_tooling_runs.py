@@ -130,3 +130,8 @@ def test_errors_of_a_report_count_as_failed(tmp_path: Path) -> None:
 
 def test_a_run_that_died_counts_nothing(tmp_path: Path) -> None:
     assert run_tests.counted(tmp_path / "absent.xml") == run_tests.Counts()
+
+
+def test_marks_of_the_caller_and_of_the_run_both_count() -> None:
+    assert run_tests.marked(["-x"], "serial") == "(serial)"
+    assert run_tests.marked(["-m", "slow", "-x"], "not serial") == "(slow) and (not serial)"
