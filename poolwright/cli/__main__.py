@@ -1,0 +1,7 @@
+"""`python -m poolwright.cli`."""
+from __future__ import annotations
+
+from poolwright.cli.app import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""The commands and their options."""
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from poolwright import __version__
+from poolwright.cli.client import Client, Refused
+from poolwright.cli.environment import environment_lines
+from poolwright.cli.places import NoService, default_data_dir, load_credentials
+
+app = typer.Typer(
+    name="poolwright",
+    help="Pools of compute nodes made from your own machine images, behind the Azure Batch API.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+explain_app = typer.Typer(no_args_is_help=True, help="Why something waits or failed.")
+node_app = typer.Typer(no_args_is_help=True, help="What an operator may do to a node.")
+app.add_typer(explain_app, name="explain")
+app.add_typer(node_app, name="node")
+
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="The service's data directory.", show_default=False)]
+
+
+@app.command()
+def up(
+    data_dir: DataDir = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="HTTPS port; 0 for a free one.")] = 8443,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    ready_file: Annotated[Path | None, typer.Option(help="JSON file that appears when the service is ready.")] = None,
+    base_cache: Annotated[
+        Path | None, typer.Option(envvar="POOLWRIGHT_BASE_CACHE", help="Where built base images are kept.")
+    ] = None,
+    grace: Annotated[
+        float, typer.Option(min=5.0, max=600.0, help="Seconds nodes and their tasks go on while the service is away.")
+    ] = 600.0,
+    image_limit_dedicated: Annotated[
+        int, typer.Option(min=0, help="Most dedicated nodes over all pools sharing a custom image or its snapshots.")
+    ] = 2500,
+    image_limit_low_priority: Annotated[
+        int, typer.Option(min=0, help="Most low-priority nodes over all pools sharing a custom image or its snapshots.")
+    ] = 1000,
+    relax_custom_image_auth: Annotated[
+        bool, typer.Option("--relax-custom-image-auth", help="Let shared keys make pools from custom images.")
+    ] = False,
+    log_level: Annotated[str, typer.Option(help="error, warning, info or debug.")] = "info",
+) -> None:
+    """Run the service in the foreground until SIGTERM or Ctrl-C."""
+    from poolwright.domain.limits import Quotas, Settings  # here: the other commands need neither domain nor service
+    from poolwright.serve import Options, run
+
+    quotas = Quotas(
+        custom_image_max_dedicated=image_limit_dedicated, custom_image_max_low_priority=image_limit_low_priority
+    )
+    raise typer.Exit(
+        run(
+            Options(
+                data_dir=(data_dir or default_data_dir()).resolve(),
+                host=host,
+                port=port,
+                ready_file=ready_file.resolve() if ready_file else None,
+                base_cache=base_cache.resolve() if base_cache else None,
+                grace_s=grace,
+                settings=Settings(quotas=quotas, strict_custom_image_auth=not relax_custom_image_auth),
+                log_level=log_level,
+            )
+        )
+    )
+
+
+@app.command()
+def down(data_dir: DataDir = None) -> None:
+    """Stop the service and every node and build machine of its data directory; records and disks stay."""
+    from poolwright.serve import stop
+
+    told = stop((data_dir or default_data_dir()).resolve())
+    typer.echo(told)
+
+
+@app.command()
+def env(data_dir: DataDir = None) -> None:
+    """Print shell lines that point the SDKs and `az` at the service."""
+    typer.echo("\n".join(environment_lines(load_credentials((data_dir or default_data_dir()).resolve()))))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def _ask(data_dir: Path | None, method: str, *parts: str) -> Any:
+    with Client(load_credentials((data_dir or default_data_dir()).resolve())) as client:
+        return client.call(method, *parts)
+
+
+def _show_explanations(answer: Any) -> None:
+    table = Table(show_header=True, box=None, pad_edge=False)
+    for column in ("code", "why", "next step"):
+        table.add_column(column, overflow="fold")
+    for row in answer.get("explanations", []):
+        table.add_row(row["code"], row["message"], row.get("nextStep", ""))
+    Console().print(table)
+
+
+@explain_app.command("pool")
+def explain_pool(pool: str, data_dir: DataDir = None) -> None:
+    """Why a pool's size is not its target."""
+    _show_explanations(_ask(data_dir, "GET", "pools", pool, "explain"))
+
+
+@explain_app.command("node")
+def explain_node(pool: str, node: str, data_dir: DataDir = None) -> None:
+    """Why a node is not idle."""
+    _show_explanations(_ask(data_dir, "GET", "pools", pool, "nodes", node, "explain"))
+
+
+@explain_app.command("task")
+def explain_task(job: str, task: str, data_dir: DataDir = None) -> None:
+    """Why a task waits, or how it ended."""
+    _show_explanations(_ask(data_dir, "GET", "jobs", job, "tasks", task, "explain"))
+
+
+@node_app.command("preempt")
+def preempt(pool: str, node: str, data_dir: DataDir = None) -> None:
+    """Take a low-priority node away, as pressure on the host would; its tasks are requeued."""
+    _ask(data_dir, "POST", "pools", pool, "nodes", node, "preempt")
+    typer.echo(f"{node} is being preempted")
+
+
+def main() -> None:
+    """Run the command line; errors a user can mend are one line on stderr and exit code 1."""
+    try:
+        app()
+    except (NoService, Refused) as error:
+        typer.echo(f"poolwright: {error}", err=True)
+        sys.exit(1)
+    except httpx.HTTPError as error:
+        typer.echo(f"poolwright: the service cannot be reached: {error}", err=True)
+        sys.exit(1)

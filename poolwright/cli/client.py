@@ -1,0 +1,81 @@
+"""A small client of the public API for the command line: a token by client credentials, JSON in and out."""
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from poolwright.cli.places import Credentials
+
+API_VERSION = "2025-06-01"
+BATCH_SCOPE = "https://batch.core.windows.net//.default"
+
+
+class Refused(Exception):
+    """The service answered with an error; the message is the service's own, with its code and values."""
+
+
+class Client:
+    """Calls of one batch account."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+        self._http = httpx.Client(verify=httpx.create_ssl_context(verify=credentials.ca_file), timeout=60.0)
+        self._base = f"https://{credentials.account_endpoint}"
+        self._token: str | None = None
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def call(self, method: str, *parts: str, body: Any | None = None) -> Any:
+        """Call `/<part>/<part>...`; returns the decoded answer or None. Raises Refused or httpx.HTTPError."""
+        path = "/" + "/".join(quote(part, safe="") for part in parts)
+        answer = self._http.request(
+            method,
+            self._base + path,
+            params={"api-version": API_VERSION},
+            headers={"Authorization": f"Bearer {self._bearer()}"},
+            json=body,
+        )
+        if answer.is_error:
+            raise Refused(_told(answer))
+        return answer.json() if answer.content else None
+
+    def _bearer(self) -> str:
+        if self._token is None:
+            known = self._credentials
+            answer = self._http.post(
+                f"{known.endpoint}/{known.tenant_id}/oauth2/v2.0/token",
+                data={
+                    "grant_type": "client_credentials",
+                    "client_id": known.client_id,
+                    "client_secret": known.client_secret,
+                    "scope": BATCH_SCOPE,
+                },
+            )
+            if answer.is_error:
+                raise Refused(f"no token: {_told(answer)}")
+            self._token = str(answer.json()["access_token"])
+        return self._token
+
+
+def _told(answer: httpx.Response) -> str:
+    try:
+        body = answer.json()
+    except ValueError:
+        return f"HTTP {answer.status_code}"
+    if isinstance(body, dict) and isinstance(body.get("message"), dict):
+        text = f"{body.get('code')}: {str(body['message'].get('value', '')).splitlines()[0]}"
+        return text + "".join(f"\n  {pair['key']}: {pair['value']}" for pair in body.get("values", []))
+    if isinstance(body, dict) and isinstance(body.get("error"), dict):
+        return f"{body['error'].get('code')}: {body['error'].get('message')}"
+    if isinstance(body, dict) and "error_description" in body:
+        return str(body["error_description"])
+    return f"HTTP {answer.status_code}: {answer.text[:200]}"
