@@ -25,7 +25,8 @@ class Room:
 
     name: str
     may_use: tuple[str, ...] = ()
-    """Rooms or modules of the package, each with what is in it; `*` for all but `never`."""
+    """Rooms or modules of the package, each with what is in it; `*` for all but `never`. All may use the package's
+    own `__init__`, which holds its version."""
     libraries: tuple[str, ...] = ()
     """Packages outside the standard library; `*` for all."""
     never: tuple[str, ...] = ()
@@ -103,7 +104,7 @@ def _room(module: str) -> Room | None:
 def _may(room: Room, module: str) -> bool:
     if any(_inside(module, name) for name in room.never):
         return False
-    if room.may_use == _ANY or _room(module) == room:
+    if room.may_use == _ANY or _room(module) == room or module == "__init__":
         return True
     return any(_inside(module, name) for name in room.may_use)
 

@@ -139,7 +139,7 @@ def _spread(request: Request) -> list[str]:
 
 def _mentions_serial(request: Request) -> bool:
     modules = [module for target in request.targets() for module in _modules(target)]
-    return any("e2e" in module.parts or "serial" in module.read_text() for module in modules)
+    return any("e2e" in module.parts or "mark.serial" in module.read_text() for module in modules)
 
 
 def _modules(target: str) -> list[Path]:
