@@ -1,4 +1,5 @@
 """`python -m bench [NAME] [OPTIONS]`: run one benchmark, or list them."""
+
 from __future__ import annotations
 
 import importlib

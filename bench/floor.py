@@ -3,6 +3,7 @@
 No service, no records, no isolation: what the host itself allows. Every task benchmark quotes its ratio to this,
 measured right before and right after, because shared machines drift.
 """
+
 from __future__ import annotations
 
 import os
@@ -21,8 +22,20 @@ def _work(root: Path, count: int) -> None:
         os.makedirs(working)
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(folder / "stdout.txt"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644),
-            (os.POSIX_SPAWN_OPEN, 2, str(folder / "stderr.txt"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644),
+            (
+                os.POSIX_SPAWN_OPEN,
+                1,
+                str(folder / "stdout.txt"),
+                os.O_WRONLY | os.O_CREAT | os.O_TRUNC,
+                0o644,
+            ),
+            (
+                os.POSIX_SPAWN_OPEN,
+                2,
+                str(folder / "stderr.txt"),
+                os.O_WRONLY | os.O_CREAT | os.O_TRUNC,
+                0o644,
+            ),
         ]
         os.chdir(working)
         pid = os.posix_spawn("/bin/true", ["/bin/true"], {}, file_actions=actions, setsid=True)

@@ -1,4 +1,5 @@
 """Pool of 100 nodes from an image: seconds from the create call to all idle, bytes and memory a node."""
+
 from __future__ import annotations
 
 import argparse
@@ -14,7 +15,11 @@ from bench.setting import Setting, running
 
 
 def _used_bytes(path: Path) -> int:
-    return int(subprocess.run(["du", "-s", "--block-size=1", str(path)], capture_output=True, text=True).stdout.split()[0])
+    return int(
+        subprocess.run(
+            ["du", "-s", "--block-size=1", str(path)], capture_output=True, text=True
+        ).stdout.split()[0]
+    )
 
 
 def _memory_mib(marker: str) -> float:
@@ -71,9 +76,13 @@ def main() -> None:
     report.heading(f"pool of {options.nodes} nodes from one image")
     with running() as setting:
         rows = [_one(setting, options.nodes, number) for number in range(options.rounds)]
-        image_bytes = max(path.stat().st_blocks * 512 for path in (setting.data_dir / "images").rglob("*.raw"))
+        image_bytes = max(
+            path.stat().st_blocks * 512 for path in (setting.data_dir / "images").rglob("*.raw")
+        )
     report.row("create call to all idle", [row[0] for row in rows], "s (promised: 10)")
-    report.row("disk a node (image: %.0f MB, shared)" % (image_bytes / 1e6), [row[1] / 1024 for row in rows], "KiB")
+    report.row(
+        "disk a node (image: %.0f MB, shared)" % (image_bytes / 1e6), [row[1] / 1024 for row in rows], "KiB"
+    )
     report.row("memory a node (proportional set size)", [row[2] for row in rows], "MiB")
     print(f"load average: {os.getloadavg()[0]:.1f}")
 

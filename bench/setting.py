@@ -1,4 +1,5 @@
 """A running service with a small image, made through the official clients, for benchmarks to use."""
+
 from __future__ import annotations
 
 import shutil
@@ -51,7 +52,9 @@ def running(parent: Path | None = None) -> Iterator[Setting]:
 
 def _prepare(clients: Clients, data_dir: Path, pid: int) -> Setting:
     subscription = next(iter(clients.subscriptions.subscriptions.list()))
-    location = next(iter(clients.subscriptions.subscriptions.list_locations(subscription.subscription_id))).name
+    location = next(
+        iter(clients.subscriptions.subscriptions.list_locations(subscription.subscription_id))
+    ).name
     clients.resources.resource_groups.create_or_update(GROUP, {"location": location})
     reference = newest_base_image(clients, location)
     disk = clients.compute.disks.begin_create_or_update(
@@ -77,7 +80,8 @@ def _prepare(clients: Clients, data_dir: Path, pid: int) -> Setting:
         GROUP,
         "os-snap",
         compute.Snapshot(
-            location=location, creation_data=compute.CreationData(create_option="Copy", source_resource_id=disk.id)
+            location=location,
+            creation_data=compute.CreationData(create_option="Copy", source_resource_id=disk.id),
         ),
         **POLL,
     ).result()

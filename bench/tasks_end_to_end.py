@@ -1,4 +1,5 @@
 """5,000 `/bin/true` tasks through the official SDK, end to end, against the bare floor in the same run."""
+
 from __future__ import annotations
 
 import argparse
@@ -36,7 +37,9 @@ def _pool(setting: Setting, nodes: int, slots: int) -> None:
 def _round(setting: Setting, number: int, count: int) -> tuple[float, float]:
     """Submit `count` tasks and see them all completed; returns (tasks/s end to end, tasks/s submitting)."""
     job = f"job-{number}"
-    setting.batch.create_job(batch.BatchJobCreateOptions(id=job, pool_info=batch.BatchPoolInfo(pool_id="workers")))
+    setting.batch.create_job(
+        batch.BatchJobCreateOptions(id=job, pool_info=batch.BatchPoolInfo(pool_id="workers"))
+    )
     tasks = [batch.BatchTaskCreateOptions(id=f"t{index}", command_line="/bin/true") for index in range(count)]
     began = time.perf_counter()
     setting.batch.create_tasks(job, tasks)
@@ -61,7 +64,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--nodes", type=int, default=4)
     parser.add_argument("--slots", type=int, default=16)
-    parser.add_argument("--scratch", type=Path, help="parent of the data directory and the floor's directories")
+    parser.add_argument(
+        "--scratch", type=Path, help="parent of the data directory and the floor's directories"
+    )
     options = parser.parse_args()
     report.heading(f"{options.tasks} /bin/true tasks, {options.nodes} nodes of {options.slots} slots")
     rates, submits, floors, ratios = [], [], [], []

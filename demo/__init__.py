@@ -2,4 +2,5 @@
 
 Run it with `./dev demo`. It plays through the official, unmodified Azure clients only, in a process of its own.
 """
+
 from __future__ import annotations

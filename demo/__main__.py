@@ -1,4 +1,5 @@
 """`python -m demo`: play the story and exit non-zero if any step is wrong."""
+
 from __future__ import annotations
 
 import argparse
@@ -19,10 +20,18 @@ from demo.service import Service
 
 def main(arguments: list[str] | None = None) -> int:
     """Play it. Returns the exit code: 0 only if every step did what it should."""
-    parser = argparse.ArgumentParser(prog="./dev demo", description="From nothing to rendered frames on a pool of clones.")
-    parser.add_argument("--out", type=Path, default=Path("demo-results"), help="where frames and contact sheet go")
-    parser.add_argument("--base-cache", type=Path, default=Path(".dev/cache/base"), help="where the base image is kept")
-    parser.add_argument("--data-dir", type=Path, help="the service's data directory (default: a fresh temporary one)")
+    parser = argparse.ArgumentParser(
+        prog="./dev demo", description="From nothing to rendered frames on a pool of clones."
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("demo-results"), help="where frames and contact sheet go"
+    )
+    parser.add_argument(
+        "--base-cache", type=Path, default=Path(".dev/cache/base"), help="where the base image is kept"
+    )
+    parser.add_argument(
+        "--data-dir", type=Path, help="the service's data directory (default: a fresh temporary one)"
+    )
     options = parser.parse_args(arguments)
     out = options.out.resolve()
     shutil.rmtree(out / "frames", ignore_errors=True)
@@ -37,7 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
         ok = True
     except Exception as error:  # the demo's outermost edge: any failure is told and becomes the exit code
         display.console.print(f"[red bold]{type(error).__name__}:[/] {error}", highlight=False)
-        display.console.print(f"[dim]service log ({service.log_file}):[/]\n{service.log_tail()}", highlight=False, markup=False)
+        display.console.print(
+            f"[dim]service log ({service.log_file}):[/]\n{service.log_tail()}", highlight=False, markup=False
+        )
         ok = False
     finally:
         ok = _end(display, service, data_dir) and ok if "ok" in locals() else _end(display, service, data_dir)
@@ -74,7 +85,9 @@ def _end(display: Display, service: Service, data_dir: Path) -> bool:
             wait_until(lambda: not leftovers(data_dir), "nothing of the run left on the host", deadline_s=30)
             log.note("no mount, loop device, network link or process is left")
     except Exception as error:  # still to be told beside an earlier failure
-        display.console.print(f"[red bold]{type(error).__name__}:[/] {error} {leftovers(data_dir)}", highlight=False)
+        display.console.print(
+            f"[red bold]{type(error).__name__}:[/] {error} {leftovers(data_dir)}", highlight=False
+        )
         return False
     return True
 

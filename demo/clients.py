@@ -1,4 +1,5 @@
 """The official clients, pointed at a Poolwright service by nothing but its ready file."""
+
 from __future__ import annotations
 
 import os
@@ -29,7 +30,9 @@ class Clients:
         return BatchClient(endpoint=f"https://{account_endpoint}", credential=self.credential)
 
     def batch_by_key(self, account_endpoint: str, account: str, key: str) -> BatchClient:
-        return BatchClient(endpoint=f"https://{account_endpoint}", credential=AzureNamedKeyCredential(account, key))
+        return BatchClient(
+            endpoint=f"https://{account_endpoint}", credential=AzureNamedKeyCredential(account, key)
+        )
 
 
 def connect(ready: Ready) -> Clients:

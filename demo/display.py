@@ -1,4 +1,5 @@
 """The live display: one line a step with its time, a detail line while it runs, a table at the end."""
+
 from __future__ import annotations
 
 import time

@@ -1,4 +1,5 @@
 """What a run could have left behind on the host: looked for, not assumed."""
+
 from __future__ import annotations
 
 import subprocess
@@ -12,7 +13,9 @@ def leftovers(data_dir: Path) -> list[str]:
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         if needle in line:
             found.append(f"mount: {line.split()[4]}")
-    loops = subprocess.run(["losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE"], capture_output=True, text=True)
+    loops = subprocess.run(
+        ["losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE"], capture_output=True, text=True
+    )
     found += [f"loop device: {line}" for line in loops.stdout.splitlines() if needle in line]
     for process in Path("/proc").glob("[0-9]*"):
         try:

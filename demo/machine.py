@@ -1,4 +1,5 @@
 """The first half of the story: a virtual machine is prepared, frozen, and becomes an image."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -41,7 +42,9 @@ def newest_base_image(clients: Clients, location: str) -> compute.ImageReference
 def create_machine(display: Display, clients: Clients) -> tuple[str, compute.ImageReference]:
     """Steps 1 and 2: the base image (built once, cached) and the machine made from it."""
     subscription = next(iter(clients.subscriptions.subscriptions.list()))
-    location = next(iter(clients.subscriptions.subscriptions.list_locations(subscription.subscription_id))).name
+    location = next(
+        iter(clients.subscriptions.subscriptions.list_locations(subscription.subscription_id))
+    ).name
     clients.resources.resource_groups.create_or_update(GROUP, {"location": location})
     reference = newest_base_image(clients, location)
     with display.step("Build the base image and create a virtual machine from it") as log:
@@ -114,8 +117,12 @@ def freeze_machine(display: Display, clients: Clients, location: str) -> Prepare
         for disk in clients.compute.disks.list_by_resource_group(GROUP):
             creation = compute.CreationData(create_option="Copy", source_resource_id=disk.id)
             wanted = compute.Snapshot(location=location, creation_data=creation)
-            made = clients.compute.snapshots.begin_create_or_update(GROUP, f"{disk.name}-snap", wanted, **POLL).result()
-            log.expect(made.provisioning_state == "Succeeded", f"snapshot {made.name} is {made.provisioning_state}")
+            made = clients.compute.snapshots.begin_create_or_update(
+                GROUP, f"{disk.name}-snap", wanted, **POLL
+            ).result()
+            log.expect(
+                made.provisioning_state == "Succeeded", f"snapshot {made.name} is {made.provisioning_state}"
+            )
             ids[disk.name] = made.id
             log.note(f"{made.name}: {made.disk_size_gb} GB")
     os_snapshot, data_snapshot = ids[f"{VM}-os"], ids[f"{VM}-data"]
@@ -125,14 +132,18 @@ def freeze_machine(display: Display, clients: Clients, location: str) -> Prepare
         log.note(image.id)
         luns = [disk.lun for disk in image.storage_profile.data_disks]
         log.expect(luns == [0], f"the image should hold a data disk at LUN 0, it holds {luns}")
-        log.note("OS disk (Premium_LRS) and a data disk at LUN 0 (Standard_LRS); a twin from the same snapshots")
+        log.note(
+            "OS disk (Premium_LRS) and a data disk at LUN 0 (Standard_LRS); a twin from the same snapshots"
+        )
     with display.step("Delete the machine (the image no longer needs it)") as log:
         clients.compute.virtual_machines.begin_delete(GROUP, VM, **POLL).result()
         log.note("its disks and snapshots stay until the end")
     return Prepared(location, image.id, twin.id, os_snapshot)
 
 
-def make_image(clients: Clients, location: str, name: str, os_snapshot: str, data_snapshot: str) -> compute.Image:
+def make_image(
+    clients: Clients, location: str, name: str, os_snapshot: str, data_snapshot: str
+) -> compute.Image:
     """A managed image from snapshots, with the disk types recorded."""
     wanted = compute.Image(
         location=location,
@@ -164,4 +175,6 @@ def discard(display: Display, clients: Clients) -> None:
         for disk in list(clients.compute.disks.list_by_resource_group(GROUP)):
             clients.compute.disks.begin_delete(GROUP, disk.name, **POLL).result()
         clients.resources.resource_groups.begin_delete(GROUP, **POLL).result()
-        log.expect(not clients.resources.resource_groups.check_existence(GROUP), "the resource group is still there")
+        log.expect(
+            not clients.resources.resource_groups.check_existence(GROUP), "the resource group is still there"
+        )

@@ -1,4 +1,5 @@
 """The second half of the story: a pool of clones, a job of many tasks, results, guard rails."""
+
 from __future__ import annotations
 
 import time
@@ -25,7 +26,9 @@ DEDICATED, LOW_PRIORITY, SLOTS = 2, 2, 2
 WAIT_S = 300.0
 
 
-def wait_until(holds: Callable[[], bool], what: str, deadline_s: float = WAIT_S, pause_s: float = 0.1) -> None:
+def wait_until(
+    holds: Callable[[], bool], what: str, deadline_s: float = WAIT_S, pause_s: float = 0.1
+) -> None:
     """Poll until `holds`. Raises TimeoutError saying what was waited for."""
     end = time.monotonic() + deadline_s
     while not holds():
@@ -55,7 +58,9 @@ def agent_sku(display: Display, client: BatchClient) -> str:
     return images[0].node_agent_sku_id
 
 
-def pool_options(pool_id: str, image_id: str, sku: str, dedicated: int, low: int) -> batch.BatchPoolCreateOptions:
+def pool_options(
+    pool_id: str, image_id: str, sku: str, dedicated: int, low: int
+) -> batch.BatchPoolCreateOptions:
     """A pool from a custom image, with a start task and two slots a node."""
     return batch.BatchPoolCreateOptions(
         id=pool_id,
@@ -82,7 +87,10 @@ def create_pool(display: Display, client: BatchClient, prepared: Prepared, sku: 
         seen: list[str] = []
 
         def all_idle() -> bool:
-            states = Counter(str(node.state.value if hasattr(node.state, "value") else node.state) for node in client.list_nodes(POOL))
+            states = Counter(
+                str(node.state.value if hasattr(node.state, "value") else node.state)
+                for node in client.list_nodes(POOL)
+            )
             line = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "no nodes yet"
             if not seen or seen[-1] != line:
                 seen.append(line)
@@ -117,7 +125,9 @@ def run_job(display: Display, client: BatchClient) -> None:
             bad = next(task for task in client.list_tasks(JOB) if task.execution_info.result == "failure")
             log.expect(False, f"task {bad.id} failed: {bad.execution_info.failure_info.message}")
         nodes = Counter(task.node_info.node_id for task in client.list_tasks(JOB))
-        log.note(f"{counts.succeeded} succeeded on {len(nodes)} nodes ({', '.join(str(n) for n in nodes.values())} tasks each)")
+        log.note(
+            f"{counts.succeeded} succeeded on {len(nodes)} nodes ({', '.join(str(n) for n in nodes.values())} tasks each)"
+        )
 
 
 def download(display: Display, client: BatchClient, out: Path) -> Path:
@@ -145,7 +155,10 @@ def _refused(log: StepLog, what: str, status: int, attempt: Callable[[], object]
     try:
         attempt()
     except HttpResponseError as error:
-        log.expect(error.status_code == status, f"{what}: expected {status}, got {error.status_code}: {error.message}")
+        log.expect(
+            error.status_code == status,
+            f"{what}: expected {status}, got {error.status_code}: {error.message}",
+        )
         first = str(error.message).replace("\n", " ")[:160]
         log.note(f"{what}: {status} {first}")
         return
@@ -161,7 +174,10 @@ def guard_rails(
         _refused(log, "pool from the image by shared key", 403, lambda: by_key.create_pool(options))
     with display.step("Guard rails: an image in use is protected") as log:
         _refused(
-            log, "delete the image", 409, lambda: clients.compute.images.begin_delete(GROUP, IMAGE, **POLL).result()
+            log,
+            "delete the image",
+            409,
+            lambda: clients.compute.images.begin_delete(GROUP, IMAGE, **POLL).result(),
         )
     with display.step("Guard rails: limits of custom images") as log:
         for kind, options in (
@@ -172,9 +188,14 @@ def guard_rails(
         client.create_pool(pool_options(TWIN_POOL, prepared.twin_id, sku, 0, 0))
         wait_until(lambda: client.get_pool(TWIN_POOL).allocation_state == "steady", "the twin pool steady")
         client.begin_resize_pool(TWIN_POOL, batch.BatchPoolResizeOptions(target_dedicated_nodes=2500))
-        wait_until(lambda: client.get_pool(TWIN_POOL).allocation_state == "steady", "the twin pool steady again")
+        wait_until(
+            lambda: client.get_pool(TWIN_POOL).allocation_state == "steady", "the twin pool steady again"
+        )
         errors = client.get_pool(TWIN_POOL).resize_errors or []
-        log.expect([error.code for error in errors] == ["AllocationFailed"], f"expected AllocationFailed, got {errors}")
+        log.expect(
+            [error.code for error in errors] == ["AllocationFailed"],
+            f"expected AllocationFailed, got {errors}",
+        )
         log.note(f"a second pool over the same snapshots: {errors[0].code}: {errors[0].message}"[:220])
         client.begin_delete_pool(TWIN_POOL, polling_interval=1).result()
     with display.step("Grow the pool again while the image exists") as log:
@@ -182,8 +203,12 @@ def guard_rails(
             POOL, batch.BatchPoolResizeOptions(target_dedicated_nodes=DEDICATED + 2), polling_interval=1
         ).result()
         pool = client.get_pool(POOL)
-        log.expect(pool.current_dedicated_nodes == DEDICATED + 2, f"{pool.current_dedicated_nodes} dedicated nodes")
-        log.note(f"now {pool.current_dedicated_nodes} dedicated and {pool.current_low_priority_nodes} low-priority nodes")
+        log.expect(
+            pool.current_dedicated_nodes == DEDICATED + 2, f"{pool.current_dedicated_nodes} dedicated nodes"
+        )
+        log.note(
+            f"now {pool.current_dedicated_nodes} dedicated and {pool.current_low_priority_nodes} low-priority nodes"
+        )
 
 
 def discard(display: Display, clients: Clients, client: BatchClient) -> None:

@@ -1,4 +1,5 @@
 """What is rendered: a small POV-Ray scene with its own includes, and the scripts that prepare the machine."""
+
 from __future__ import annotations
 
 FRAMES = 60
@@ -58,6 +59,4 @@ def render_command(frame: int) -> str:
     """The command line of one frame's task. No shell runs it; POV-Ray writes frame.png in the task's directory."""
     clock = frame / FRAMES
     folder = f"{DATA_DISK}/scene"
-    return (
-        f"povray +I{folder}/orbit.pov +L{folder} +Oframe.png +W{WIDTH} +H{HEIGHT} +K{clock:.6f} +FN +A0.3 +WT1 -D -GA"
-    )
+    return f"povray +I{folder}/orbit.pov +L{folder} +Oframe.png +W{WIDTH} +H{HEIGHT} +K{clock:.6f} +FN +A0.3 +WT1 -D -GA"

@@ -1,4 +1,5 @@
 """Starting and ending the service as a user would: by its command, through its ready file."""
+
 from __future__ import annotations
 
 import json
@@ -47,20 +48,33 @@ class Service:
     def start(self, port: int = 0) -> Ready:
         """Start it and wait for the ready file. `port` 0: a free one. Raises ServiceFailed."""
         self._ready_file.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "poolwright.cli", "up", "--data-dir", str(self.data_dir), "--port", str(port)]
+        command = [
+            sys.executable,
+            "-m",
+            "poolwright.cli",
+            "up",
+            "--data-dir",
+            str(self.data_dir),
+            "--port",
+            str(port),
+        ]
         command += ["--ready-file", str(self._ready_file)]
         environment = dict(os.environ)
         if self._base_cache is not None:
             environment["POOLWRIGHT_BASE_CACHE"] = str(self._base_cache)
         with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment
+            )
         deadline = time.monotonic() + START_DEADLINE_S
         while time.monotonic() < deadline:
             if self._ready_file.exists():
                 known = json.loads(self._ready_file.read_text())
                 return Ready(**{name: known[name] for name in Ready.__dataclass_fields__})
             if self._process.poll() is not None:
-                raise ServiceFailed(f"the service ended with code {self._process.returncode}:\n{self.log_tail()}")
+                raise ServiceFailed(
+                    f"the service ended with code {self._process.returncode}:\n{self.log_tail()}"
+                )
             time.sleep(0.05)
         raise ServiceFailed(f"no ready file after {START_DEADLINE_S:.0f} s:\n{self.log_tail()}")
 
@@ -75,7 +89,9 @@ class Service:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-            raise ServiceFailed(f"the service ignored SIGTERM for {STOP_DEADLINE_S:.0f} s:\n{self.log_tail()}") from None
+            raise ServiceFailed(
+                f"the service ignored SIGTERM for {STOP_DEADLINE_S:.0f} s:\n{self.log_tail()}"
+            ) from None
 
     def log_tail(self, lines: int = 30) -> str:
         """The last lines of the service's log."""

@@ -1,4 +1,5 @@
 """A contact sheet: many small frames on one page."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence

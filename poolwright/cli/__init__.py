@@ -1,4 +1,5 @@
 """The command line: `poolwright up` runs the service, the other commands speak its public API."""
+
 from __future__ import annotations
 
 from poolwright.cli.app import main

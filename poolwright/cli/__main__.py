@@ -1,4 +1,5 @@
 """`python -m poolwright.cli`."""
+
 from __future__ import annotations
 
 from poolwright.cli.app import main

@@ -1,4 +1,5 @@
 """The commands and their options."""
+
 from __future__ import annotations
 
 import sys
@@ -27,7 +28,9 @@ node_app = typer.Typer(no_args_is_help=True, help="What an operator may do to a 
 app.add_typer(explain_app, name="explain")
 app.add_typer(node_app, name="node")
 
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="The service's data directory.", show_default=False)]
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="The service's data directory.", show_default=False)
+]
 
 
 @app.command()
@@ -35,18 +38,29 @@ def up(
     data_dir: DataDir = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="HTTPS port; 0 for a free one.")] = 8443,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    ready_file: Annotated[Path | None, typer.Option(help="JSON file that appears when the service is ready.")] = None,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="JSON file that appears when the service is ready.")
+    ] = None,
     base_cache: Annotated[
         Path | None, typer.Option(envvar="POOLWRIGHT_BASE_CACHE", help="Where built base images are kept.")
     ] = None,
     grace: Annotated[
-        float, typer.Option(min=5.0, max=600.0, help="Seconds nodes and their tasks go on while the service is away.")
+        float,
+        typer.Option(
+            min=5.0, max=600.0, help="Seconds nodes and their tasks go on while the service is away."
+        ),
     ] = 600.0,
     image_limit_dedicated: Annotated[
-        int, typer.Option(min=0, help="Most dedicated nodes over all pools sharing a custom image or its snapshots.")
+        int,
+        typer.Option(
+            min=0, help="Most dedicated nodes over all pools sharing a custom image or its snapshots."
+        ),
     ] = 2500,
     image_limit_low_priority: Annotated[
-        int, typer.Option(min=0, help="Most low-priority nodes over all pools sharing a custom image or its snapshots.")
+        int,
+        typer.Option(
+            min=0, help="Most low-priority nodes over all pools sharing a custom image or its snapshots."
+        ),
     ] = 1000,
     relax_custom_image_auth: Annotated[
         bool, typer.Option("--relax-custom-image-auth", help="Let shared keys make pools from custom images.")
@@ -54,11 +68,15 @@ def up(
     log_level: Annotated[str, typer.Option(help="error, warning, info or debug.")] = "info",
 ) -> None:
     """Run the service in the foreground until SIGTERM or Ctrl-C."""
-    from poolwright.domain.limits import Quotas, Settings  # here: the other commands need neither domain nor service
+    from poolwright.domain.limits import (  # here: the other commands need neither domain nor service
+        Quotas,
+        Settings,
+    )
     from poolwright.serve import Options, run
 
     quotas = Quotas(
-        custom_image_max_dedicated=image_limit_dedicated, custom_image_max_low_priority=image_limit_low_priority
+        custom_image_max_dedicated=image_limit_dedicated,
+        custom_image_max_low_priority=image_limit_low_priority,
     )
     raise typer.Exit(
         run(

@@ -1,4 +1,5 @@
 """A small client of the public API for the command line: a token by client credentials, JSON in and out."""
+
 from __future__ import annotations
 
 from types import TracebackType

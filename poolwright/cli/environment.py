@@ -1,4 +1,5 @@
 """Shell lines that point unmodified clients at a service."""
+
 from __future__ import annotations
 
 from shlex import quote

@@ -1,4 +1,5 @@
 """Where a service keeps its data by default, and how the other commands find the service they talk to."""
+
 from __future__ import annotations
 
 import json

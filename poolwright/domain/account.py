@@ -1,4 +1,5 @@
 """A batch account and who may speak to it."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

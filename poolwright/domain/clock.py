@@ -1,4 +1,5 @@
 """Time, chance and names as injected values. Instants are integer microseconds since 1970-01-01 UTC."""
+
 from __future__ import annotations
 
 from typing import Protocol

@@ -2,6 +2,7 @@
 
 Codes and statuses follow the public error tables of the Batch and Resource Manager services.
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -42,7 +43,10 @@ CODES: dict[str, tuple[int, str]] = {
     "RequestBodyTooLarge": (413, "The request body is too large and exceeds the maximum permissible limit."),
     "RequestEntityTooLarge": (413, "The entity described by the request is too large."),
     "InvalidRange": (416, "The range asked for lies outside the file."),
-    "OperationInvalidForCurrentState": (409, "The operation is not valid in the current state of the resource."),
+    "OperationInvalidForCurrentState": (
+        409,
+        "The operation is not valid in the current state of the resource.",
+    ),
     "PoolExists": (409, "The specified pool already exists."),
     "PoolBeingDeleted": (409, "The specified pool is being deleted."),
     "PoolBeingResized": (409, "The specified pool is being resized."),

@@ -1,4 +1,5 @@
 """Facts: what happened, written in the same transaction as the change itself; and the keys that wake the loops."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field

@@ -1,4 +1,5 @@
 """A job: tasks bound to a pool, with a priority and constraints."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

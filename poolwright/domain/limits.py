@@ -1,4 +1,5 @@
 """Every bound of the system in one place, with its reason."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -26,7 +27,9 @@ REQUEST_TIMEOUT_S = 30  # public ceiling of the timeout query parameter
 
 HEARTBEAT_PERIOD: Micros = 5 * SECOND
 NODE_UNKNOWN_AFTER: Micros = 90 * SECOND  # no contact this long: state unknown
-NODE_LEASE: Micros = 10 * MINUTE  # no contact this long: the agent has ended its tasks, they may run elsewhere
+NODE_LEASE: Micros = (
+    10 * MINUTE
+)  # no contact this long: the agent has ended its tasks, they may run elsewhere
 NODE_JOIN_DEADLINE: Micros = 20 * MINUTE  # a node that has not joined by then is unusable
 SYSTEM_REQUEUES_MAX = 10  # a task lost this often by its nodes is completed as failed
 NODE_RECOVERIES_MAX = 3  # reboots tried on an unusable node before only the user may
@@ -55,5 +58,7 @@ class Settings:
     """Operator's choices that commands and planners look at."""
 
     quotas: Quotas = Quotas()
-    strict_custom_image_auth: bool = True  # shared key may not make pools from custom images, as in the public service
+    strict_custom_image_auth: bool = (
+        True  # shared key may not make pools from custom images, as in the public service
+    )
     location: str = "local"

@@ -1,10 +1,17 @@
 """A node: one machine of a pool, cloned from its image, with an agent."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from poolwright.domain.clock import Instant
-from poolwright.domain.states import DeallocationOption, ExecutionResult, NodeState, SchedulingState, StartTaskState
+from poolwright.domain.states import (
+    DeallocationOption,
+    ExecutionResult,
+    NodeState,
+    SchedulingState,
+    StartTaskState,
+)
 
 
 @dataclass(frozen=True, slots=True)

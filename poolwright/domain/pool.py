@@ -1,4 +1,5 @@
 """A pool: nodes of one size made from one image."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,4 +1,5 @@
 """Management resources (resource groups, virtual machines, disks, snapshots, images, accounts) and their long-running operations."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,4 +1,5 @@
 """Rules for names, shared by the edge and the commands."""
+
 from __future__ import annotations
 
 import re
@@ -14,7 +15,9 @@ def check_id(noun: str, value: str) -> str:
     """`value` if it is a legal id of a pool, job or task; else InvalidPropertyValue (public rule: 1-64 of A-Z a-z 0-9 _ -)."""
     if not _ID.match(value):
         raise bad_property(
-            "id", value, f"A {noun} id has 1 to {ID_LENGTH_MAX} characters out of letters, digits, hyphen and underscore."
+            "id",
+            value,
+            f"A {noun} id has 1 to {ID_LENGTH_MAX} characters out of letters, digits, hyphen and underscore.",
         )
     return value
 
@@ -26,5 +29,7 @@ def is_account_name(value: str) -> bool:
 
 def not_found(noun: str, value: str) -> ServiceError:
     """The 404 of a noun ("pool", "job", "task", "node")."""
-    code = {"pool": "PoolNotFound", "job": "JobNotFound", "task": "TaskNotFound", "node": "NodeNotFound"}[noun]
+    code = {"pool": "PoolNotFound", "job": "JobNotFound", "task": "TaskNotFound", "node": "NodeNotFound"}[
+        noun
+    ]
     return ServiceError(code, None, (("Id", value),) if len(value) <= 256 else ())

@@ -1,4 +1,5 @@
 """Virtual machine sizes: names clients know, and the cores and memory they stand for."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

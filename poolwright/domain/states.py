@@ -2,6 +2,7 @@
 
 Sources: behaviour tables of the public Batch documentation; DESIGN rule 2 (one table per noun).
 """
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -145,9 +146,13 @@ NODE: Mapping[NodeState, frozenset[NodeState]] = {
 
 JOB: Mapping[JobState, frozenset[JobState]] = {
     JobState.ACTIVE: frozenset({JobState.DISABLING, JobState.TERMINATING, JobState.DELETING}),
-    JobState.DISABLING: frozenset({JobState.DISABLED, JobState.ENABLING, JobState.TERMINATING, JobState.DELETING}),
+    JobState.DISABLING: frozenset(
+        {JobState.DISABLED, JobState.ENABLING, JobState.TERMINATING, JobState.DELETING}
+    ),
     JobState.DISABLED: frozenset({JobState.ENABLING, JobState.TERMINATING, JobState.DELETING}),
-    JobState.ENABLING: frozenset({JobState.ACTIVE, JobState.DISABLING, JobState.TERMINATING, JobState.DELETING}),
+    JobState.ENABLING: frozenset(
+        {JobState.ACTIVE, JobState.DISABLING, JobState.TERMINATING, JobState.DELETING}
+    ),
     JobState.TERMINATING: frozenset({JobState.COMPLETED, JobState.DELETING}),
     JobState.COMPLETED: frozenset({JobState.DELETING}),
     JobState.DELETING: frozenset(),
@@ -161,8 +166,12 @@ TASK: Mapping[TaskState, frozenset[TaskState]] = {
 }
 
 RESOURCE: Mapping[ResourceState, frozenset[ResourceState]] = {
-    ResourceState.CREATING: frozenset({ResourceState.SUCCEEDED, ResourceState.FAILED, ResourceState.DELETING}),
-    ResourceState.UPDATING: frozenset({ResourceState.SUCCEEDED, ResourceState.FAILED, ResourceState.DELETING}),
+    ResourceState.CREATING: frozenset(
+        {ResourceState.SUCCEEDED, ResourceState.FAILED, ResourceState.DELETING}
+    ),
+    ResourceState.UPDATING: frozenset(
+        {ResourceState.SUCCEEDED, ResourceState.FAILED, ResourceState.DELETING}
+    ),
     ResourceState.SUCCEEDED: frozenset({ResourceState.UPDATING, ResourceState.DELETING}),
     ResourceState.FAILED: frozenset({ResourceState.UPDATING, ResourceState.DELETING}),
     ResourceState.DELETING: frozenset({ResourceState.FAILED}),

@@ -1,4 +1,5 @@
 """A task: one command line to run once on some node of the job's pool."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -3,6 +3,7 @@
 An engine makes and removes machines under names the caller chooses, so that asking twice is harmless.
 It never runs a task: that is the agent's work (see docs/ARCHITECTURE.md, "Engines and agents").
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -71,7 +72,9 @@ class DiskMount:
 
     lun: int  # 0..63
     path: str
-    writable_in_place: bool = False  # True: a build machine writes the disk itself; False: thin overlay over it
+    writable_in_place: bool = (
+        False  # True: a build machine writes the disk itself; False: thin overlay over it
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,218 @@
+"""What callers ask of disks, snapshots, images and build virtual machines, and what the service keeps about them.
+
+The `...State` values are the `inner` JSON of a resource (see domain/resource.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+GIB = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class ImageChoice:
+    """A marketplace image, or a managed image by id. Exactly one form is set."""
+
+    id: str | None = None
+    publisher: str = ""
+    offer: str = ""
+    sku: str = ""
+    version: str = "latest"
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSpec:
+    """A disk or snapshot to be made. `option` is "Empty", "Copy" or "FromImage"; sizes in GiB."""
+
+    option: str
+    size_gib: int | None = None
+    source_id: str | None = None  # Copy: a disk or snapshot; FromImage: an image
+    image_lun: int | None = None  # FromImage: a data disk of the image instead of its OS disk
+    os_type: str | None = None
+    generation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageDiskSpec:
+    """One disk of an image to be made. `lun` is None for the OS disk."""
+
+    lun: int | None
+    source_id: str
+    caching: str = "None"
+    storage_type: str | None = None
+    size_gib: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSpec:
+    """An image to be made: from a generalized machine, or from single disks and snapshots."""
+
+    machine_id: str | None = None
+    os_disk: ImageDiskSpec | None = None
+    data_disks: tuple[ImageDiskSpec, ...] = ()
+    os_state: str = "Generalized"
+    generation: str = "V1"
+
+
+@dataclass(frozen=True, slots=True)
+class MachineDiskSpec:
+    """One disk of a virtual machine to be made. `lun` is None for the OS disk."""
+
+    lun: int | None
+    option: str  # "FromImage" | "Empty" | "Attach"
+    name: str | None = None
+    disk_id: str | None = None  # Attach
+    size_gib: int | None = None
+    caching: str | None = None
+    storage_type: str | None = None
+    delete_option: str = "Detach"
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSpec:
+    """A virtual machine to be made."""
+
+    size: str
+    image: ImageChoice | None
+    os_disk: MachineDiskSpec
+    data_disks: tuple[MachineDiskSpec, ...] = ()
+    computer_name: str | None = None
+    generation: str = "V1"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How one file of the image plane is made. `how`: "empty" (formatted ext4), "clone" (writable copy), "freeze" (frozen copy),
+    "base" (writable copy of a marketplace image, `urn` = publisher, offer, sku, version)."""
+
+    name: str
+    how: str
+    source: str | None = None
+    size_bytes: int | None = None  # "empty": its size; otherwise grown to at least this
+    urn: tuple[str, str, str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DiskState:
+    """`inner` of a disk or snapshot. `attached_to` is the id of the machine that holds the disk."""
+
+    recipe: Recipe
+    attached_to: str | None = None
+    size_bytes: int = 0
+    unique_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageDisk:
+    """A data disk of an image: the image plane's name and what pools need to know. `size` in bytes."""
+
+    lun: int
+    name: str
+    size: int = 0
+    caching: str = "None"
+    type: str = "Standard_LRS"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageState:
+    """`inner` of an image. Everything after `recipes` is known once it is made.
+
+    `digest` stands for all its disks together; `os` holds id, version and pretty name of the operating system.
+    """
+
+    os_disk: str
+    recipes: tuple[Recipe, ...]
+    data_disks: tuple[ImageDisk, ...] = ()
+    os_size: int = 0
+    os_type: str = "Linux"
+    agent_sku: str | None = None
+    os: dict[str, str | None] = field(default_factory=dict)
+    digest: str | None = None
+    force: bool = False  # being deleted although pools use it
+
+
+@dataclass(frozen=True, slots=True)
+class MachineDisk:
+    """A disk of a virtual machine. `disk` is the disk's resource id, `lun` None for the OS disk."""
+
+    lun: int | None
+    disk: str
+    caching: str = "None"
+    delete_option: str = "Detach"
+    created: bool = True  # made with the machine, so removed again when making the machine fails
+
+
+@dataclass(frozen=True, slots=True)
+class MachineState:
+    """`inner` of a virtual machine. `fence` grows with every start; `power` is the last confirmed power state."""
+
+    machine: str  # the engine's name
+    vm_id: str
+    hostname: str
+    size: str
+    want: str  # "running" | "stopped" | "deallocated"
+    power: str  # PowerState value
+    disks: tuple[MachineDisk, ...]
+    fence: int = 1
+    made: bool = False  # it ran once: a later failure does not take it apart
+    generalized: bool = False
+    gone: bool = False  # being deleted, and the engine has confirmed it holds nothing
+    address: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GroupState:
+    """`inner` of a resource group: nothing but the wish to delete images in use as well."""
+
+    force: bool = False
+
+
+State = DiskState | ImageState | MachineState | GroupState
+
+
+def dump(state: State) -> bytes:
+    """The JSON kept in `Resource.inner`."""
+    return json.dumps(asdict(state), separators=(",", ":")).encode()
+
+
+def disk_state(inner: bytes) -> DiskState:
+    """`inner` of a disk or snapshot."""
+    fields = json.loads(inner)
+    return DiskState(**{**fields, "recipe": _recipe(fields["recipe"])})
+
+
+def image_state(inner: bytes) -> ImageState:
+    """`inner` of an image."""
+    fields = json.loads(inner)
+    return ImageState(
+        **{
+            **fields,
+            "recipes": tuple(_recipe(recipe) for recipe in fields["recipes"]),
+            "data_disks": tuple(ImageDisk(**disk) for disk in fields["data_disks"]),
+        }
+    )
+
+
+def machine_state(inner: bytes) -> MachineState:
+    """`inner` of a virtual machine."""
+    fields = json.loads(inner)
+    disks = tuple(MachineDisk(**disk) for disk in fields["disks"])
+    return MachineState(**{**fields, "disks": disks, "notes": tuple(fields["notes"])})
+
+
+def group_state(inner: bytes) -> GroupState:
+    """`inner` of a resource group."""
+    return GroupState(**json.loads(inner))
+
+
+def _recipe(fields: Mapping[str, Any]) -> Recipe:
+    urn = fields["urn"]
+    if urn is None:
+        return Recipe(**fields)
+    publisher, offer, sku, version = urn
+    return Recipe(**{**fields, "urn": (publisher, offer, sku, version)})
