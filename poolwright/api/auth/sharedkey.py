@@ -163,10 +163,10 @@ def _check_date(headers: dict[str, str], now_s: float) -> None:
 def _seconds(text: str) -> float | None:
     try:
         when = parsedate_to_datetime(text)
+        # RFC 1123 dates of HTTP are always GMT; "-0000" parses to a time without zone.
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    # RFC 1123 dates of HTTP are always GMT; "-0000" parses to a time without zone.
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
 
 def _strings_to_sign(scope: Scope, headers: dict[str, str], account: str) -> Iterator[bytes]:

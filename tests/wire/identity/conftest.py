@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,8 +26,6 @@ class HostClock(HandClock):
     """The host's own time: real clients compare tokens and dates with it."""
 
     def now(self) -> int:
-        import time
-
         return int(time.time() * 1_000_000)
 
 
@@ -63,7 +62,12 @@ class LiveIdentity:
             }
             return JSONResponse(body, status_code=error.status, headers=dict(error.headers))
         self.seen.append((request.method, target, found))
-        who = {"kind": found.kind, "account": found.account, "object_id": found.object_id, "value": []}
+        who: dict[str, object] = {
+            "kind": found.kind,
+            "account": found.account,
+            "object_id": found.object_id,
+            "value": [],
+        }
         status = {"POST": 201, "DELETE": 202}.get(request.method, 200)
         if request.method == "POST" and target.endswith(("resize", "disable")):
             status = 202

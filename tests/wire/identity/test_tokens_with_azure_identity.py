@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -67,8 +68,6 @@ def test_a_wrong_secret_is_refused(live: LiveIdentity, style: str) -> None:
 
 def test_a_live_request_with_and_without_a_token(live: LiveIdentity) -> None:
     token = live.parts.issuer.issue(live.parts.principal, "https://management.azure.com").value
-    import ssl
-
     context = ssl.create_default_context(cafile=str(live.tls.ca_file))
     with httpx.Client(verify=context, base_url=live.url, trust_env=False) as client:
         good = client.get("/subscriptions", headers={"Authorization": f"Bearer {token}"})

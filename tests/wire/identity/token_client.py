@@ -23,7 +23,7 @@ def main(style: str, authority: str, tenant: str, client_id: str, *scopes: str) 
         if style == "async"
         else _synchronous(arguments, options, scopes)
     )
-    print(json.dumps(tokens))
+    sys.stdout.write(json.dumps(tokens))
 
 
 def _synchronous(
