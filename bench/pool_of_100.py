@@ -17,7 +17,7 @@ from bench.setting import Setting, running
 def _used_bytes(path: Path) -> int:
     return int(
         subprocess.run(
-            ["du", "-s", "--block-size=1", str(path)], capture_output=True, text=True
+            ["du", "-s", "--block-size=1", str(path)], capture_output=True, text=True, check=False
         ).stdout.split()[0]
     )
 

@@ -57,6 +57,9 @@ def _prepare(clients: Clients, data_dir: Path, pid: int) -> Setting:
     ).name
     clients.resources.resource_groups.create_or_update(GROUP, {"location": location})
     reference = newest_base_image(clients, location)
+    base = f"/Subscriptions/{subscription.subscription_id}/Providers/Microsoft.Compute/Locations/{location}"
+    base += f"/Publishers/{reference.publisher}/ArtifactTypes/VMImage/Offers/{reference.offer}"
+    base += f"/Skus/{reference.sku}/Versions/{reference.version}"
     disk = clients.compute.disks.begin_create_or_update(
         GROUP,
         "os",
@@ -66,11 +69,7 @@ def _prepare(clients: Clients, data_dir: Path, pid: int) -> Setting:
                 "osType": "Linux",
                 "creationData": {
                     "createOption": "FromImage",
-                    "imageReference": {
-                        "id": f"/Subscriptions/{subscription.subscription_id}/Providers/Microsoft.Compute/Locations/{location}"
-                        f"/Publishers/{reference.publisher}/ArtifactTypes/VMImage/Offers/{reference.offer}"
-                        f"/Skus/{reference.sku}/Versions/{reference.version}"
-                    },
+                    "imageReference": {"id": base},
                 },
             },
         },

@@ -41,17 +41,17 @@ def main(arguments: list[str] | None = None) -> int:
     data_dir = (options.data_dir or scratch / "data").resolve()
     display = Display(Console())
     service = Service(data_dir, out / "service.log", options.base_cache.resolve())
+    ok = False
     try:
         _play(display, service, out)
         ok = True
-    except Exception as error:  # the demo's outermost edge: any failure is told and becomes the exit code
+    except Exception as error:  # noqa: BLE001 - the outermost edge: any failure is told and becomes the exit code
         display.console.print(f"[red bold]{type(error).__name__}:[/] {error}", highlight=False)
         display.console.print(
-            f"[dim]service log ({service.log_file}):[/]\n{service.log_tail()}", highlight=False, markup=False
+            f"service log ({service.log_file}):\n{service.log_tail()}", highlight=False, markup=False
         )
-        ok = False
     finally:
-        ok = _end(display, service, data_dir) and ok if "ok" in locals() else _end(display, service, data_dir)
+        ok = _end(display, service, data_dir) and ok
         shutil.rmtree(scratch, ignore_errors=True)
     display.summary()
     if ok:
@@ -84,7 +84,7 @@ def _end(display: Display, service: Service, data_dir: Path) -> bool:
             log.expect(code == 0, f"the service ended with code {code}")
             wait_until(lambda: not leftovers(data_dir), "nothing of the run left on the host", deadline_s=30)
             log.note("no mount, loop device, network link or process is left")
-    except Exception as error:  # still to be told beside an earlier failure
+    except Exception as error:  # noqa: BLE001 - still to be told beside an earlier failure
         display.console.print(
             f"[red bold]{type(error).__name__}:[/] {error} {leftovers(data_dir)}", highlight=False
         )

@@ -24,12 +24,12 @@ class StepLog:
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
     ok: bool = False
-    _status: Status | None = None
+    status: Status | None = None
 
     def say(self, detail: str) -> None:
         """Show what is going on now (not kept)."""
-        if self._status is not None:
-            self._status.update(f"[bold]{self.title}[/] [dim]{detail}[/]")
+        if self.status is not None:
+            self.status.update(f"[bold]{self.title}[/] [dim]{detail}[/]")
 
     def note(self, text: str) -> None:
         """Keep one sentence of what happened."""
@@ -57,11 +57,11 @@ class Display:
         began = time.monotonic()
         try:
             with self.console.status(f"[bold]{title}[/]") as status:
-                log._status = status
+                log.status = status
                 yield log
             log.ok = True
         finally:
-            log._status = None
+            log.status = None
             log.seconds = time.monotonic() - began
             mark = "[green]ok[/]  " if log.ok else "[red]FAIL[/]"
             self.console.print(f"{mark} {log.seconds:7.2f} s  [bold]{title}[/]")

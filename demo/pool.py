@@ -125,9 +125,8 @@ def run_job(display: Display, client: BatchClient) -> None:
             bad = next(task for task in client.list_tasks(JOB) if task.execution_info.result == "failure")
             log.expect(False, f"task {bad.id} failed: {bad.execution_info.failure_info.message}")
         nodes = Counter(task.node_info.node_id for task in client.list_tasks(JOB))
-        log.note(
-            f"{counts.succeeded} succeeded on {len(nodes)} nodes ({', '.join(str(n) for n in nodes.values())} tasks each)"
-        )
+        shares = ", ".join(str(share) for share in nodes.values())
+        log.note(f"{counts.succeeded} succeeded on {len(nodes)} nodes ({shares} tasks each)")
 
 
 def download(display: Display, client: BatchClient, out: Path) -> Path:

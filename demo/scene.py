@@ -59,4 +59,5 @@ def render_command(frame: int) -> str:
     """The command line of one frame's task. No shell runs it; POV-Ray writes frame.png in the task's directory."""
     clock = frame / FRAMES
     folder = f"{DATA_DISK}/scene"
-    return f"povray +I{folder}/orbit.pov +L{folder} +Oframe.png +W{WIDTH} +H{HEIGHT} +K{clock:.6f} +FN +A0.3 +WT1 -D -GA"
+    size = f"+W{WIDTH} +H{HEIGHT}"
+    return f"povray +I{folder}/orbit.pov +L{folder} +Oframe.png {size} +K{clock:.6f} +FN +A0.3 +WT1 -D -GA"

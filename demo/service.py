@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 60.0
@@ -19,20 +19,19 @@ class ServiceFailed(Exception):
     """The service did not start or ended by itself; the message holds the end of its log."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(NamedTuple):
     """What the ready file tells (the stable interface for scripts)."""
 
+    pid: int
     endpoint: str
+    account_endpoint: str
+    account_name: str
+    account_key: str
     ca_file: str
-    tenant_id: str
-    subscription_id: str
     client_id: str
     client_secret: str
-    account_name: str
-    account_endpoint: str
-    account_key: str
-    pid: int
+    tenant_id: str
+    subscription_id: str
 
 
 class Service:
@@ -70,7 +69,7 @@ class Service:
         while time.monotonic() < deadline:
             if self._ready_file.exists():
                 known = json.loads(self._ready_file.read_text())
-                return Ready(**{name: known[name] for name in Ready.__dataclass_fields__})
+                return Ready(**{name: known[name] for name in Ready._fields})
             if self._process.poll() is not None:
                 raise ServiceFailed(
                     f"the service ended with code {self._process.returncode}:\n{self.log_tail()}"

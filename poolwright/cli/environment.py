@@ -32,7 +32,6 @@ def environment_lines(known: Credentials) -> list[str]:
         "# az, once:",
         f"#   az cloud register -n poolwright --endpoint-resource-manager {quote(known.endpoint)}",
         "#   az cloud set -n poolwright && az config set core.instance_discovery=false",
-        '#   az login --service-principal -u "$AZURE_CLIENT_ID" -p "$AZURE_CLIENT_SECRET" '
-        f"--tenant {quote(known.tenant_id)}",
+        f'#   az login --service-principal -u "$AZURE_CLIENT_ID" -p "$AZURE_CLIENT_SECRET" --tenant {known.tenant_id}',
     ]
     return lines

@@ -86,8 +86,11 @@ class MachineSpec:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How one file of the image plane is made. `how`: "empty" (formatted ext4), "clone" (writable copy), "freeze" (frozen copy),
-    "base" (writable copy of a marketplace image, `urn` = publisher, offer, sku, version)."""
+    """How one file of the image plane is made.
+
+    `how`: "empty" (formatted ext4), "clone" (writable copy), "freeze" (frozen copy), "base" (writable copy of a
+    marketplace image, `urn` = publisher, offer, sku, version).
+    """
 
     name: str
     how: str

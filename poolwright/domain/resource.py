@@ -1,4 +1,4 @@
-"""Management resources (resource groups, virtual machines, disks, snapshots, images, accounts) and their long-running operations."""
+"""Management resources (groups, machines, disks, snapshots, images, accounts) and their long-running operations."""
 
 from __future__ import annotations
 

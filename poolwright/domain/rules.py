@@ -12,7 +12,10 @@ _ACCOUNT = re.compile(r"[a-z0-9]{3,24}\Z")
 
 
 def check_id(noun: str, value: str) -> str:
-    """`value` if it is a legal id of a pool, job or task; else InvalidPropertyValue (public rule: 1-64 of A-Z a-z 0-9 _ -)."""
+    """`value` if it is a legal id of a pool, job or task (public rule: 1-64 of A-Z a-z 0-9 _ -).
+
+    Raises ServiceError InvalidPropertyValue.
+    """
     if not _ID.match(value):
         raise bad_property(
             "id",
