@@ -26,6 +26,7 @@ _MIRROR_LIST = "mirror+file:"
 MAX_SOURCE_FILES = 200
 MAX_SOURCE_BYTES = 1024**2
 APT_TIMEOUT_S = 30.0
+APT_RETRIES = 3
 _KEPT_OPTIONS = re.compile(
     r"Acquire::(https?::(Proxy|Timeout|Pipeline-Depth)|Check-(Valid-Until|Date)|Force(IPv4|IPv6)|Retries|Languages)(::|\s)"
 )
@@ -85,6 +86,8 @@ def host_options(env: Mapping[str, str]) -> tuple[str, ...]:
             and not any(line.startswith(f"Acquire::{scheme}::Proxy ") for line in lines)
         ):
             lines.append(f'Acquire::{scheme}::Proxy "{proxy}";')
+    if not any(line.startswith("Acquire::Retries ") for line in lines):
+        lines.append(f'Acquire::Retries "{APT_RETRIES}";')
     return tuple(lines)
 
 

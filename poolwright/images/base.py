@@ -232,6 +232,9 @@ class ImagePlane(Protocol):
     def path(self, name: DiskName, *, writable: bool = False) -> Path:
         """Where the raw file is. Raises DiskFrozen when a writable one is asked of a frozen disk."""
 
+    def close(self) -> None:
+        """Make a running build fail soon, so that its thread ends; later builds fail at once."""
+
     def usage(self) -> Usage:
         """Space used and free."""
 

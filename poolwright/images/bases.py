@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -28,7 +29,7 @@ from poolwright.images.filesystem import make_ext4
 from poolwright.images.layout import RAW, DiskDirectory, remove_tree, wait_for_lock, write_record
 from poolwright.images.osrelease import OsRelease, parse_os_release
 from poolwright.images.programs import full_disk
-from poolwright.images.rootfs import HostRootfs
+from poolwright.images.rootfs import Build, HostRootfs
 from poolwright.images.sparse import make_empty, space_errors, sync_file
 from poolwright.images.undo import Undo
 
@@ -49,7 +50,7 @@ _UBUNTU_OFFERS = {
 class RootfsMaker(Protocol):
     """Makes the tree of an operating system inside a work directory and returns where it is."""
 
-    def make(self, work: Path, progress: Progress, lock_fd: int) -> Path: ...
+    def make(self, work: Path, build: Build) -> Path: ...
 
 
 class BaseSource(Protocol):
@@ -114,8 +115,13 @@ class BaseBuilder:
     ) -> None:
         self.directory = directory
         self._source, self._step = source, on_step
+        self._stop = threading.Event()
         self._locks = directory.root / "locks"
         self._locks.mkdir(mode=0o700, exist_ok=True)
+
+    def close(self) -> None:
+        """End running builds."""
+        self._stop.set()
 
     def catalogue(self) -> tuple[CatalogueEntry, ...]:
         """Images in the cache and images that can be built, each once, by name and then version."""
@@ -124,7 +130,7 @@ class BaseBuilder:
         return tuple(sorted(found.values(), key=_order))
 
     def ensure(self, image: MarketplaceImage, progress: Progress) -> DiskInfo:
-        entry = self._find(image)
+        entry = find_image(self.catalogue(), image)
         name = base_disk_name(entry.image)
         if not self.directory.exists(name):
             progress("waiting for the build lock", 0.0)
@@ -146,17 +152,6 @@ class BaseBuilder:
                 continue
         return removed
 
-    def _find(self, image: MarketplaceImage) -> CatalogueEntry:
-        catalogue = self.catalogue()
-        kin = [e for e in catalogue if _kind(e.image) == _kind(image)]
-        for entry in reversed(kin):
-            if image.version in ("latest", entry.image.version):
-                return entry
-        known = ", ".join(entry.image.urn for entry in catalogue) or "none"
-        raise UnsupportedImage(
-            f"the marketplace image {image.urn} cannot be provided by this host; it offers: {known}"
-        )
-
     def _build(self, entry: CatalogueEntry, name: DiskName, progress: Progress, lock_fd: int) -> None:
         maker = self._source.maker(entry.image)
         doing = f"building the base image {entry.image.urn}"
@@ -164,7 +159,7 @@ class BaseBuilder:
             work = self.directory.make_temp(name)
             undo.push("remove the half-made base image", partial(remove_tree, work))
             self._step("base:begun")
-            tree = maker.make(work, progress, lock_fd)
+            tree = maker.make(work, Build(progress, lock_fd, self._stop))
             self._step("base:tree")
             progress("writing the file system", 0.88)
             disk = work / RAW
@@ -213,6 +208,17 @@ class BaseBuilder:
             yield fd
         finally:
             os.close(fd)
+
+
+def find_image(catalogue: tuple[CatalogueEntry, ...], image: MarketplaceImage) -> CatalogueEntry:
+    """The entry an image reference means, ``latest`` being the last of its kind; raises UnsupportedImage."""
+    for entry in reversed(catalogue):
+        if _kind(entry.image) == _kind(image) and image.version in ("latest", entry.image.version):
+            return entry
+    known = ", ".join(entry.image.urn for entry in catalogue) or "none"
+    raise UnsupportedImage(
+        f"the marketplace image {image.urn} cannot be provided by this host; it offers: {known}"
+    )
 
 
 def base_disk_name(image: MarketplaceImage) -> DiskName:

@@ -28,6 +28,7 @@ from poolwright.images.sparse import sync_directory
 
 RAW = "disk.raw"
 FROZEN = "frozen.json"
+FROZEN_NEW = "frozen.json.new"
 LOCK_POLL_S = 0.02
 SECTOR_BYTES = 512
 """Unit of st_blocks, stat(2)."""
@@ -130,7 +131,7 @@ class DiskDirectory:
 
 def write_record(directory: Path, record: dict[str, Any]) -> None:
     """Write frozen.json into a disk's directory so that it is there whole or not at all."""
-    temp = directory / (FROZEN + ".new")
+    temp = directory / FROZEN_NEW
     with open(temp, "w", encoding="utf-8") as file:
         json.dump(record, file, sort_keys=True)
         file.flush()

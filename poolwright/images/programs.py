@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Administrators' programs are not on every user's PATH."""
 TAIL_LINES = 40
 MAX_LINE_CHARS = 1000
+GUARD_POLL_S = 0.1
 _FULL_TEXT = os.strerror(errno.ENOSPC)
 _URL_USER = re.compile(r"(\w+://)[^/@\s]+@")
 
@@ -105,42 +107,28 @@ def run_contained(
     timeout_s: float,
     on_line: Callable[[str], None],
     env: Mapping[str, str],
+    stop: threading.Event,
     pass_fds: Sequence[int] = (),
 ) -> None:
     """Run a program that forks and mounts, so that nothing of it outlives this process, not even after ``kill -9``.
 
     It gets mount and pid namespaces of its own: when the first process of a pid namespace dies, the kernel kills the
     rest, and the last process takes the mounts along. The chain to this process is PR_SET_PDEATHSIG (prctl(2)), which
-    fires when the calling *thread* ends; that thread waits here. Raises BuildFailed with the last lines, NoSpace.
+    fires when the calling *thread* ends; that thread waits here. Raises BuildFailed with the last lines, also when
+    ``stop`` is set meanwhile, and NoSpace.
     """
     chain = [find_program("setpriv"), "--pdeathsig", "KILL", find_program("unshare")]
-    chain += [
-        "--mount",
-        "--pid",
-        "--fork",
-        "--kill-child=KILL",
-        "--mount-proc",
-        "--",
-        find_program(argv[0]),
-        *argv[1:],
-    ]
+    chain += ["--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--"]
     tail: deque[str] = deque(maxlen=TAIL_LINES)
-    late = threading.Event()
     with subprocess.Popen(
-        chain,
+        [*chain, find_program(argv[0]), *argv[1:]],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=environment(env),
         pass_fds=pass_fds,
     ) as process:
-
-        def expire() -> None:
-            late.set()
-            process.kill()
-
-        guard = threading.Timer(timeout_s, expire)
-        guard.daemon = True
+        guard = _Guard(process, timeout_s, stop)
         guard.start()
         try:
             assert process.stdout is not None
@@ -151,14 +139,39 @@ def run_contained(
                     on_line(line)
             code = process.wait()
         finally:
-            guard.cancel()
-            process.kill()
-    if late.is_set():
-        raise BuildFailed(step, "\n".join([*tail, f"no end after {timeout_s:.0f} s"]))
+            guard.finish()
+    if guard.reason:
+        raise BuildFailed(step, "\n".join([*tail, guard.reason]))
     if code != 0:
         if any(_FULL_TEXT in line for line in tail):
             raise NoSpace(step, where)
         raise BuildFailed(step, "\n".join([*tail, f"exit code {code}"]))
+
+
+class _Guard(threading.Thread):
+    """Kills a process when its time is over or somebody wants it stopped; ``reason`` then says which."""
+
+    def __init__(self, process: subprocess.Popen[bytes], timeout_s: float, stop: threading.Event) -> None:
+        super().__init__(name="program-guard", daemon=True)
+        self.reason = ""
+        self._process, self._timeout_s, self._stop_wanted = process, timeout_s, stop
+        self._finished = threading.Event()
+
+    def run(self) -> None:
+        deadline = time.monotonic() + self._timeout_s
+        while not self._finished.wait(GUARD_POLL_S):
+            if self._stop_wanted.is_set():
+                self.reason = "stopped, because the service is ending"
+            elif time.monotonic() >= deadline:
+                self.reason = f"no end after {self._timeout_s:.0f} s"
+            if self.reason:
+                self._process.kill()
+                return
+
+    def finish(self) -> None:
+        self._finished.set()
+        self._process.kill()
+        self.join()
 
 
 def clean(text: str) -> str:

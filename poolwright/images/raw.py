@@ -42,6 +42,7 @@ from poolwright.images.sparse import (
     copy_disk,
     grow,
     is_zero,
+    link_file,
     make_empty,
     space_errors,
     supports_reflinks,
@@ -51,6 +52,8 @@ from poolwright.images.sparse import (
 from poolwright.images.undo import Undo
 
 StepHook = Callable[[str], None]
+BASE_CACHE_VARIABLE = "POOLWRIGHT_BASE_CACHE"
+"""Environment variable with the default of ``base_cache``."""
 
 
 class RawImagePlane:
@@ -71,12 +74,15 @@ class RawImagePlane:
         lock_timeout_s: float = 30.0,
     ) -> None:
         self._dir = DiskDirectory(root.absolute(), lock_timeout_s=lock_timeout_s)
-        cache = (base_cache or root / "bases").absolute()
+        cache = base_cache or Path(os.environ.get(BASE_CACHE_VARIABLE) or root / "bases")
         self._bases = bases or BaseBuilder(
-            DiskDirectory(cache, lock_timeout_s=lock_timeout_s), HostBases(), on_step
+            DiskDirectory(cache.absolute(), lock_timeout_s=lock_timeout_s), HostBases(), on_step
         )
         self._step = on_step
         self._content_lock = threading.Lock()
+
+    def close(self) -> None:
+        self._bases.close()
 
     def catalogue(self) -> tuple[CatalogueEntry, ...]:
         return self._bases.catalogue()
@@ -152,7 +158,7 @@ class RawImagePlane:
                 return digest
             path = home.raw(name)
             home.refuse_attached(name, writable_only=True)
-            undo.push("make the disk writable again", partial(os.chmod, path, 0o600))
+            undo.push("make the disk writable again", partial(path.chmod, 0o600))
             with space_errors(f"freezing disk {name}", path):
                 digest = _seal(path)
                 self._step("freeze:sealed")
@@ -254,11 +260,10 @@ class RawImagePlane:
         self._step("copy:synced")
 
     def _fill_frozen(self, source: Path, known_digest: str | None, target: Path) -> None:
-        self._fill_copy(source, target)
-        if known_digest is None:
+        if known_digest is None or not link_file(source, target):
+            self._fill_copy(source, target)
             digest = _seal(target)
-        else:  # a copy of a frozen disk has its digest
-            os.chmod(target, 0o444)
+        else:  # frozen content is never written, so another name for it is as good as a copy
             digest = known_digest
         self._step("copy:sealed")
         write_record(target.parent, {"digest": digest, "format": 1})
@@ -307,15 +312,14 @@ class RawImagePlane:
     def _thaw_unrecorded(self, name: DiskName) -> bool:
         """A disk sealed without a record was killed half way through freezing: it is still the caller's to write."""
         path = self._dir.raw(name)
-        (path.parent / "frozen.json.new").unlink(missing_ok=True)
-        if self._dir.digest(name) is not None or path.stat().st_mode & 0o200:
+        if self._dir.digest(name) is not None or not path.exists() or path.stat().st_mode & 0o200:
             return False
-        os.chmod(path, 0o600)
+        path.chmod(0o600)
         return True
 
 
 def _seal(path: Path) -> str:
     """Make the file read-only, sync it and compute its digest."""
-    os.chmod(path, 0o444)
+    path.chmod(0o444)
     sync_file(path)
     return digest_file(path)

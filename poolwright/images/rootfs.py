@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from poolwright.images.aptsources import (
@@ -43,6 +45,18 @@ _STAGES = (
 """mmdebstrap's own words for its stages, ours, and about how much of the build is then done."""
 
 
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One build under way: whom to tell, the lock to keep, and the event that ends it.
+
+    ``lock_fd`` is handed to the programs started, so the lock lives as long as any of them.
+    """
+
+    progress: Progress
+    lock_fd: int
+    stop: threading.Event
+
+
 class HostRootfs:
     """Makes the root file system of the release this host runs."""
 
@@ -51,11 +65,8 @@ class HostRootfs:
     ) -> None:
         self._release, self._env, self._etc_apt = release, env, etc_apt
 
-    def make(self, work: Path, progress: Progress, lock_fd: int) -> Path:
-        """The directory holding the tree, inside ``work``; raises UnsupportedImage, BuildFailed, NoSpace.
-
-        ``lock_fd`` is handed to the programs started, so the lock lives as long as any of them.
-        """
+    def make(self, work: Path, build: Build) -> Path:
+        """The directory holding the tree, inside ``work``; raises UnsupportedImage, BuildFailed, NoSpace."""
         self._require()
         sources = distribution_sources(self._release, self._etc_apt)
         if not sources:
@@ -76,9 +87,10 @@ class HostRootfs:
             step="mmdebstrap",
             where=work,
             timeout_s=BOOTSTRAP_TIMEOUT_S,
-            on_line=lambda line: _report(line, progress),
+            on_line=lambda line: _report(line, build.progress),
             env={"TMPDIR": str(scratch), **_proxies(self._env)},
-            pass_fds=[lock_fd],
+            pass_fds=[build.lock_fd],
+            stop=build.stop,
         )
         finish_tree(root, sources, tuple(line for line in options if reachable_from_elsewhere(line)))
         return root

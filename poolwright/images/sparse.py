@@ -87,6 +87,17 @@ def copy_disk(source: Path, target: Path) -> bool:
     return shared
 
 
+def link_file(source: Path, target: Path) -> bool:
+    """Give the file a second name; False where that cannot be (another file system, too many names)."""
+    try:
+        target.hardlink_to(source)
+    except OSError as error:
+        if error.errno in (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP):
+            return False
+        raise
+    return True
+
+
 def data_extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
     """Half-open byte ranges that may hold data, ascending; what lies between reads as zeros."""
     offset = 0
