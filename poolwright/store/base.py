@@ -5,6 +5,7 @@ A transaction is a plain function given a `Tx`; it may be run again on a conflic
 Ids are kept as given and compared without regard to case. Lists come in order of lower-cased id (tasks: see below)
 and are paged by `after` (the last id seen, exclusive), so that a page costs the same at any depth.
 """
+
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -62,7 +63,10 @@ class Pools(Protocol):
         """Write all fields if `pool.revision` is the stored one; returns it with the next revision. Raises Stale."""
         ...
 
-    def delete(self, account: str, id: str) -> None: ...
+    def delete(self, account: str, id: str) -> None:
+        """Remove the pool row; its nodes must be gone (StoreError otherwise)."""
+        ...
+
     def page(self, account: str, after: str | None, limit: int) -> list[Pool]: ...
     def count(self, account: str) -> int: ...
 
@@ -78,10 +82,14 @@ class Pools(Protocol):
 class Nodes(Protocol):
     def get(self, account: str, pool: str, id: str) -> Node | None: ...
     def by_machine(self, machine: str) -> Node | None: ...
-    def insert_many(self, nodes: Sequence[Node]) -> None: ...
+
+    def insert_many(self, nodes: Sequence[Node]) -> None:
+        """All or none. Their pool must be there (StoreError otherwise). Raises Duplicate."""
+        ...
 
     def update(self, node: Node) -> Node:
-        """As Pools.update. Raises Stale."""
+        """As Pools.update, except that the task totals stay as stored and `seen_at` never goes back, since these
+        change without a new revision. Raises Stale."""
         ...
 
     def delete(self, account: str, pool: str, id: str) -> None: ...
@@ -132,6 +140,11 @@ class Jobs(Protocol):
         """Jobs in disabling, enabling, terminating or deleting, for the periodic pass."""
         ...
 
+    def due(self, now: Instant) -> list[Job]:
+        """Jobs that ought to end by themselves, by pk: their wall clock limit has passed (and they are not ending
+        yet), or they are active, end when all tasks have completed, and have no task that is active or running."""
+        ...
+
 
 class Tasks(Protocol):
     """Tasks. Nothing here may cost more for a job of a million tasks than for one of ten, but what says so."""
@@ -164,8 +177,13 @@ class Tasks(Protocol):
     def running_of_job(self, job_pk: int, limit: int) -> list[Task]: ...
 
     def update_many(self, tasks: Sequence[Task]) -> None:
-        """Write all mutable fields of these tasks (keyed by pk; last writer wins inside one transaction;
-        the caller read them in this same transaction)."""
+        """Write what changes with a task's life, all but id, spec, document and created_at (keyed by pk; last writer
+        wins inside one transaction; the caller read them in this same transaction). Raises Stale if one is gone."""
+        ...
+
+    def replace_spec(self, task: Task) -> None:
+        """Write the task's spec, document and modified_at, which `update_many` leaves alone. Raises Stale if the task
+        is gone or its required slots would change."""
         ...
 
     def delete(self, pk: int) -> None: ...

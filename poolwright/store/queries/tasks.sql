@@ -1,0 +1,98 @@
+-- fragment: columns
+t.pk, t.job_pk, t.id, b.spec, b.document, t.state, t.state_at, t.created_at, t.modified_at, t.previous_state,
+t.previous_at, t.attempt, t.node, t.pool, t.fence, t.started_at, t.ended_at, t.exit_code, t.result, t.failure,
+t.retry_count, t.last_retry_at, t.requeue_count, t.last_requeue_at, t.system_requeues, t.kill_reason
+
+-- name: reserve
+UPDATE sequence SET last = last + ? WHERE name = 'task' RETURNING last
+
+-- name: known
+SELECT id_key FROM task WHERE job_pk = ? AND id_key IN (SELECT value FROM json_each(?))
+
+-- name: insert
+INSERT INTO task (pk, job_pk, id, id_key, slots, state, state_at, created_at, modified_at)
+VALUES (?, ?, ?, ?, ?, 'active', ?, ?, ?)
+
+-- name: insert_body
+INSERT INTO task_body (pk, spec, document) VALUES (?, ?, ?)
+
+-- name: count_new
+INSERT INTO task_count (job_pk, slots, active) VALUES (?, ?, ?)
+ON CONFLICT (job_pk, slots) DO UPDATE SET active = active + excluded.active
+
+-- name: count_moved
+UPDATE task_count SET active = active + ?, running = running + ?, succeeded = succeeded + ?, failed = failed + ?
+WHERE job_pk = ? AND slots = ?
+
+-- name: get
+SELECT {columns} FROM task t JOIN task_body b ON b.pk = t.pk WHERE t.job_pk = ? AND t.id_key = ?
+
+-- name: by_pks
+SELECT {columns} FROM task t JOIN task_body b ON b.pk = t.pk WHERE t.pk IN (SELECT value FROM json_each(?))
+
+-- name: page
+SELECT {columns} FROM task t JOIN task_body b ON b.pk = t.pk
+WHERE t.job_pk = ? AND t.id_key > ? ORDER BY t.id_key LIMIT ?
+
+-- name: counts
+SELECT slots, active, running, succeeded, failed FROM task_count WHERE job_pk = ?
+
+-- name: ready_jobs
+SELECT j.priority, j.pk, c.slots, j.max_parallel
+FROM job j CROSS JOIN task_count c ON c.job_pk = j.pk
+WHERE j.account = ? AND j.pool_key = ? AND j.state = 'active' AND c.active > 0 AND c.slots <= ?
+ORDER BY j.priority DESC
+
+-- name: running_count
+SELECT coalesce(sum(running), 0) FROM task_count WHERE job_pk = ?
+
+-- name: ready_of_job
+SELECT pk FROM task WHERE job_pk = ? AND slots = ? AND state = 'active' AND pk > ? ORDER BY pk LIMIT ?
+
+-- name: running_of_pool
+SELECT {columns}
+FROM task t JOIN job j ON j.pk = t.job_pk JOIN task_body b ON b.pk = t.pk
+WHERE t.pool_key = ? AND t.state IN ('preparing', 'running') AND j.account = ?
+
+-- name: running_of_node
+SELECT {columns}
+FROM task t JOIN job j ON j.pk = t.job_pk JOIN task_body b ON b.pk = t.pk
+WHERE t.pool_key = ? AND t.node_key = ? AND t.state IN ('preparing', 'running') AND j.account = ?
+
+-- name: running_of_job
+SELECT {columns} FROM task t JOIN task_body b ON b.pk = t.pk
+WHERE t.job_pk = ? AND t.state IN ('preparing', 'running') ORDER BY t.pk LIMIT ?
+
+-- name: buckets
+SELECT pk, job_pk, slots, state, result FROM task WHERE pk IN (SELECT value FROM json_each(?))
+
+-- name: update
+UPDATE task SET state = ?, state_at = ?, modified_at = ?, previous_state = ?, previous_at = ?, attempt = ?, node = ?,
+    pool = ?, fence = ?, started_at = ?, ended_at = ?, exit_code = ?, result = ?, failure = ?, retry_count = ?,
+    last_retry_at = ?, requeue_count = ?, last_requeue_at = ?, system_requeues = ?, kill_reason = ?, node_key = ?,
+    pool_key = ?
+WHERE pk = ?
+
+-- name: replace_spec
+UPDATE task_body SET spec = ?, document = ? WHERE pk = ?
+
+-- name: set_modified
+UPDATE task SET modified_at = ? WHERE pk = ? AND slots = ?
+
+-- name: delete
+DELETE FROM task WHERE pk = ? RETURNING job_pk, slots, state, result
+
+-- name: delete_some
+DELETE FROM task WHERE pk IN (
+    SELECT pk FROM task WHERE job_pk = ? AND state NOT IN ('preparing', 'running') LIMIT ?
+) RETURNING job_pk, slots, state, result
+
+-- name: recent_of_node
+SELECT {columns}
+FROM task t JOIN job j ON j.pk = t.job_pk JOIN task_body b ON b.pk = t.pk
+WHERE t.node_key = ? AND t.started_at IS NOT NULL AND t.pool_key = ? AND j.account = ?
+ORDER BY t.started_at DESC LIMIT ?
+
+-- name: state_counts_of_pool
+SELECT coalesce(sum(c.active), 0), coalesce(sum(c.running), 0), coalesce(sum(c.succeeded + c.failed), 0)
+FROM job j CROSS JOIN task_count c ON c.job_pk = j.pk WHERE j.account = ? AND j.pool_key = ?

@@ -1,0 +1,171 @@
+"""Tasks and their counters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from poolwright.domain.clock import Instant
+from poolwright.domain.job import TaskCounts
+from poolwright.domain.states import ExecutionResult, TaskState
+from poolwright.domain.task import NewTask, Task
+from poolwright.store.base import Stale
+from poolwright.store.connection import Db
+from poolwright.store.ready import ready_pks
+from poolwright.store.rows import Rows, to_json
+from poolwright.store.sql import load
+
+_SQL = load("tasks")
+_TASK = Rows(Task)
+_CHANGES = Rows(Task, omit=("pk", "job_pk", "id", "spec", "document", "created_at"))
+_COMPLETED = TaskState.COMPLETED.value
+_SUCCESS = ExecutionResult.SUCCESS.value
+
+#: Where a task counts: active, running, succeeded, failed.
+_ACTIVE, _RUNNING, _SUCCEEDED, _FAILED = range(4)
+_BUCKETS = {
+    TaskState.ACTIVE.value: _ACTIVE,
+    TaskState.PREPARING.value: _RUNNING,
+    TaskState.RUNNING.value: _RUNNING,
+}
+
+
+def _bucket(state: str, result: str | None) -> int:
+    if state == _COMPLETED:
+        return _SUCCEEDED if result == _SUCCESS else _FAILED
+    return _BUCKETS[state]
+
+
+class _Moves:
+    """Changes of counters, gathered so that each counter row is written once."""
+
+    def __init__(self) -> None:
+        self._deltas: dict[tuple[int, int], list[int]] = {}
+
+    def add(self, job_pk: int, slots: int, bucket: int, amount: int) -> None:
+        self._deltas.setdefault((job_pk, slots), [0, 0, 0, 0])[bucket] += amount
+
+    def rows(self) -> list[tuple[int, ...]]:
+        return [(*delta, *key) for key, delta in self._deltas.items() if any(delta)]
+
+
+class TaskTable:
+    """See store/base.py, Tasks."""
+
+    def __init__(self, db: Db) -> None:
+        self._db = db
+
+    def insert_many(self, job_pk: int, tasks: Sequence[NewTask], at: Instant) -> list[Task | None]:
+        keys = [task.id.lower() for task in tasks]
+        taken = {row[0] for row in self._db.all(_SQL["known"], (job_pk, to_json(keys)))}
+        stored: list[Task | None] = []
+        rows: list[tuple[Any, ...]] = []
+        bodies: list[tuple[int, str, bytes]] = []
+        added: dict[int, int] = {}
+        pk = self._reserve(len(tasks))
+        for task, key in zip(tasks, keys, strict=True):
+            if key in taken:
+                stored.append(None)
+                continue
+            taken.add(key)
+            spec = task.spec
+            slots = spec.required_slots
+            added[slots] = added.get(slots, 0) + 1
+            rows.append((pk, job_pk, task.id, key, slots, at, at, at))
+            bodies.append((pk, to_json(spec), task.document))
+            stored.append(Task(pk, job_pk, task.id, spec, task.document, TaskState.ACTIVE, at, at, at))
+            pk += 1
+        self._db.many(_SQL["insert"], rows)
+        self._db.many(_SQL["insert_body"], bodies)
+        self._db.many(_SQL["count_new"], [(job_pk, slots, count) for slots, count in added.items()])
+        return stored
+
+    def _reserve(self, count: int) -> int:
+        """The first of `count` fresh numbers."""
+        row = self._db.one(_SQL["reserve"], (count,))
+        assert row is not None
+        return int(row[0]) - count + 1
+
+    def get(self, job_pk: int, id: str) -> Task | None:
+        return _TASK.maybe(self._db.one(_SQL["get"], (job_pk, id.lower())))
+
+    def by_pks(self, pks: Sequence[int]) -> dict[int, Task]:
+        return {row[0]: _TASK.read(row) for row in self._db.all(_SQL["by_pks"], (to_json(list(pks)),))}
+
+    def page(self, job_pk: int, after: str | None, limit: int) -> list[Task]:
+        return self._read(self._db.all(_SQL["page"], (job_pk, (after or "").lower(), limit)))
+
+    def counts(self, job_pk: int) -> tuple[TaskCounts, TaskCounts]:
+        tasks, held = [0, 0, 0, 0], [0, 0, 0, 0]
+        for slots, *numbers in self._db.all(_SQL["counts"], (job_pk,)):
+            for bucket, number in enumerate(numbers):
+                tasks[bucket] += number
+                held[bucket] += number * slots
+        return TaskCounts(*tasks), TaskCounts(*held)
+
+    def ready(self, account: str, pool: str, limit: int, slots_max: int) -> list[Task]:
+        pks = ready_pks(self._db, account, pool.lower(), limit, slots_max)
+        found = self.by_pks(pks)
+        return [found[pk] for pk in pks]
+
+    def running_of_pool(self, account: str, pool: str) -> list[Task]:
+        return self._read(self._db.all(_SQL["running_of_pool"], (pool.lower(), account)))
+
+    def running_of_node(self, account: str, pool: str, node: str) -> list[Task]:
+        return self._read(self._db.all(_SQL["running_of_node"], (pool.lower(), node.lower(), account)))
+
+    def running_of_job(self, job_pk: int, limit: int) -> list[Task]:
+        return self._read(self._db.all(_SQL["running_of_job"], (job_pk, limit)))
+
+    def update_many(self, tasks: Sequence[Task]) -> None:
+        latest = {task.pk: task for task in tasks}
+        moves = _Moves()
+        before = self._db.all(_SQL["buckets"], (to_json(list(latest)),))
+        if len(before) != len(latest):
+            gone = sorted(set(latest) - {row[0] for row in before})
+            raise Stale(f"no such task: {', '.join(map(str, gone[:10]))}")
+        for pk, job_pk, slots, state, result in before:
+            task = latest[pk]
+            moves.add(job_pk, slots, _bucket(state, result), -1)
+            moves.add(job_pk, slots, _bucket(task.state.value, task.result and task.result.value), 1)
+        self._db.many(_SQL["update"], [_changes(task) for task in latest.values()])
+        self._db.many(_SQL["count_moved"], moves.rows())
+
+    def replace_spec(self, task: Task) -> None:
+        if not self._db.changed(_SQL["set_modified"], (task.modified_at, task.pk, task.spec.required_slots)):
+            raise Stale(f"task {task.id} is gone, or its required slots were to change")
+        self._db.execute(_SQL["replace_spec"], (to_json(task.spec), task.document, task.pk))
+
+    def delete(self, pk: int) -> None:
+        self._uncount(self._db.all(_SQL["delete"], (pk,)))
+
+    def delete_some(self, job_pk: int, limit: int) -> int:
+        return self._uncount(self._db.all(_SQL["delete_some"], (job_pk, limit)))
+
+    def _uncount(self, gone: Sequence[tuple[Any, ...]]) -> int:
+        moves = _Moves()
+        for job_pk, slots, state, result in gone:
+            moves.add(job_pk, slots, _bucket(state, result), -1)
+        self._db.many(_SQL["count_moved"], moves.rows())
+        return len(gone)
+
+    def recent_of_node(self, account: str, pool: str, node: str, limit: int) -> list[Task]:
+        where = (node.lower(), pool.lower(), account, limit)
+        return self._read(self._db.all(_SQL["recent_of_node"], where))
+
+    def state_counts_of_pool(self, account: str, pool: str) -> dict[TaskState, int]:
+        row = self._db.one(_SQL["state_counts_of_pool"], (account, pool.lower()))
+        assert row is not None
+        return {TaskState.ACTIVE: row[0], TaskState.RUNNING: row[1], TaskState.COMPLETED: row[2]}
+
+    @staticmethod
+    def _read(rows: Iterable[tuple[Any, ...]]) -> list[Task]:
+        return [_TASK.read(row) for row in rows]
+
+
+def _changes(task: Task) -> list[Any]:
+    row = _CHANGES.values(task)
+    row.append(task.node and task.node.lower())
+    row.append(task.pool and task.pool.lower())
+    row.append(task.pk)
+    return row

@@ -1,0 +1,36 @@
+"""One transaction on one SQLite connection."""
+
+from __future__ import annotations
+
+from poolwright.domain.facts import DirtyKey
+from poolwright.store.base import StoreError
+from poolwright.store.connection import Db
+from poolwright.store.tables.accounts import AccountTable
+from poolwright.store.tables.executions import ExecutionTable
+from poolwright.store.tables.jobs import JobTable
+from poolwright.store.tables.journal import JournalTable
+from poolwright.store.tables.nodes import NodeTable
+from poolwright.store.tables.pools import PoolTable
+from poolwright.store.tables.resources import ResourceTable
+from poolwright.store.tables.tasks import TaskTable
+
+
+class SqliteTx:
+    """See store/base.py, Tx. Lives as long as its connection; `dirty` holds the keys of the running transaction."""
+
+    def __init__(self, db: Db, *, read_only: bool = False) -> None:
+        self.accounts = AccountTable(db)
+        self.pools = PoolTable(db)
+        self.nodes = NodeTable(db)
+        self.jobs = JobTable(db)
+        self.tasks = TaskTable(db)
+        self.executions = ExecutionTable(db)
+        self.resources = ResourceTable(db)
+        self.journal = JournalTable(db)
+        self.dirty: list[DirtyKey] = []
+        self._read_only = read_only
+
+    def mark_dirty(self, key: DirtyKey) -> None:
+        if self._read_only:
+            raise StoreError("a read cannot wake a loop")
+        self.dirty.append(key)
