@@ -1,6 +1,6 @@
-"""Writes poolwright/wire/generated/batch_models.py from a facts file of the Batch data plane.
+"""Writes the modules of poolwright/wire/generated from a facts file of the Batch data plane.
 
-    python -m tools.genwire FACTS.json [OUTPUT.py]
+    python -m tools.genwire FACTS.json [FOLDER]
 
 The facts file is JSON: `models` maps a model's name to `fields`, each with `f` ("Model.wireName"), `type`,
 `required` and `read_only`; `enums` maps an enum's name to its wire values.
@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.paths import ROOT
+from tools.paths import ROOT, VENV
 
-OUTPUT = ROOT / "poolwright" / "wire" / "generated" / "batch_models.py"
+OUTPUT = ROOT / "poolwright" / "wire" / "generated"
 
 ROOTS = (
     "BatchJob",
@@ -37,6 +38,9 @@ ROOTS = (
     "BatchTaskGroup",
 )
 """Bodies of the requests that are served; what they use follows."""
+
+ANSWERED = ("BatchPool", "BatchNode", "BatchJob", "BatchTask")
+"""Entities whose members a client may select."""
 
 UNTYPED = frozenset(
     {
@@ -98,7 +102,35 @@ _SCALARS = {
     "datetime": "Any",
 }
 
-_HEAD = '''"""Bodies of Batch data-plane requests. Written by tools/genwire.py from public facts: change that instead."""
+ANSWERED_BY_OLDER_VERSIONS: Mapping[str, tuple[str, ...]] = {
+    "BatchPool": (
+        "applicationLicenses",
+        "certificateReferences",
+        "cloudServiceConfiguration",
+        "currentNodeCommunicationMode",
+        "maxTasksPerNode",
+        "resourceTags",
+        "targetNodeCommunicationMode",
+    ),
+    "BatchNode": ("certificateReferences",),
+    "BatchTask": ("authenticationTokenSettings",),
+}
+"""Members that only earlier versions know."""
+
+_NOTE = "Written by tools/genwire.py from public facts: change that instead."
+_ENUMS_HEAD = f'''"""Enumerations of Batch data-plane requests. {_NOTE}"""
+
+from __future__ import annotations
+
+from poolwright.wire.scalars import WireEnum
+'''
+_FIELDS_HEAD = f'''"""Members of Batch data-plane entities. {_NOTE}"""
+
+from __future__ import annotations
+
+MEMBERS: dict[str, frozenset[str]] = {{
+'''
+_MODELS_HEAD = f'''"""Bodies of Batch data-plane requests. {_NOTE}"""
 
 from __future__ import annotations
 
@@ -106,7 +138,14 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from poolwright.wire.scalars import Duration, Int32, WireEnum
+from poolwright.wire.generated.batch_enums import (
+    ENUMS
+)
+from poolwright.wire.scalars import Duration, Int32
+
+
+class Body(Struct, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
+    """What all bodies have in common."""
 '''
 
 
@@ -141,7 +180,9 @@ def fields_of(facts: Mapping[str, Any], model: str) -> Iterator[Field]:
         wire = fact["f"].split(".", 1)[1]
         read_only = fact.get("read_only", False)
         ignored = read_only or wire in UNTYPED
-        yield Field(wire, "Any" if ignored else _type(fact["type"]), fact.get("required", False) and not read_only)
+        yield Field(
+            wire, "Any" if ignored else _type(fact["type"]), fact.get("required", False) and not read_only
+        )
     for wire, kind in OF_OLDER_VERSIONS.get(model, ()):
         yield Field(wire, _type(kind), False)
 
@@ -177,31 +218,55 @@ def _member(value: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", value).upper()
 
 
-def generate(facts: Mapping[str, Any]) -> str:
-    """The text of the module."""
-    models, enums = reachable(facts)
-    parts = [_HEAD]
-    for name in enums:
-        lines = [f'    {_member(value)} = "{value}"' for value in facts["enums"][name]]
-        parts.append(f"\n\nclass {name}(WireEnum):\n" + "\n".join(lines) + "\n")
-    parts.append(
-        '\n\nclass Body(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):\n'
-        '    """What all bodies have in common."""\n'
-    )
-    for name in models:
-        lines = [found.line() for found in fields_of(facts, name)]
-        parts.append(f"\n\nclass {name}(Body):\n" + "\n".join(lines) + "\n")
+def enums_module(facts: Mapping[str, Any], names: list[str]) -> str:
+    """The text of the enumerations; one with the values of another is a second name of it."""
+    parts = [_ENUMS_HEAD]
+    named: dict[tuple[str, ...], str] = {}
+    for name in names:
+        values = tuple(facts["enums"][name])
+        twin = named.setdefault(values, name)
+        if twin == name:
+            lines = "\n".join(f'    {_member(value)} = "{value}"' for value in values)
+            parts.append(f"\n\nclass {name}(WireEnum):\n{lines}\n")
+        else:
+            parts.append(f"\n\n{name} = {twin}\n")
     return "".join(parts)
 
 
+def models_module(facts: Mapping[str, Any], names: list[str], enums: list[str]) -> str:
+    """The text of the bodies."""
+    parts = [_MODELS_HEAD.replace("ENUMS", "".join(f"    {name},\n" for name in enums).strip())]
+    for name in names:
+        lines = "\n".join(found.line() for found in fields_of(facts, name))
+        parts.append(f"\n\nclass {name}(Body, kw_only=True):\n{lines}\n")
+    return "".join(parts)
+
+
+def fields_module(facts: Mapping[str, Any]) -> str:
+    """The text of the table of members by entity."""
+    parts = [_FIELDS_HEAD]
+    for entity in ANSWERED:
+        names = {fact["f"].split(".", 1)[1] for fact in facts["models"][entity]["fields"]}
+        listed = ",\n".join(
+            f'"{name}"' for name in sorted({*names, *ANSWERED_BY_OLDER_VERSIONS.get(entity, ())})
+        )
+        parts.append(f'    "{entity.removeprefix("Batch").lower()}": frozenset({{{listed}}}),\n')
+    return "".join([*parts, "}\n"])
+
+
 def main(arguments: list[str]) -> int:
-    """Write the module; 2 when the facts file is not named."""
+    """Write the modules; 2 when the facts file is not named."""
     if len(arguments) not in (2, 3):
-        print(f"usage: {arguments[0]} FACTS.json [OUTPUT.py]", file=sys.stderr)
+        print(f"usage: {arguments[0]} FACTS.json [FOLDER]", file=sys.stderr)
         return 2
-    output = Path(arguments[2]) if len(arguments) == 3 else OUTPUT
-    output.write_text(generate(json.loads(Path(arguments[1]).read_text())))
-    print(f"wrote {output}")
+    folder = Path(arguments[2]) if len(arguments) == 3 else OUTPUT
+    facts = json.loads(Path(arguments[1]).read_text())
+    models, enums = reachable(facts)
+    (folder / "batch_enums.py").write_text(enums_module(facts, enums))
+    (folder / "batch_models.py").write_text(models_module(facts, models, enums))
+    (folder / "batch_fields.py").write_text(fields_module(facts))
+    subprocess.run([str(VENV / "bin" / "ruff"), "format", "--quiet", str(folder)], check=True)
+    print(f"wrote {len(models)} models and {len(enums)} enumerations to {folder}")
     return 0
 
 

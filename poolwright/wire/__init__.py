@@ -1,0 +1,1 @@
+"""The edge formats: bodies, OData, paging, error bodies, and converters between wire and domain."""

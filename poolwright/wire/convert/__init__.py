@@ -1,0 +1,1 @@
+"""Between documents of the wire and values of the domain."""

@@ -1,0 +1,74 @@
+"""Virtual machine configurations: which image a pool is made from."""
+
+from __future__ import annotations
+
+from poolwright.domain.errors import ServiceError, bad_property
+from poolwright.domain.pool import ImageReference, PoolSpec
+from poolwright.wire.convert.shared import Document, refuse, refuse_given
+from poolwright.wire.generated import batch_models as models
+
+_WITHIN = "virtualMachineConfiguration."
+_NOT_YET = (
+    "container_configuration",
+    "data_disks",
+    "disk_encryption_configuration",
+    "extensions",
+    "license_type",
+    "security_profile",
+    "service_artifact_reference",
+    "windows_configuration",
+)
+_IMAGES_NOT_YET = ("shared_gallery_image_id", "community_gallery_image_id")
+
+
+def read_machine(body: models.VirtualMachineConfiguration) -> tuple[ImageReference, str]:
+    """The image and the node agent SKU. Raises ServiceError."""
+    refuse_given(body, _NOT_YET, _WITHIN)
+    placement = body.node_placement_configuration
+    if placement is not None and placement.policy == "zonal":
+        reason = "This service has one place only: regional is the policy it can keep."
+        raise refuse(_WITHIN + "nodePlacementConfiguration.policy", "zonal", reason)
+    if body.os_disk is not None and body.os_disk.managed_disk is not None:
+        inner = ("disk_encryption_set", "security_profile")
+        refuse_given(body.os_disk.managed_disk, inner, _WITHIN + "osDisk.managedDisk.")
+    if not body.node_agent_sku_id:
+        raise bad_property(_WITHIN + "nodeAgentSKUId", "", "The name of a node agent SKU is needed.")
+    return _read_image(body.image_reference), body.node_agent_sku_id
+
+
+def _read_image(body: models.BatchVmImageReference) -> ImageReference:
+    within = _WITHIN + "imageReference."
+    refuse_given(body, _IMAGES_NOT_YET, within)
+    marketplace = (body.publisher, body.offer, body.sku)
+    if body.virtual_machine_image_id is not None:
+        if any(part is not None for part in (*marketplace, body.version)):
+            reason = "An image is given by virtualMachineImageId or by publisher, offer and sku, not by both."
+            raise bad_property(within + "virtualMachineImageId", body.virtual_machine_image_id, reason)
+        return ImageReference(image_id=body.virtual_machine_image_id)
+    for name, part in zip(("publisher", "offer", "sku"), marketplace, strict=True):
+        if not part:
+            reason = "Give virtualMachineImageId, or publisher, offer and sku."
+            raise ServiceError(
+                "MissingRequiredProperty", None, (("PropertyName", within + name), ("Reason", reason))
+            )
+    return ImageReference(None, *marketplace, body.version or "latest")
+
+
+def show_machine(spec: PoolSpec, document: Document) -> Document:
+    """The configuration as the caller gave it, with the image's defaults spelled out."""
+    shown = dict(document)
+    shown["imageReference"] = show_image(spec.image)
+    shown["nodeAgentSKUId"] = spec.agent_sku
+    return shown
+
+
+def show_image(image: ImageReference) -> Document:
+    """An image reference of either form."""
+    if image.image_id is not None:
+        return {"virtualMachineImageId": image.image_id}
+    return {
+        "publisher": image.publisher,
+        "offer": image.offer,
+        "sku": image.sku,
+        "version": image.version or "latest",
+    }

@@ -1,0 +1,185 @@
+"""Jobs: bodies to domain values, stored jobs to answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from poolwright.domain.clock import FOREVER, etag
+from poolwright.domain.errors import ServiceError, bad_property
+from poolwright.domain.job import Job, JobSpec
+from poolwright.domain.limits import PRIORITY_MAX, PRIORITY_MIN
+from poolwright.domain.rules import check_id
+from poolwright.wire.bodies import convert_body, decode_body, encode_document
+from poolwright.wire.convert.shared import (
+    Document,
+    check_display_name,
+    check_metadata,
+    check_retries,
+    read_environment,
+    refuse_given,
+)
+from poolwright.wire.durations import format_duration
+from poolwright.wire.generated import batch_models as models
+from poolwright.wire.links import Links
+from poolwright.wire.times import iso
+
+Change = Callable[[Job], tuple[JobSpec, bytes]]
+
+_NOT_YET = (
+    "uses_task_dependencies",
+    "allow_task_preemption",
+    "job_manager_task",
+    "job_preparation_task",
+    "job_release_task",
+    "on_task_failure",
+    "network_configuration",
+)
+#: What an update may set; a replacement puts what it leaves out back to its default.
+_UPDATABLE = (
+    "priority",
+    "allowTaskPreemption",
+    "maxParallelTasks",
+    "constraints",
+    "onAllTasksComplete",
+    "metadata",
+    "networkConfiguration",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What a create-job body asks for."""
+
+    id: str
+    spec: JobSpec
+    document: bytes
+
+
+def read_job(raw: bytes) -> NewJob:
+    """The job of a create-job body. Raises ServiceError."""
+    body = decode_body(raw, models.BatchJobCreateOptions)
+    check_id("job", body.id)
+    spec, document = _settle(body)
+    return NewJob(body.id, spec, document)
+
+
+def read_job_patch(raw: bytes) -> Change:
+    """A change by which the named properties are replaced whole and the others stay."""
+    change: Document = msgspec.json.decode(encode_document(decode_body(raw, models.BatchJobUpdateOptions)))
+    return _changing(change, ())
+
+
+def read_job_replacement(raw: bytes) -> Change:
+    """A change that replaces everything an update may set."""
+    body = decode_body(raw, models.BatchJob)
+    given: Document = msgspec.json.decode(encode_document(body))
+    change = {name: given[name] for name in (*_UPDATABLE, "poolInfo") if name in given}
+    return _changing(change, _UPDATABLE)
+
+
+def _changing(change: Document, cleared: tuple[str, ...]) -> Change:
+    def apply(job: Job) -> tuple[JobSpec, bytes]:
+        kept = {
+            name: value for name, value in msgspec.json.decode(job.document).items() if name not in cleared
+        }
+        return _settle(convert_body({**kept, **change, "id": job.id}, models.BatchJobCreateOptions))
+
+    return apply
+
+
+def _settle(body: models.BatchJobCreateOptions) -> tuple[JobSpec, bytes]:
+    """The specification and the canonical document of a whole job body."""
+    refuse_given(body, _NOT_YET)
+    refuse_given(body.pool_info, ("auto_pool_specification",), "poolInfo.")
+    check_metadata(body.metadata)
+    pool = body.pool_info.pool_id
+    if not pool:
+        values = (("PropertyName", "poolInfo.poolId"), ("Reason", "The property is required."))
+        raise ServiceError("MissingRequiredProperty", None, values)
+    check_pool_id(pool)
+    priority = body.priority or 0
+    if not PRIORITY_MIN <= priority <= PRIORITY_MAX:
+        reason = f"A number from {PRIORITY_MIN} to {PRIORITY_MAX}."
+        raise bad_property("priority", priority, reason, "OutOfRangePriority")
+    parallel = -1 if body.max_parallel_tasks is None else body.max_parallel_tasks
+    if parallel != -1 and parallel < 1:
+        raise bad_property("maxParallelTasks", parallel, "-1 (without limit) or a number greater than 0.")
+    given = body.constraints or models.BatchJobConstraints()
+    spec = JobSpec(
+        pool=pool,
+        priority=priority,
+        max_parallel_tasks=parallel,
+        max_wall_clock=FOREVER if given.max_wall_clock_time is None else given.max_wall_clock_time.micros,
+        max_task_retries=check_retries(given.max_task_retry_count, "constraints.maxTaskRetryCount") or 0,
+        on_all_tasks_complete=body.on_all_tasks_complete.value if body.on_all_tasks_complete else "noaction",
+        environment=read_environment(body.common_environment_settings, "commonEnvironmentSettings"),
+        display_name=check_display_name(body.display_name),
+    )
+    return spec, encode_document(body)
+
+
+def check_pool_id(pool: str) -> None:
+    """The pool need not exist, but its id must be one that a pool could have."""
+    try:
+        check_id("pool", pool)
+    except ServiceError as bad:
+        reason = dict(bad.values)["Reason"]
+        raise bad_property("poolInfo.poolId", pool, reason) from None
+
+
+def read_disable(raw: bytes) -> str:
+    """What to do with running tasks: "requeue", "terminate" or "wait"."""
+    return decode_body(raw, models.BatchJobDisableOptions).disable_tasks.value
+
+
+def read_terminate(raw: bytes) -> str | None:
+    """The caller's reason, if there is a body with one."""
+    return decode_body(raw, models.BatchJobTerminateOptions).terminate_reason if raw else None
+
+
+def show_job(job: Job, links: Links) -> Document:
+    """A job as answered, without `odata.metadata`."""
+    spec = job.spec
+    document: Document = msgspec.json.decode(job.document)
+    shown: Document = {"id": job.id}
+    if spec.display_name is not None:
+        shown["displayName"] = spec.display_name
+    shown["usesTaskDependencies"] = False
+    shown["url"] = links.job(job.id)
+    shown["eTag"] = etag(job.modified_at)
+    shown["lastModified"] = iso(job.modified_at)
+    shown["creationTime"] = iso(job.created_at)
+    shown["state"] = job.state.value
+    shown["stateTransitionTime"] = iso(job.state_at)
+    if job.previous_state is not None and job.previous_at is not None:
+        shown["previousState"] = job.previous_state.value
+        shown["previousStateTransitionTime"] = iso(job.previous_at)
+    shown["priority"] = spec.priority
+    shown["allowTaskPreemption"] = False
+    shown["maxParallelTasks"] = spec.max_parallel_tasks
+    shown["constraints"] = {
+        "maxWallClockTime": format_duration(spec.max_wall_clock),
+        "maxTaskRetryCount": spec.max_task_retries,
+    }
+    if "commonEnvironmentSettings" in document:
+        shown["commonEnvironmentSettings"] = document["commonEnvironmentSettings"]
+    shown["poolInfo"] = {"poolId": spec.pool}
+    shown["onAllTasksComplete"] = spec.on_all_tasks_complete
+    shown["onTaskFailure"] = "noaction"
+    if document.get("metadata"):
+        shown["metadata"] = document["metadata"]
+    shown["executionInfo"] = _show_execution(job)
+    return shown
+
+
+def _show_execution(job: Job) -> Document:
+    shown: Document = {"startTime": iso(job.started_at)}
+    if job.ended_at is not None:
+        shown["endTime"] = iso(job.ended_at)
+    shown["poolId"] = job.spec.pool
+    if job.terminate_reason is not None and job.ended_at is not None:
+        shown["terminateReason"] = job.terminate_reason
+    return shown

@@ -1,0 +1,138 @@
+"""Nodes: bodies to domain values, stored nodes to answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from poolwright.domain.node import Node, NodeError, StartTaskInfo
+from poolwright.domain.pool import Pool
+from poolwright.domain.states import DeallocationOption, NodeState
+from poolwright.domain.task import Task
+from poolwright.wire.bodies import decode_body
+from poolwright.wire.convert.image import show_image
+from poolwright.wire.convert.pool import show_start_task
+from poolwright.wire.convert.shared import Document, show_failure, show_pairs
+from poolwright.wire.convert.task import show_execution
+from poolwright.wire.generated import batch_models as models
+from poolwright.wire.links import Links
+from poolwright.wire.times import iso
+
+_COUNTED = {
+    NodeState.CREATING: "creating",
+    NodeState.IDLE: "idle",
+    NodeState.OFFLINE: "offline",
+    NodeState.PREEMPTED: "preempted",
+    NodeState.REBOOTING: "rebooting",
+    NodeState.REIMAGING: "reimaging",
+    NodeState.RUNNING: "running",
+    NodeState.STARTING: "starting",
+    NodeState.START_TASK_FAILED: "startTaskFailed",
+    NodeState.LEAVING_POOL: "leavingPool",
+    NodeState.UNKNOWN: "unknown",
+    NodeState.UNUSABLE: "unusable",
+    NodeState.WAITING_FOR_START_TASK: "waitingForStartTask",
+    NodeState.DEALLOCATED: "deallocated",
+    NodeState.DEALLOCATING: "deallocating",
+    NodeState.UPGRADING_OS: "upgradingOS",
+}
+
+
+def read_reboot(raw: bytes) -> DeallocationOption:
+    """How a reboot treats running tasks; the body may be absent."""
+    body = decode_body(raw, models.BatchNodeRebootOptions) if raw else models.BatchNodeRebootOptions()
+    return DeallocationOption(body.node_reboot_option or "requeue")
+
+
+def read_disable_scheduling(raw: bytes) -> DeallocationOption:
+    """How disabling of scheduling treats running tasks; the body may be absent."""
+    kind = models.BatchNodeDisableSchedulingOptions
+    body = decode_body(raw, kind) if raw else kind()
+    return DeallocationOption(body.node_disable_scheduling_option or "requeue")
+
+
+def show_node(
+    node: Node, pool: Pool, running: tuple[int, int], recent: Sequence[tuple[str, Task]], links: Links
+) -> Document:
+    """A node as answered, without `odata.metadata`.
+
+    `running` is (tasks, slots) on the node now; `recent` are its newest tasks, each with its job's id.
+    """
+    shown: Document = {
+        "id": node.id,
+        "url": links.node(node.pool, node.id),
+        "state": node.state.value,
+        "schedulingState": node.scheduling.value,
+        "stateTransitionTime": iso(node.state_at),
+    }
+    if node.booted_at is not None:
+        shown["lastBootTime"] = iso(node.booted_at)
+    shown["allocationTime"] = iso(node.allocated_at)
+    if node.address is not None:
+        shown["ipAddress"] = node.address
+    shown["affinityId"] = node.affinity_id
+    shown["vmSize"] = pool.spec.vm_size
+    shown["totalTasksRun"] = node.tasks_run
+    shown["runningTasksCount"], shown["runningTaskSlotsCount"] = running
+    shown["totalTasksSucceeded"] = node.tasks_succeeded
+    if recent:
+        shown["recentTasks"] = [_show_recent(job, task, links) for job, task in recent]
+    if pool.spec.start_task is not None:
+        document = msgspec.json.decode(pool.document).get("startTask", {})
+        shown["startTask"] = show_start_task(pool.spec.start_task, document)
+    if node.start_task is not None:
+        shown["startTaskInfo"] = _show_start_task_info(node.start_task)
+    if node.errors:
+        shown["errors"] = [_show_error(error) for error in node.errors]
+    shown["isDedicated"] = node.dedicated
+    shown["virtualMachineInfo"] = {"imageReference": show_image(pool.spec.image)}
+    return shown
+
+
+def _show_recent(job: str, task: Task, links: Links) -> Document:
+    return {
+        "taskUrl": links.task(job, task.id),
+        "jobId": job,
+        "taskId": task.id,
+        "taskState": task.state.value,
+        "executionInfo": show_execution(task),
+    }
+
+
+def _show_start_task_info(info: StartTaskInfo) -> Document:
+    shown: Document = {"state": info.state.value, "startTime": iso(info.started_at)}
+    if info.ended_at is not None:
+        shown["endTime"] = iso(info.ended_at)
+    if info.exit_code is not None:
+        shown["exitCode"] = info.exit_code
+    if info.failure is not None:
+        shown["failureInfo"] = show_failure(info.failure)
+    shown["retryCount"] = info.retry_count
+    if info.last_retry_at is not None:
+        shown["lastRetryTime"] = iso(info.last_retry_at)
+    if info.result is not None:
+        shown["result"] = info.result.value
+    return shown
+
+
+def _show_error(error: NodeError) -> Document:
+    shown: Document = {"code": error.code, "message": error.message}
+    if error.details:
+        shown["errorDetails"] = show_pairs(error.details)
+    return shown
+
+
+def show_node_counts(pool: str, counts: Mapping[tuple[NodeState, bool], int]) -> Document:
+    """One pool's entry of the node counts; `counts` is nodes by (state, dedicated)."""
+    return {
+        "poolId": pool,
+        "dedicated": _show_tally(counts, dedicated=True),
+        "lowPriority": _show_tally(counts, dedicated=False),
+    }
+
+
+def _show_tally(counts: Mapping[tuple[NodeState, bool], int], *, dedicated: bool) -> dict[str, int]:
+    tally = {name: counts.get((state, dedicated), 0) for state, name in _COUNTED.items()}
+    tally["total"] = sum(tally.values())
+    return tally

@@ -1,0 +1,294 @@
+"""Pools: bodies to domain values, stored pools to answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from poolwright.domain.clock import Micros, etag
+from poolwright.domain.errors import ServiceError, bad_property
+from poolwright.domain.limits import (
+    REMOVE_NODES_MAX,
+    RESIZE_TIMEOUT_DEFAULT,
+    RESIZE_TIMEOUT_MIN,
+    SLOTS_PER_NODE_MAX,
+)
+from poolwright.domain.pool import Pool, PoolSpec, ResizeError, StartTask
+from poolwright.domain.rules import check_id
+from poolwright.domain.states import AllocationState, DeallocationOption, FillType
+from poolwright.wire.bodies import convert_body, decode_body, encode_document
+from poolwright.wire.convert.image import read_machine, show_machine
+from poolwright.wire.convert.shared import (
+    Document,
+    check_command_line,
+    check_display_name,
+    check_metadata,
+    check_retries,
+    read_environment,
+    read_user,
+    refuse_given,
+    show_pairs,
+    show_user,
+)
+from poolwright.wire.durations import format_duration
+from poolwright.wire.generated import batch_models as models
+from poolwright.wire.links import Links
+from poolwright.wire.scalars import Duration
+from poolwright.wire.times import iso
+
+_NOT_YET = (
+    "cloud_service_configuration",
+    "enable_auto_scale",
+    "auto_scale_formula",
+    "auto_scale_evaluation_interval",
+    "network_configuration",
+    "application_package_references",
+    "user_accounts",
+    "mount_configuration",
+    "upgrade_policy",
+    "application_licenses",
+    "certificate_references",
+    "resource_tags",
+)
+_START_TASK_NOT_YET = ("container_settings", "resource_files")
+_COMMUNICATION_MODES = ("default", "classic", "simplified")
+#: Members of a create body that live in the pool itself and change there.
+_NOT_KEPT = ("targetDedicatedNodes", "targetLowPriorityNodes", "resizeTimeout", "enableAutoScale")
+_ECHOED = ("applicationPackageReferences", "userAccounts", "metadata", "mountConfiguration")
+
+
+@dataclass(frozen=True, slots=True)
+class NewPool:
+    """What a create-pool body asks for."""
+
+    id: str
+    spec: PoolSpec
+    document: bytes
+    target_dedicated: int
+    target_low_priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResizeRequest:
+    """What a resize body asks for; None where it says nothing."""
+
+    dedicated: int | None
+    low_priority: int | None
+    timeout: Micros | None
+    option: DeallocationOption
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveRequest:
+    """What a remove-nodes body asks for."""
+
+    nodes: tuple[str, ...]
+    timeout: Micros | None
+    option: DeallocationOption
+
+
+def read_pool(raw: bytes) -> NewPool:
+    """The pool of a create-pool body. Raises ServiceError."""
+    body = decode_body(raw, models.BatchPoolCreateOptions)
+    check_id("pool", body.id)
+    spec, document = _settle(body)
+    dedicated, low_priority = body.target_dedicated_nodes, body.target_low_priority_nodes
+    if dedicated is None and low_priority is None:
+        reason = "Without autoscale, targetDedicatedNodes or targetLowPriorityNodes must be given."
+        values = (("PropertyName", "targetDedicatedNodes"), ("Reason", reason))
+        raise ServiceError("MissingRequiredProperty", None, values)
+    return NewPool(
+        body.id,
+        spec,
+        document,
+        _check_target(dedicated or 0, "targetDedicatedNodes"),
+        _check_target(low_priority or 0, "targetLowPriorityNodes"),
+    )
+
+
+def read_pool_patch(raw: bytes) -> Callable[[Pool], tuple[PoolSpec, bytes]]:
+    """A change by which the named properties are replaced whole and the others stay."""
+    return _changing(_given(decode_body(raw, models.BatchPoolUpdateOptions)), ())
+
+
+def read_pool_properties(raw: bytes) -> Callable[[Pool], tuple[PoolSpec, bytes]]:
+    """A change that replaces start task, application packages and metadata together."""
+    body = decode_body(raw, models.BatchPoolReplaceOptions)
+    return _changing(_given(body), ("startTask", "applicationPackageReferences", "metadata"))
+
+
+def _given(body: msgspec.Struct) -> Document:
+    given: Document = msgspec.json.decode(encode_document(body))
+    return given
+
+
+def _changing(
+    change: Mapping[str, Any], cleared: tuple[str, ...]
+) -> Callable[[Pool], tuple[PoolSpec, bytes]]:
+    def apply(pool: Pool) -> tuple[PoolSpec, bytes]:
+        kept = {
+            name: value for name, value in msgspec.json.decode(pool.document).items() if name not in cleared
+        }
+        timeout = {"resizeTimeout": format_duration(pool.spec.resize_timeout)}
+        return _settle(
+            convert_body({**kept, **change, **timeout, "id": pool.id}, models.BatchPoolCreateOptions)
+        )
+
+    return apply
+
+
+def _settle(body: models.BatchPoolCreateOptions) -> tuple[PoolSpec, bytes]:
+    """The specification and the canonical document of a whole pool body."""
+    refuse_given(body, _NOT_YET)
+    check_metadata(body.metadata)
+    mode = body.target_node_communication_mode
+    if mode is not None and mode.lower() not in _COMMUNICATION_MODES:
+        raise bad_property("targetNodeCommunicationMode", mode, f"One of {', '.join(_COMMUNICATION_MODES)}.")
+    machine = body.virtual_machine_configuration
+    if machine is None:
+        values = (("PropertyName", "virtualMachineConfiguration"), ("Reason", "The property is required."))
+        raise ServiceError("MissingRequiredProperty", None, values)
+    image, agent_sku = read_machine(machine)
+    if not body.vm_size:
+        raise bad_property("vmSize", body.vm_size, "The name of a size is needed.")
+    policy = body.task_scheduling_policy
+    spec = PoolSpec(
+        vm_size=body.vm_size.lower(),
+        image=image,
+        agent_sku=agent_sku,
+        slots_per_node=_read_slots(body),
+        fill=FillType(policy.node_fill_type.value) if policy else FillType.SPREAD,
+        start_task=_read_start_task(body.start_task),
+        inter_node=bool(body.enable_inter_node_communication),
+        resize_timeout=read_resize_timeout(body.resize_timeout) or RESIZE_TIMEOUT_DEFAULT,
+        display_name=check_display_name(body.display_name),
+    )
+    document = _given(body)
+    for name in _NOT_KEPT:
+        document.pop(name, None)
+    return spec, encode_document(document)
+
+
+def _read_slots(body: models.BatchPoolCreateOptions) -> int:
+    name, slots = "taskSlotsPerNode", body.task_slots_per_node
+    if slots is None:
+        name, slots = "maxTasksPerNode", body.max_tasks_per_node
+    if slots is not None and not 1 <= slots <= SLOTS_PER_NODE_MAX:
+        raise bad_property(name, slots, f"A number from 1 to {SLOTS_PER_NODE_MAX}.")
+    return 1 if slots is None else slots
+
+
+def _read_start_task(body: models.BatchStartTask | None) -> StartTask | None:
+    if body is None:
+        return None
+    refuse_given(body, _START_TASK_NOT_YET, "startTask.")
+    return StartTask(
+        check_command_line(body.command_line, "startTask.commandLine"),
+        read_environment(body.environment_settings, "startTask.environmentSettings"),
+        read_user(body.user_identity, "startTask.userIdentity"),
+        check_retries(body.max_task_retry_count, "startTask.maxTaskRetryCount") or 0,
+        True if body.wait_for_success is None else body.wait_for_success,
+    )
+
+
+def _check_target(count: int, name: str) -> int:
+    if count < 0:
+        raise bad_property(name, count, "A number of nodes is not negative.")
+    return count
+
+
+def read_resize_timeout(given: Duration | None) -> Micros | None:
+    """A resize timeout, at least five minutes."""
+    if given is not None and given.micros < RESIZE_TIMEOUT_MIN:
+        least = format_duration(RESIZE_TIMEOUT_MIN)
+        raise bad_property("resizeTimeout", format_duration(given.micros), f"At least {least}.")
+    return None if given is None else given.micros
+
+
+def read_resize(raw: bytes) -> ResizeRequest:
+    """A resize body: at least one target."""
+    body = decode_body(raw, models.BatchPoolResizeOptions)
+    dedicated, low_priority = body.target_dedicated_nodes, body.target_low_priority_nodes
+    if dedicated is None and low_priority is None:
+        reason = "At least one of targetDedicatedNodes and targetLowPriorityNodes must be given."
+        values = (("PropertyName", "targetDedicatedNodes"), ("Reason", reason))
+        raise ServiceError("MissingRequiredProperty", None, values)
+    return ResizeRequest(
+        None if dedicated is None else _check_target(dedicated, "targetDedicatedNodes"),
+        None if low_priority is None else _check_target(low_priority, "targetLowPriorityNodes"),
+        read_resize_timeout(body.resize_timeout),
+        DeallocationOption(body.node_deallocation_option or "requeue"),
+    )
+
+
+def read_remove_nodes(raw: bytes) -> RemoveRequest:
+    """A remove-nodes body: 1 to 100 nodes."""
+    body = decode_body(raw, models.BatchNodeRemoveOptions)
+    if not 1 <= len(body.node_list) <= REMOVE_NODES_MAX:
+        raise bad_property("nodeList", f"{len(body.node_list)} nodes", f"From 1 to {REMOVE_NODES_MAX} nodes.")
+    option = DeallocationOption(body.node_deallocation_option or "requeue")
+    return RemoveRequest(tuple(body.node_list), read_resize_timeout(body.resize_timeout), option)
+
+
+def show_pool(pool: Pool, current: tuple[int, int], links: Links) -> Document:
+    """A pool as answered, without `odata.metadata`. `current` is (dedicated, low-priority) nodes it has now."""
+    spec = pool.spec
+    document: Document = msgspec.json.decode(pool.document)
+    shown: Document = {"id": pool.id}
+    if spec.display_name is not None:
+        shown["displayName"] = spec.display_name
+    shown["url"] = links.pool(pool.id)
+    shown["eTag"] = etag(pool.modified_at)
+    shown["lastModified"] = iso(pool.modified_at)
+    shown["creationTime"] = iso(pool.created_at)
+    shown["state"] = pool.state.value
+    shown["stateTransitionTime"] = iso(pool.state_at)
+    shown["allocationState"] = pool.allocation.value
+    shown["allocationStateTransitionTime"] = iso(pool.allocation_at)
+    shown["vmSize"] = spec.vm_size
+    shown["virtualMachineConfiguration"] = show_machine(spec, document.get("virtualMachineConfiguration", {}))
+    shown["resizeTimeout"] = format_duration(pool.resize.timeout)
+    if pool.resize_errors and pool.allocation is AllocationState.STEADY:
+        shown["resizeErrors"] = [_show_resize_error(error) for error in pool.resize_errors]
+    shown["currentDedicatedNodes"], shown["currentLowPriorityNodes"] = current
+    shown["targetDedicatedNodes"] = pool.target_dedicated
+    shown["targetLowPriorityNodes"] = pool.target_low_priority
+    shown["enableAutoScale"] = False
+    shown["enableInterNodeCommunication"] = spec.inter_node
+    if spec.start_task is not None:
+        shown["startTask"] = show_start_task(spec.start_task, document.get("startTask", {}))
+    for name in _ECHOED:
+        # Metadata that was sent empty is left out, other empty lists come back (as recorded).
+        if name in document and (name != "metadata" or document[name]):
+            shown[name] = document[name]
+    shown["taskSlotsPerNode"] = spec.slots_per_node
+    policy = document.get("taskSchedulingPolicy", {})
+    shown["taskSchedulingPolicy"] = {
+        "jobDefaultOrder": policy.get("jobDefaultOrder", "none"),
+        "nodeFillType": spec.fill.value,
+    }
+    if "targetNodeCommunicationMode" in document:
+        shown["targetNodeCommunicationMode"] = document["targetNodeCommunicationMode"].lower()
+    return shown
+
+
+def show_start_task(task: StartTask, document: Document) -> Document:
+    """A start task with its defaults spelled out."""
+    shown: Document = {"commandLine": task.command_line}
+    for name in ("resourceFiles", "environmentSettings"):
+        if name in document:
+            shown[name] = document[name]
+    shown["userIdentity"] = show_user(task.user)
+    shown["maxTaskRetryCount"] = task.max_retries
+    shown["waitForSuccess"] = task.wait_for_success
+    return shown
+
+
+def _show_resize_error(error: ResizeError) -> Document:
+    shown: Document = {"code": error.code, "message": error.message}
+    if error.values:
+        shown["values"] = show_pairs(error.values)
+    return shown

@@ -1,0 +1,243 @@
+"""Tasks: bodies to domain values, stored tasks to answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+from poolwright.domain.clock import FOREVER, Micros, etag
+from poolwright.domain.errors import ServiceError, bad_property
+from poolwright.domain.job import Job, TaskCounts
+from poolwright.domain.limits import (
+    RETENTION_DEFAULT,
+    SLOTS_PER_NODE_MAX,
+    TASK_BYTES_MAX,
+    TASKS_PER_COLLECTION_MAX,
+)
+from poolwright.domain.rules import check_id
+from poolwright.domain.task import NewTask, Task, TaskSpec
+from poolwright.wire.bodies import decode_body, encode_document
+from poolwright.wire.convert.shared import (
+    Document,
+    check_command_line,
+    check_display_name,
+    check_retries,
+    read_environment,
+    read_user,
+    refuse_given,
+    show_failure,
+    show_user,
+)
+from poolwright.wire.durations import format_duration
+from poolwright.wire.generated import batch_models as models
+from poolwright.wire.links import Links
+from poolwright.wire.times import iso
+
+_NOT_YET = (
+    "exit_conditions",
+    "container_settings",
+    "resource_files",
+    "output_files",
+    "multi_instance_settings",
+    "depends_on",
+    "application_package_references",
+    "authentication_token_settings",
+)
+_not_yet_of = attrgetter(*_NOT_YET)
+_NONE_GIVEN = (None,) * len(_NOT_YET)
+_ECHOED = (
+    "resourceFiles",
+    "outputFiles",
+    "environmentSettings",
+    "affinityInfo",
+    "applicationPackageReferences",
+)
+
+
+def read_task(raw: bytes) -> NewTask:
+    """The task of an add-task body. Raises ServiceError."""
+    return _new_task(decode_body(raw, models.BatchTaskCreateOptions))
+
+
+def read_tasks(raw: bytes) -> list[tuple[str, NewTask | ServiceError]]:
+    """(id as given, task or what is wrong with it) for each of a collection, in order.
+
+    A body that cannot be read as tasks, or has too many, fails as a whole: ServiceError.
+    """
+    body = decode_body(raw, models.BatchTaskGroup)
+    if len(body.value) > TASKS_PER_COLLECTION_MAX:
+        raise ServiceError(
+            "RequestBodyTooLarge",
+            f"A collection has at most {TASKS_PER_COLLECTION_MAX} tasks; this one has {len(body.value)}.",
+            (("MaxLimit", str(TASKS_PER_COLLECTION_MAX)),),
+        )
+    found: list[tuple[str, NewTask | ServiceError]] = []
+    for item in body.value:
+        try:
+            found.append((item.id, _new_task(item)))
+        except ServiceError as bad:
+            found.append((item.id, bad))
+    return found
+
+
+def _new_task(body: models.BatchTaskCreateOptions) -> NewTask:
+    check_id("task", body.id)
+    if _not_yet_of(body) != _NONE_GIVEN:
+        refuse_given(body, _NOT_YET)
+    slots = body.required_slots
+    if slots is None:
+        slots = 1
+    elif not 1 <= slots <= SLOTS_PER_NODE_MAX:
+        raise bad_property("requiredSlots", slots, f"A number from 1 to {SLOTS_PER_NODE_MAX}.")
+    retries, wall_clock, retention = read_constraints(body.constraints)
+    spec = TaskSpec(
+        check_command_line(body.command_line, "commandLine"),
+        read_environment(body.environment_settings, "environmentSettings"),
+        read_user(body.user_identity, "userIdentity"),
+        retries,
+        wall_clock,
+        retention,
+        slots,
+        body.affinity_info.affinity_id if body.affinity_info else None,
+        check_display_name(body.display_name),
+    )
+    document = encode_document(body)
+    if len(document) > TASK_BYTES_MAX:
+        raise ServiceError("RequestEntityTooLarge", None, (("MaxLimit", str(TASK_BYTES_MAX)),))
+    return NewTask(body.id, spec, document)
+
+
+def read_constraints(given: models.BatchTaskConstraints | None) -> tuple[int | None, Micros, Micros]:
+    """(retries or None for the job's, wall clock, retention) with the defaults of what is absent."""
+    if given is None:
+        return None, FOREVER, RETENTION_DEFAULT
+    wall_clock, retention = given.max_wall_clock_time, given.retention_time
+    if wall_clock is not None and not wall_clock.micros:
+        raise bad_property("constraints.maxWallClockTime", "PT0S", "A task needs some time to run.")
+    return (
+        check_retries(given.max_task_retry_count, "constraints.maxTaskRetryCount"),
+        FOREVER if wall_clock is None else wall_clock.micros,
+        RETENTION_DEFAULT if retention is None else retention.micros,
+    )
+
+
+def read_task_change(raw: bytes) -> tuple[int | None, Micros, Micros]:
+    """The constraints of an update-task body, the only thing of it that counts; absent ones are defaults."""
+    return read_constraints(decode_body(raw, models.BatchTask).constraints)
+
+
+def show_task(task: Task, job: Job, links: Links) -> Document:
+    """A task as answered, without `odata.metadata`."""
+    spec = task.spec
+    document: Document = msgspec.json.decode(task.document)
+    shown: Document = {"id": task.id}
+    if spec.display_name is not None:
+        shown["displayName"] = spec.display_name
+    shown["url"] = links.task(job.id, task.id)
+    shown["eTag"] = etag(task.modified_at)
+    shown["creationTime"] = iso(task.created_at)
+    shown["lastModified"] = iso(task.modified_at)
+    shown["state"] = task.state.value
+    shown["stateTransitionTime"] = iso(task.state_at)
+    if task.previous_state is not None and task.previous_at is not None:
+        shown["previousState"] = task.previous_state.value
+        shown["previousStateTransitionTime"] = iso(task.previous_at)
+    shown["commandLine"] = spec.command_line
+    for name in _ECHOED:
+        if name in document:
+            shown[name] = document[name]
+    shown["userIdentity"] = show_user(spec.user)
+    retries = job.spec.max_task_retries if spec.max_retries is None else spec.max_retries
+    shown["constraints"] = {
+        "maxWallClockTime": format_duration(spec.max_wall_clock),
+        "retentionTime": format_duration(spec.retention),
+        "maxTaskRetryCount": retries,
+    }
+    shown["requiredSlots"] = spec.required_slots
+    shown["executionInfo"] = show_execution(task)
+    if task.node is not None and task.pool is not None:
+        shown["nodeInfo"] = _show_node_info(task, task.pool, task.node, job.id, links)
+    return shown
+
+
+def show_execution(task: Task) -> Document:
+    """`executionInfo` of a task."""
+    shown: Document = {}
+    if task.started_at is not None:
+        shown["startTime"] = iso(task.started_at)
+    if task.ended_at is not None:
+        shown["endTime"] = iso(task.ended_at)
+    if task.exit_code is not None:
+        shown["exitCode"] = task.exit_code
+    if task.failure is not None:
+        shown["failureInfo"] = show_failure(task.failure)
+    shown["retryCount"] = task.retry_count
+    if task.last_retry_at is not None:
+        shown["lastRetryTime"] = iso(task.last_retry_at)
+    shown["requeueCount"] = task.requeue_count
+    if task.last_requeue_at is not None:
+        shown["lastRequeueTime"] = iso(task.last_requeue_at)
+    if task.result is not None:
+        shown["result"] = task.result.value
+    return shown
+
+
+def task_directory(job: str, task: str) -> str:
+    """A task's directory, relative to the node's root directory, as the service lays it out."""
+    return f"workitems/{job}/job-1/{task}"
+
+
+def _show_node_info(task: Task, pool: str, node: str, job: str, links: Links) -> Document:
+    directory = task_directory(job, task.id)
+    return {
+        "affinityId": f"TVM:{node}",
+        "nodeUrl": links.node(pool, node),
+        "poolId": pool,
+        "nodeId": node,
+        "taskRootDirectory": directory,
+        "taskRootDirectoryUrl": links.node_file(pool, node, directory),
+    }
+
+
+def show_counts(tasks: TaskCounts, slots: TaskCounts) -> Document:
+    """The answer of task counts."""
+    return {"taskCounts": _show_tally(tasks), "taskSlotCounts": _show_tally(slots)}
+
+
+def _show_tally(counts: TaskCounts) -> dict[str, int]:
+    return {
+        "active": counts.active,
+        "running": counts.running,
+        "completed": counts.completed,
+        "succeeded": counts.succeeded,
+        "failed": counts.failed,
+    }
+
+
+def show_added(
+    given: Sequence[tuple[str, NewTask | ServiceError]],
+    outcomes: Sequence[Task | ServiceError],
+    job: str,
+    links: Links,
+    error_item: Any,
+) -> list[Document]:
+    """The `value` of an add-collection answer. `error_item` renders a ServiceError as in an error body."""
+    shown: list[Document] = []
+    for (task_id, _), outcome in zip(given, outcomes, strict=True):
+        if isinstance(outcome, ServiceError):
+            status = "clienterror" if outcome.status < 500 else "servererror"
+            shown.append({"status": status, "taskId": task_id, "error": error_item(outcome)})
+            continue
+        shown.append(
+            {
+                "status": "success",
+                "taskId": outcome.id,
+                "eTag": etag(outcome.modified_at),
+                "lastModified": iso(outcome.modified_at),
+                "location": links.task(job, outcome.id),
+            }
+        )
+    return shown
