@@ -1,0 +1,3 @@
+"""Pure planners: values in, a plan out. No clock, no chance, no store, no engine."""
+
+from __future__ import annotations

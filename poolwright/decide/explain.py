@@ -1,0 +1,254 @@
+"""Why something waits, in the words of the planners: the same predicates, turned into sentences with a next step."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from poolwright.decide.placement import takes_tasks
+from poolwright.decide.snapshot import ImageMissing, ImagePreparing, PoolSnapshot, allocated, departing
+from poolwright.domain.clock import Instant
+from poolwright.domain.facts import Explanation
+from poolwright.domain.job import Job
+from poolwright.domain.limits import NODE_RECOVERIES_MAX
+from poolwright.domain.node import Node
+from poolwright.domain.pool import Pool
+from poolwright.domain.states import (
+    SCHEDULABLE,
+    AllocationState,
+    JobState,
+    NodeState,
+    PoolState,
+    SchedulingState,
+    TaskState,
+)
+from poolwright.domain.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSituation:
+    """What decides whether a task can run: its job, the pool (None: there is none) and the pool's nodes.
+
+    `used` is slots of live executions by node id; `job_running` counts the job's running tasks.
+    """
+
+    task: Task
+    job: Job
+    pool: Pool | None
+    nodes: Sequence[Node] = ()
+    used: Mapping[str, int] | None = None
+    job_running: int = 0
+
+
+def task(situation: TaskSituation) -> Explanation:
+    """Why the task does not run, or what it does."""
+    state = situation.task.state
+    if state is TaskState.COMPLETED:
+        return Explanation("TaskCompleted", "The task has completed.")
+    if state is not TaskState.ACTIVE:
+        return Explanation("TaskRunning", f"The task runs on node {situation.task.node}.")
+    return _job_holds(situation) or _pool_holds(situation) or _nodes_hold(situation)
+
+
+def node(row: Node, pool: Pool, slots_used: int = 0) -> Explanation:
+    """Why the node takes no (more) tasks, or that it does."""
+    if row.drain is not None:
+        return Explanation(
+            "NodeDraining",
+            f"The node takes no tasks because it is to be {_PURPOSES[row.drain.purpose]} "
+            f"with {row.drain.option.value}; {slots_used} slots are still in use.",
+            "Wait for its tasks to end, or terminate them.",
+        )
+    if row.scheduling is SchedulingState.DISABLED and row.state in (*SCHEDULABLE, NodeState.OFFLINE):
+        return Explanation(
+            "SchedulingDisabled", "Scheduling is disabled on the node.", "Enable scheduling on it."
+        )
+    if takes_tasks(row):
+        free = pool.spec.slots_per_node - slots_used
+        if free > 0:
+            return Explanation("NodeReady", f"The node has {free} of {pool.spec.slots_per_node} slots free.")
+        return Explanation("NodeFull", f"All {pool.spec.slots_per_node} slots of the node are in use.")
+    return _node_state(row)
+
+
+def resize(snapshot: PoolSnapshot) -> Explanation:
+    """Why the pool's size is not what was asked for."""
+    pool = snapshot.pool
+    counts = _size_evidence(snapshot)
+    if pool.state is PoolState.DELETING:
+        message = f"The pool is being deleted; {len(snapshot.nodes)} nodes have still to go."
+        return Explanation("PoolDeleting", message, "Wait.", counts)
+    if pool.allocation is AllocationState.STEADY:
+        return _steady(snapshot, counts)
+    if isinstance(snapshot.image, ImageMissing):
+        return Explanation(
+            "ImageMissing", snapshot.image.reason, "Make a pool from an image that exists.", counts
+        )
+    if snapshot.host_refuses is not None:
+        return Explanation("HostRefuses", snapshot.host_refuses, "See what the host lacks.", counts)
+    if isinstance(snapshot.image, ImagePreparing):
+        message = f"The image is being made: {snapshot.image.phase}."
+        return Explanation("ImagePreparing", message, "Wait; later pools find it ready.", counts)
+    leaving = [n for n in snapshot.nodes if departing(n)]
+    waiting = [n for n in leaving if snapshot.held_by(n).executions]
+    if waiting:
+        message = f"{len(waiting)} nodes that are to go still run tasks."
+        return Explanation(
+            "WaitingForTasks", message, "Wait, stop the resize, or terminate the tasks.", counts
+        )
+    if any(snapshot.retained_until.get(n.id, 0) > snapshot.now for n in leaving):
+        message = "Nodes that are to go keep the data of finished tasks until its retention time is over."
+        return Explanation("WaitingForRetention", message, "Stop the resize, or delete the tasks.", counts)
+    if leaving:
+        return Explanation("RemovingNodes", f"{len(leaving)} machines are being removed.", "Wait.", counts)
+    delayed = [e.message for n in snapshot.nodes for e in n.errors if e.code == "MachineDelayed"]
+    if delayed:
+        return Explanation("MachinesDelayed", delayed[0], "Wait, or free room on the host.", counts)
+    return Explanation("CreatingNodes", "Machines are being made.", "Wait.", counts)
+
+
+_PURPOSES = {"remove": "removed", "reboot": "rebooted", "offline": "taken out of scheduling"}
+
+_NODE_TEXTS: dict[NodeState, tuple[str, str, str]] = {
+    NodeState.CREATING: ("NodeCreating", "The node's machine is being made.", "Wait."),
+    NodeState.STARTING: ("NodeStarting", "The node's machine runs and its agent is starting.", "Wait."),
+    NodeState.REBOOTING: ("NodeRebooting", "The node is being rebooted.", "Wait."),
+    NodeState.REIMAGING: ("NodeReimaging", "The node is being made anew.", "Wait."),
+    NodeState.LEAVING_POOL: ("NodeLeaving", "The node is leaving the pool.", "Wait."),
+    NodeState.PREEMPTED: (
+        "NodePreempted",
+        "The node's machine was taken away.",
+        "Wait until the host has room.",
+    ),
+    NodeState.UNKNOWN: (
+        "NodeUnknown",
+        "Nothing was heard from the node's agent; its tasks are left alone until its lease is over.",
+        "See whether the host agent runs.",
+    ),
+    NodeState.OFFLINE: ("NodeOffline", "Scheduling is disabled on the node.", "Enable scheduling on it."),
+}
+
+
+def _node_state(row: Node) -> Explanation:
+    evidence = tuple((str(at), f"{state}: {reason}") for at, state, reason in row.history[-3:])
+    if row.state is NodeState.WAITING_FOR_START_TASK:
+        tries = row.start_task.attempt if row.start_task is not None else 1
+        message = f"The pool's start task runs on the node (try {tries})."
+        return Explanation("StartTaskRunning", message, "Read startup/stdout.txt and stderr.txt.", evidence)
+    if row.state is NodeState.START_TASK_FAILED:
+        info = row.start_task
+        cause = (
+            info.failure.message if info is not None and info.failure is not None else "for an unknown reason"
+        )
+        step = "Read startup/stderr.txt on the node, correct the start task, reboot the node."
+        return Explanation("StartTaskFailed", f"The start task failed: {cause}", step, evidence)
+    if row.state is NodeState.UNUSABLE:
+        cause = row.errors[-1].message if row.errors else "No cause is recorded."
+        spent = row.attempts >= NODE_RECOVERIES_MAX
+        step = "Reboot or remove the node." if spent else "Wait for its recovery, or reboot it."
+        return Explanation("NodeUnusable", cause, step, evidence)
+    code, message, step = _NODE_TEXTS.get(row.state, ("NodeBusy", f"The node is {row.state.value}.", "Wait."))
+    if row.errors:
+        message = f"{message} {row.errors[-1].message}"
+    return Explanation(code, message, step, evidence)
+
+
+_JOB_TEXTS = {
+    JobState.DISABLED: ("JobDisabled", "The job is disabled.", "Enable the job."),
+    JobState.DISABLING: ("JobDisabled", "The job is being disabled.", "Enable the job."),
+    JobState.ENABLING: ("JobEnabling", "The job is being enabled.", "Wait."),
+    JobState.TERMINATING: ("JobTerminating", "The job is being terminated; the task will not run.", ""),
+    JobState.COMPLETED: ("JobCompleted", "The job has completed; the task will not run.", ""),
+    JobState.DELETING: ("JobDeleting", "The job is being deleted; the task will not run.", ""),
+}
+
+
+def _job_holds(situation: TaskSituation) -> Explanation | None:
+    job = situation.job
+    if job.state in _JOB_TEXTS:
+        return Explanation(*_JOB_TEXTS[job.state])
+    limit = job.spec.max_parallel_tasks
+    if 0 < limit <= situation.job_running:
+        message = (
+            f"The job runs {situation.job_running} tasks, as many as its maxParallelTasks ({limit}) allows."
+        )
+        return Explanation("MaxParallelTasks", message, "Wait, or raise maxParallelTasks.")
+    return None
+
+
+def _pool_holds(situation: TaskSituation) -> Explanation | None:
+    pool, needed = situation.pool, situation.task.spec.required_slots
+    name = situation.job.spec.pool
+    if pool is None:
+        return Explanation(
+            "PoolNotFound", f"The job's pool {name} does not exist.", f"Create the pool {name}."
+        )
+    if pool.state is PoolState.DELETING:
+        return Explanation(
+            "PoolDeleting", f"The pool {name} is being deleted.", "Point the job at another pool."
+        )
+    if needed > pool.spec.slots_per_node:
+        message = f"The task needs {needed} slots, a node of the pool has {pool.spec.slots_per_node}."
+        return Explanation(
+            "NeedsMoreSlots", message, "Lower requiredSlots, or use a pool with more slots a node."
+        )
+    if not situation.nodes:
+        errors = tuple((error.code, error.message) for error in pool.resize_errors)
+        step = "Wait." if pool.allocation is AllocationState.RESIZING else "Resize the pool."
+        return Explanation("PoolEmpty", f"The pool {name} has no nodes.", step, errors)
+    return None
+
+
+def _nodes_hold(situation: TaskSituation) -> Explanation:
+    pool, needed, used = situation.pool, situation.task.spec.required_slots, situation.used or {}
+    assert pool is not None
+    able = [n for n in situation.nodes if takes_tasks(n)]
+    if not able:
+        reasons = Counter(node(n, pool, used.get(n.id, 0)).code for n in situation.nodes)
+        evidence = tuple((code, str(count)) for code, count in reasons.most_common())
+        code, count = reasons.most_common(1)[0]
+        one = next(n for n in situation.nodes if node(n, pool, used.get(n.id, 0)).code == code)
+        why = node(one, pool, used.get(one.id, 0))
+        message = f"None of the {len(situation.nodes)} nodes takes tasks; {count} of them: {why.message}"
+        return Explanation("NoUsableNode", message, why.next_step, evidence)
+    free = [pool.spec.slots_per_node - used.get(n.id, 0) for n in able]
+    evidence = (("nodes", str(len(able))), ("slotsFree", str(sum(free))), ("slotsNeeded", str(needed)))
+    if max(free) < needed:
+        message = f"No node has {needed} slots free; {len(able)} nodes are busy."
+        return Explanation("SlotsTaken", message, "Wait, or resize the pool.", evidence)
+    message = "Room is free; the task is placed in the next pass, unless tasks of higher priority come first."
+    return Explanation("AboutToRun", message, "Wait.", evidence)
+
+
+def _steady(snapshot: PoolSnapshot, counts: tuple[tuple[str, str], ...]) -> Explanation:
+    pool = snapshot.pool
+    if pool.resize_errors:
+        error = pool.resize_errors[0]
+        return Explanation(
+            error.code, error.message, "Remove the cause and resize again to the same size.", counts
+        )
+    low = sum(1 for n in snapshot.nodes if not n.dedicated)
+    if low < pool.target_low_priority:
+        why = snapshot.pressure or "there is no room for them now"
+        message = f"{pool.target_low_priority - low} low-priority nodes are still sought: {why}."
+        return Explanation("SeekingLowPriority", message, "Wait; the service seeks them for ever.", counts)
+    return Explanation("PoolSteady", "The pool has the size that was asked for.", "", counts)
+
+
+def _size_evidence(snapshot: PoolSnapshot) -> tuple[tuple[str, str], ...]:
+    pool = snapshot.pool
+    states: Counter[str] = Counter(n.state.value for n in snapshot.nodes)
+    have = [n for n in snapshot.nodes if allocated(n)]
+    return (
+        ("targetDedicated", str(pool.target_dedicated)),
+        ("currentDedicated", str(sum(1 for n in have if n.dedicated))),
+        ("targetLowPriority", str(pool.target_low_priority)),
+        ("currentLowPriority", str(sum(1 for n in have if not n.dedicated))),
+        ("resizeEndsAt", str(_ends_at(pool))),
+        *((f"nodes.{state}", str(count)) for state, count in sorted(states.items())),
+    )
+
+
+def _ends_at(pool: Pool) -> Instant:
+    return pool.resize.started_at + pool.resize.timeout

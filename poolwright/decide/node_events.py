@@ -1,0 +1,193 @@
+"""What becomes of a node when something happened to it: each function takes the node and returns its next row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from poolwright.decide.task_life import End
+from poolwright.domain.clock import MINUTE, SECOND, Instant, Micros
+from poolwright.domain.limits import ERRORS_PER_NODE_MAX
+from poolwright.domain.node import Failure, Node, NodeError, StartTaskInfo
+from poolwright.domain.pool import StartTask
+from poolwright.domain.states import (
+    NODE,
+    ExecutionResult,
+    NodeState,
+    SchedulingState,
+    StartTaskState,
+    advance,
+)
+
+HISTORY_MAX = 30
+#: A machine that lasted this long did not fail because of its last recovery: the count starts anew.
+STABLE_AFTER: Micros = 10 * MINUTE
+#: Waits before the first, second, third recovery in a row.
+RECOVERY_WAITS: tuple[Micros, ...] = (0, 10 * SECOND, 60 * SECOND)
+#: Retries of a start task up to this many come at once, later ones wait longer each time.
+QUICK_RETRIES = 3
+RETRY_WAIT_MAX: Micros = 30 * SECOND
+#: A preempted node asks for a machine again after this long.
+RETURN_WAIT: Micros = 30 * SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Booted:
+    """What the engine said of a machine it made."""
+
+    address: str | None = None
+    notes: tuple[str, ...] = ()
+    phases_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+def move(node: Node, state: NodeState, now: Instant, reason: str) -> Node:
+    """The node in its next state, with the move in its history. Raises IllegalTransition."""
+    story = tuple(f"{at} {was}: {why}" for at, was, why in node.history)
+    advance(f"node {node.id}", NODE, node.state, state, story)
+    if state is node.state:
+        return node
+    history = (*node.history, (now, state.value, reason))[-HISTORY_MAX:]
+    return replace(node, state=state, state_at=now, history=history)
+
+
+def with_error(node: Node, code: str, message: str, details: tuple[tuple[str, str], ...] = ()) -> Node:
+    """The node with one more current error; an older one of the same code is replaced."""
+    kept = tuple(error for error in node.errors if error.code != code)
+    return replace(node, errors=(*kept, NodeError(code, message, details))[-ERRORS_PER_NODE_MAX:])
+
+
+def rest(node: Node, busy: bool, start_task: StartTask | None, now: Instant, reason: str) -> Node:
+    """The node in the state it has when nothing is being done to it, by its start task, tasks and scheduling."""
+    info = node.start_task
+    if start_task is not None and start_task.wait_for_success and info is not None:
+        if info.state is StartTaskState.RUNNING:
+            return move(node, NodeState.WAITING_FOR_START_TASK, now, reason)
+        if info.result is ExecutionResult.FAILURE:
+            waiting = move(node, NodeState.WAITING_FOR_START_TASK, now, reason)
+            return move(waiting, NodeState.START_TASK_FAILED, now, reason)
+    if busy:
+        return move(node, NodeState.RUNNING, now, reason)
+    if node.scheduling is SchedulingState.DISABLED:
+        return move(node, NodeState.OFFLINE, now, reason)
+    return move(node, NodeState.IDLE, now, reason)
+
+
+def joined(node: Node, booted: Booted, start_task: StartTask | None, now: Instant) -> Node:
+    """The machine of this life runs and its agent answers: errors are over, the start task begins."""
+    if node.state not in (NodeState.CREATING, NodeState.REBOOTING, NodeState.STARTING):
+        return replace(node, seen_at=max(node.seen_at, now))
+    node = replace(
+        node,
+        booted_at=now,
+        seen_at=now,
+        address=booted.address,
+        notes=booted.notes,
+        phases_ms=dict(booted.phases_ms),
+        errors=(),
+        retry_at=0,
+        start_task=None,
+    )
+    node = move(node, NodeState.STARTING, now, "the machine runs and its agent answers")
+    if start_task is None:
+        return rest(node, False, None, now, "ready")
+    node = replace(node, start_task=StartTaskInfo(StartTaskState.RUNNING, now, 1))
+    return rest(node, False, start_task, now, "the start task begins")
+
+
+def start_ended(node: Node, start_task: StartTask, end: End, busy: bool, now: Instant) -> Node:
+    """The start task's present attempt ended. A nonzero exit is tried again as the pool says; a start task that
+    could not be launched is not. An attempt that was lost is repeated without being counted."""
+    info = node.start_task
+    if info is None or info.state is not StartTaskState.RUNNING:
+        return node
+    if end.reason == "lost" or end.code == "StaleFence":
+        return replace(node, start_task=replace(info, attempt=info.attempt + 1))
+    if end.reason == "exit" and end.status == 0:
+        return _start_succeeded(node, info, start_task, end, busy, now)
+    exited = end.reason == "exit"
+    failure = _start_failure(end)
+    info = replace(info, exit_code=end.status, failure=failure)
+    allowed = start_task.max_retries
+    if exited and (allowed < 0 or info.retry_count < allowed):
+        retries = info.retry_count + 1
+        info = replace(info, attempt=info.attempt + 1, retry_count=retries, last_retry_at=now)
+        return replace(node, start_task=info, retry_at=now + _retry_wait(retries))
+    info = replace(info, state=StartTaskState.COMPLETED, ended_at=end.at, result=ExecutionResult.FAILURE)
+    node = replace(node, start_task=info)
+    if node.state is NodeState.WAITING_FOR_START_TASK:
+        return move(node, NodeState.START_TASK_FAILED, now, f"start task: {failure.message}")
+    return node
+
+
+def machine_gone(node: Node, why: str, now: Instant) -> Node:
+    """The machine of the present life does not exist any more although nobody asked for that."""
+    if node.state in (NodeState.LEAVING_POOL, NodeState.PREEMPTED, NodeState.CREATING, NodeState.REBOOTING):
+        return node
+    lasted = now - (node.booted_at or now)
+    attempts = 0 if lasted >= STABLE_AFTER else node.attempts
+    wait = RECOVERY_WAITS[min(attempts, len(RECOVERY_WAITS) - 1)]
+    node = move(node, NodeState.UNUSABLE, now, why)
+    node = with_error(node, "MachineLost", f"The node's machine is gone ({why}); it is made again.")
+    return replace(node, attempts=attempts, retry_at=now + wait)
+
+
+def next_life(node: Node, state: NodeState, now: Instant, reason: str) -> Node:
+    """The node about to be made again: the fence grows, so that nothing of its former life counts any more."""
+    node = move(node, state, now, reason)
+    return replace(node, fence=node.fence + 1, start_task=None, retry_at=0, address=None)
+
+
+def preempted(node: Node, now: Instant, why: str) -> Node:
+    """The machine of a low-priority node is taken away; the id stays."""
+    node = move(node, NodeState.PREEMPTED, now, why)
+    return replace(node, drain=None, start_task=None)
+
+
+def evicted(node: Node, now: Instant) -> Node:
+    """The machine of a preempted node is known to be gone; a new one may be asked for after a while."""
+    return replace(node, booted_at=None, address=None, retry_at=now + RETURN_WAIT)
+
+
+def refused(node: Node, why: str, now: Instant) -> Node:
+    """The engine will never make this machine again as it stands: only the user can help."""
+    node = move(node, NodeState.UNUSABLE, now, why)
+    return with_error(node, "MachineRejected", f"The engine refuses this machine: {why}")
+
+
+def put_off(node: Node, now: Instant, why: str, wait: Micros | None = None) -> Node:
+    """The machine could not be made now; ask again after a wait that grows with the time already waited."""
+    grown = min(max((now - node.state_at) // 4, SECOND), RETRY_WAIT_MAX)
+    node = with_error(node, "MachineDelayed", f"The machine could not be made yet: {why}")
+    return replace(node, retry_at=now + (wait if wait is not None else grown))
+
+
+def _start_succeeded(
+    node: Node, info: StartTaskInfo, start_task: StartTask, end: End, busy: bool, now: Instant
+) -> Node:
+    info = replace(
+        info,
+        state=StartTaskState.COMPLETED,
+        ended_at=end.at,
+        exit_code=0,
+        failure=None,
+        result=ExecutionResult.SUCCESS,
+    )
+    node = replace(node, start_task=info, retry_at=0)
+    if node.state is not NodeState.WAITING_FOR_START_TASK:
+        return node
+    return rest(node, busy, start_task, now, "the start task succeeded")
+
+
+def _start_failure(end: End) -> Failure:
+    if end.reason == "exit":
+        message = f"The start task exited with {end.status}"
+        return Failure("usererror", "FailureExitCode", message, end.details)
+    if end.reason == "failed":
+        return Failure("usererror", end.code or "CommandLaunchFailed", end.message, end.details)
+    return Failure("servererror", "TaskEnded", f"The start task was ended ({end.reason})", end.details)
+
+
+def _retry_wait(retries: int) -> Micros:
+    if retries <= QUICK_RETRIES:
+        return 0
+    return min(SECOND << min(retries - QUICK_RETRIES - 1, 10), RETRY_WAIT_MAX)

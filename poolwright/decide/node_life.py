@@ -1,0 +1,178 @@
+"""What to do with one node now: the part of the pool's plan that time and orders ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+from poolwright.decide.node_events import RECOVERY_WAITS, move, next_life, rest, with_error
+from poolwright.decide.snapshot import ImageReady, PoolSnapshot
+from poolwright.decide.task_life import REQUEUE, TERMINATE
+from poolwright.domain.clock import MINUTE, Instant, Micros
+from poolwright.domain.limits import NODE_JOIN_DEADLINE, NODE_LEASE, NODE_RECOVERIES_MAX, NODE_UNKNOWN_AFTER
+from poolwright.domain.node import Drain, Node
+from poolwright.domain.states import DeallocationOption, NodeState, StartTaskState
+
+#: The agent counts its own lease from the moment it lost us, which is up to one note of contact later than ours.
+LEASE_MARGIN: Micros = MINUTE
+
+_IMMEDIATE = {DeallocationOption.REQUEUE: REQUEUE, DeallocationOption.TERMINATE: TERMINATE}
+_SETTLED = frozenset({NodeState.IDLE, NodeState.RUNNING, NodeState.OFFLINE})
+_HEARD = _SETTLED | {NodeState.STARTING, NodeState.WAITING_FOR_START_TASK, NodeState.START_TASK_FAILED}
+
+
+class Act(Enum):
+    """What the engine or the agent must do for a node."""
+
+    CREATE = auto()  # make the machine of this life
+    RESTART = auto()  # stop the machine of the former life, keep its storage, make the one of this life
+    REMOVE = auto()  # delete the machine, then the row
+    EVICT = auto()  # delete the machine, keep the row
+    START_TASK = auto()  # see that the start task runs
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """A node's next row and what must be done. `end_tasks` is a kill reason for its live executions; `lost` says
+    that they cannot be running any more."""
+
+    node: Node
+    act: Act | None = None
+    end_tasks: str | None = None
+    lost: bool = False
+    wake_at: Instant | None = None
+
+
+def tick(node: Node, snapshot: PoolSnapshot) -> NodePlan:
+    """The next step of this node at `snapshot.now`."""
+    if node.state is NodeState.LEAVING_POOL:
+        return NodePlan(node, Act.REMOVE)
+    if node.state is NodeState.PREEMPTED:
+        return _preempted(node, snapshot)
+    drained = None if node.drain is None else _drain(node, node.drain, snapshot)
+    if drained is not None:
+        return drained
+    plan = _by_state(node, snapshot)
+    until = snapshot.retained_until.get(node.id, 0)
+    if node.drain is not None and until > snapshot.now:
+        return replace(plan, wake_at=until if plan.wake_at is None else min(until, plan.wake_at))
+    return plan
+
+
+def _by_state(node: Node, snapshot: PoolSnapshot) -> NodePlan:
+    match node.state:
+        case NodeState.CREATING | NodeState.REBOOTING | NodeState.REIMAGING:
+            return _boot(node, snapshot)
+        case NodeState.UNKNOWN:
+            return _unknown(node, snapshot)
+        case NodeState.UNUSABLE:
+            return _unusable(node, snapshot)
+        case _:
+            return _present(node, snapshot)
+
+
+def _drain(node: Node, drain: Drain, snapshot: PoolSnapshot) -> NodePlan | None:
+    """The order to remove, restart or rest the node, once its tasks are dealt with; None: not yet, carry on."""
+    held = snapshot.held_by(node)
+    reason = _IMMEDIATE.get(drain.option)
+    if drain.purpose == "offline":
+        if not held.executions:
+            node = replace(node, drain=None)
+            if node.state in _SETTLED:
+                node = rest(node, False, None, snapshot.now, "scheduling is disabled")
+            return NodePlan(node)
+        if reason is not None and held.ordered < held.executions:
+            return NodePlan(node, end_tasks=reason)
+        return None
+    if reason is None:
+        if held.executions:
+            return None
+        if snapshot.retained_until.get(node.id, 0) > snapshot.now:
+            return None
+    if drain.purpose == "reboot":
+        node = replace(node, drain=None, attempts=0)
+        node = next_life(node, NodeState.REBOOTING, snapshot.now, "reboot by request")
+        return NodePlan(node, Act.RESTART, end_tasks=reason)
+    node = move(node, NodeState.LEAVING_POOL, snapshot.now, f"removed with {drain.option.value}")
+    return NodePlan(node, Act.REMOVE, end_tasks=reason)
+
+
+def _boot(node: Node, snapshot: PoolSnapshot) -> NodePlan:
+    now = snapshot.now
+    over = node.state_at + NODE_JOIN_DEADLINE
+    if over <= now:
+        minutes = NODE_JOIN_DEADLINE // MINUTE
+        node = move(node, NodeState.UNUSABLE, now, f"no machine within {minutes} minutes")
+        return NodePlan(
+            with_error(node, "NodeJoinTimeout", f"The node had no machine after {minutes} minutes.")
+        )
+    if not isinstance(snapshot.image, ImageReady) or snapshot.host_refuses is not None:
+        return NodePlan(node, wake_at=over)
+    if node.retry_at > now:
+        return NodePlan(node, wake_at=min(node.retry_at, over))
+    act = Act.CREATE if node.state is NodeState.CREATING else Act.RESTART
+    return NodePlan(node, act, wake_at=over)
+
+
+def _present(node: Node, snapshot: PoolSnapshot) -> NodePlan:
+    """A node whose machine is thought to run: is it heard of, does it rest in the right state, its start task?"""
+    now = snapshot.now
+    silent_at = node.seen_at + NODE_UNKNOWN_AFTER
+    if node.state in _HEARD and silent_at <= now:
+        seconds = (now - node.seen_at) // 1_000_000
+        node = move(node, NodeState.UNKNOWN, now, f"no word from its agent for {seconds} s")
+        return NodePlan(node, wake_at=node.seen_at + NODE_LEASE + LEASE_MARGIN)
+    if node.state in _SETTLED:
+        busy = snapshot.held_by(node).executions > 0
+        reason = "tasks run" if busy else "no task runs"
+        node = rest(node, busy, None, now, reason)
+    info = node.start_task
+    if info is None or info.state is not StartTaskState.RUNNING:
+        return NodePlan(node)
+    if node.retry_at > now:
+        return NodePlan(node, wake_at=node.retry_at)
+    return NodePlan(node, Act.START_TASK)
+
+
+def _unknown(node: Node, snapshot: PoolSnapshot) -> NodePlan:
+    """Silent: back where it was when heard of again, unusable when the lease has run out."""
+    now = snapshot.now
+    if node.seen_at + NODE_UNKNOWN_AFTER > now:
+        busy = snapshot.held_by(node).executions > 0
+        back = rest(node, busy, snapshot.pool.spec.start_task, now, "its agent is heard of again")
+        return NodePlan(back)
+    over = node.seen_at + NODE_LEASE + LEASE_MARGIN
+    if over > now:
+        return NodePlan(node, wake_at=over)
+    node = move(node, NodeState.UNUSABLE, now, "its agent's lease has run out")
+    message = "No contact with the node's agent for 10 minutes; its tasks are run elsewhere, the node is made again."
+    return NodePlan(replace(with_error(node, "NodeLost", message), retry_at=now), lost=True, wake_at=now)
+
+
+def _unusable(node: Node, snapshot: PoolSnapshot) -> NodePlan:
+    """Recovery: make the machine again, a bounded number of times with growing waits."""
+    now = snapshot.now
+    if node.attempts >= NODE_RECOVERIES_MAX or any(e.code == "MachineRejected" for e in node.errors):
+        return NodePlan(node)
+    if node.retry_at > now:
+        return NodePlan(node, wake_at=node.retry_at)
+    attempts = node.attempts + 1
+    reason = f"recovery {attempts} of {NODE_RECOVERIES_MAX}"
+    node = next_life(replace(node, attempts=attempts), NodeState.REBOOTING, now, reason)
+    wait = RECOVERY_WAITS[min(attempts, len(RECOVERY_WAITS) - 1)]
+    return NodePlan(node, Act.RESTART, wake_at=now + wait)
+
+
+def _preempted(node: Node, snapshot: PoolSnapshot) -> NodePlan:
+    """First the old machine goes, then, when there is room again, a new one is asked for."""
+    now = snapshot.now
+    if node.drain is not None and node.drain.purpose == "remove":
+        return NodePlan(move(node, NodeState.LEAVING_POOL, now, "removed while preempted"), Act.REMOVE)
+    if node.booted_at is not None:
+        return NodePlan(node, Act.EVICT)
+    if node.retry_at > now:
+        return NodePlan(node, wake_at=node.retry_at)
+    if snapshot.pressure is not None or not isinstance(snapshot.image, ImageReady):
+        return NodePlan(node, wake_at=now + MINUTE)
+    back = next_life(node, NodeState.CREATING, now, "there may be room again")
+    return NodePlan(back, Act.CREATE)

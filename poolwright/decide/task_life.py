@@ -1,0 +1,146 @@
+"""What becomes of a task when an execution of it ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from poolwright.domain.clock import Instant
+from poolwright.domain.limits import SYSTEM_REQUEUES_MAX
+from poolwright.domain.node import Failure
+from poolwright.domain.states import TASK, ExecutionResult, TaskState, advance
+from poolwright.domain.task import Task
+
+REQUEUE = "requeue"
+TERMINATE = "terminate"
+
+_SERVER_CODES = frozenset({"DiskFull", "InternalError", "CommandLaunchFailed"})
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an execution ended, in the agent's words.
+
+    `reason` is "exit", "wallclock", "killed:<reason of the order>", "lost" (nobody knows) or "failed" (never
+    started; then `code` and `message` say why).
+    """
+
+    at: Instant
+    reason: str
+    exit_code: int | None = None
+    signal: int | None = None
+    code: str = ""
+    message: str = ""
+    details: tuple[tuple[str, str], ...] = ()
+    started_at: Instant | None = None
+
+    @property
+    def status(self) -> int | None:
+        """The exit code a shell would show: 128 + n for signal n."""
+        if self.exit_code is not None:
+            return self.exit_code
+        return None if self.signal is None else 128 + self.signal
+
+
+def assigned(task: Task, pool: str, node: str, fence: int, now: Instant) -> Task:
+    """The task as it runs on a node: a new attempt, traces of the last one cleared."""
+    advance(f"task {task.id}", TASK, task.state, TaskState.RUNNING)
+    return replace(
+        task,
+        state=TaskState.RUNNING,
+        state_at=now,
+        previous_state=task.state,
+        previous_at=task.state_at,
+        attempt=task.attempt + 1,
+        pool=pool,
+        node=node,
+        fence=fence,
+        started_at=now,
+        ended_at=None,
+        exit_code=None,
+        failure=None,
+        result=None,
+        kill_reason=None,
+    )
+
+
+def ended(task: Task, job_retries: int, end: End, now: Instant) -> Task:
+    """The task after an execution of its present attempt ended; unchanged if it was completed before.
+
+    A retry (nonzero exit) is counted apart from a requeue by request and from a requeue by the system.
+    """
+    if task.state in (TaskState.COMPLETED, TaskState.ACTIVE):
+        return task
+    if end.started_at is not None:
+        task = replace(task, started_at=end.started_at)
+    if end.reason == "exit":
+        return _exited(task, job_retries, end, now)
+    if end.reason == "failed" and end.code != "StaleFence":
+        category = "servererror" if end.code in _SERVER_CODES else "usererror"
+        failure = Failure(category, end.code or "CommandLaunchFailed", end.message, end.details)
+        return _completed(task, now, end, failure)
+    if end.reason == "wallclock":
+        message = "The task was ended because it ran longer than its maxWallClockTime."
+        return _completed(task, now, end, Failure("servererror", "TaskEnded", message))
+    reason = end.reason.partition(":")[2] or task.kill_reason
+    if reason == REQUEUE:
+        return _again(task, now, requeue_count=task.requeue_count + 1, last_requeue_at=now)
+    if reason == TERMINATE:
+        return terminated(task, now, "The task was ended by request.")
+    return _lost(task, end, now)
+
+
+def terminated(task: Task, now: Instant, message: str) -> Task:
+    """The task completed as failed because someone ended it; its process may still have to be killed."""
+    return replace(
+        _completed(task, now, End(now, "killed:terminate"), Failure("usererror", "TaskEnded", message)),
+        kill_reason=TERMINATE,
+    )
+
+
+def _exited(task: Task, job_retries: int, end: End, now: Instant) -> Task:
+    if end.status == 0:
+        return _completed(task, now, end, None)
+    allowed = job_retries if task.spec.max_retries is None else task.spec.max_retries
+    if allowed < 0 or task.retry_count < allowed:
+        return _again(task, now, retry_count=task.retry_count + 1, last_retry_at=now)
+    details = (("Message", f"The task exited with an exit code representing a failure: {end.status}"),)
+    message = "The task exited with an exit code representing a failure"
+    return _completed(task, now, end, Failure("usererror", "FailureExitCode", message, details))
+
+
+def _lost(task: Task, end: End, now: Instant) -> Task:
+    """Lost by its node: run it again, a bounded number of times; never a retry of the user's."""
+    if task.system_requeues < SYSTEM_REQUEUES_MAX:
+        return _again(task, now, system_requeues=task.system_requeues + 1)
+    message = f"The task was lost by its nodes {task.system_requeues + 1} times and is not tried again."
+    failure = Failure("servererror", "MaxInternalRetryCountReached", message, end.details)
+    return _completed(task, now, end, failure)
+
+
+def _again(task: Task, now: Instant, **counters: Instant) -> Task:
+    advance(f"task {task.id}", TASK, task.state, TaskState.ACTIVE)
+    waiting = replace(
+        task,
+        state=TaskState.ACTIVE,
+        state_at=now,
+        previous_state=task.state,
+        previous_at=task.state_at,
+        kill_reason=None,
+    )
+    return replace(waiting, **counters)  # type: ignore[arg-type]
+
+
+def _completed(task: Task, now: Instant, end: End, failure: Failure | None) -> Task:
+    advance(f"task {task.id}", TASK, task.state, TaskState.COMPLETED)
+    return replace(
+        task,
+        state=TaskState.COMPLETED,
+        state_at=now,
+        previous_state=task.state,
+        previous_at=task.state_at,
+        ended_at=max(end.at, task.started_at or 0),
+        exit_code=end.status,
+        failure=failure,
+        result=ExecutionResult.SUCCESS if failure is None else ExecutionResult.FAILURE,
+        kill_reason=None,
+    )

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from poolwright.decide import explain
+from poolwright.decide.explain import TaskSituation
+from poolwright.decide.preempt import PREEMPT_INTERVAL, Beat, holds_back, under_pressure, victim
+from poolwright.decide.snapshot import PoolSnapshot
+from poolwright.domain.limits import PRESSURE_MEMORY_MIB
+from poolwright.domain.node import Drain, NodeError
+from poolwright.domain.states import AllocationState, DeallocationOption, JobState, NodeState, SchedulingState
+from tests.unit.decide.parts import NOW, job, node, pool, spec, task
+
+
+def test_pressure_takes_the_least_used_low_priority_node_now_and_then() -> None:
+    rows = [node("d"), node("a", dedicated=False), node("b", dedicated=False)]
+    low = Beat(NOW, PRESSURE_MEMORY_MIB - 1, 4096)
+    assert under_pressure(low)
+    assert not under_pressure(Beat(NOW, PRESSURE_MEMORY_MIB, 4096))
+    chosen = victim(rows, {"a": 1}, 0, NOW)
+    assert chosen is not None
+    assert chosen.id == "b"
+    assert victim(rows, {}, NOW - PREEMPT_INTERVAL + 1, NOW) is None
+    assert victim(rows[:1], {}, 0, NOW) is None
+
+
+def test_return_needs_more_room_than_the_limit() -> None:
+    assert holds_back(Beat(NOW, PRESSURE_MEMORY_MIB + 1, 4096))
+    assert holds_back(Beat(NOW, 2 * PRESSURE_MEMORY_MIB, 4096)) is None
+    assert holds_back(None) is None
+
+
+ONE = pool(1, allocation=AllocationState.STEADY)
+DRAIN = Drain("remove", DeallocationOption.TASK_COMPLETION, NOW)
+
+
+@pytest.mark.parametrize(
+    ("code", "situation"),
+    [
+        ("JobDisabled", TaskSituation(task(), job(state=JobState.DISABLED), ONE, [node()])),
+        ("MaxParallelTasks", TaskSituation(task(), job(max_parallel_tasks=2), ONE, [node()], {}, 2)),
+        ("PoolNotFound", TaskSituation(task(), job(), None)),
+        ("NeedsMoreSlots", TaskSituation(task(required_slots=3), job(), ONE, [node()])),
+        ("PoolEmpty", TaskSituation(task(), job(), ONE)),
+        ("NoUsableNode", TaskSituation(task(), job(), ONE, [node(state=NodeState.UNUSABLE)])),
+        ("SlotsTaken", TaskSituation(task(), job(), ONE, [node()], {"n1": 1})),
+        ("AboutToRun", TaskSituation(task(), job(), ONE, [node()])),
+    ],
+)
+def test_every_wait_of_a_task_has_its_reason(code: str, situation: TaskSituation) -> None:
+    said = explain.task(situation)
+    assert said.code == code
+    assert said.message
+    assert said.next_step
+
+
+@pytest.mark.parametrize("state", list(NodeState))
+def test_every_state_of_a_node_is_explained(state: NodeState) -> None:
+    said = explain.node(node(state=state), ONE)
+    assert said.message
+    assert (said.code == "NodeReady") == (state in (NodeState.IDLE, NodeState.RUNNING))
+
+
+def test_a_node_says_why_it_takes_no_tasks() -> None:
+    assert explain.node(node(drain=DRAIN), ONE).code == "NodeDraining"
+    assert explain.node(node(scheduling=SchedulingState.DISABLED), ONE).code == "SchedulingDisabled"
+    assert explain.node(node(), ONE, 1).code == "NodeFull"
+    broken = node(state=NodeState.UNUSABLE, errors=(NodeError("MachineLost", "it crashed"),))
+    assert explain.node(broken, ONE).message == "it crashed"
+
+
+def test_no_usable_node_names_the_commonest_cause() -> None:
+    rows = [
+        node("a", NodeState.UNUSABLE),
+        node("b", NodeState.START_TASK_FAILED),
+        node("c", NodeState.START_TASK_FAILED),
+    ]
+    said = explain.task(TaskSituation(task(), job(), replace(ONE, spec=spec()), rows))
+    assert said.evidence[0] == ("StartTaskFailed", "2")
+
+
+def test_a_steady_pool_says_so() -> None:
+    assert explain.resize(PoolSnapshot(ONE, (node(),), NOW)).code == "PoolSteady"
+    low = pool(0, 1, allocation=AllocationState.STEADY)
+    assert explain.resize(PoolSnapshot(low, (), NOW)).code == "SeekingLowPriority"
