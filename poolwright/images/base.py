@@ -211,8 +211,11 @@ class ImagePlane(Protocol):
     def snapshot(self, source: DiskName, name: DiskName) -> DiskInfo:
         """A frozen copy: clone and freeze in one step. Raises DiskExists."""
 
-    def resize(self, name: DiskName, size_bytes: int) -> DiskInfo:
-        """Grow the block device; the file system in it stays as it is. Smaller is refused. Raises DiskFrozen."""
+    def resize(self, name: DiskName, size_bytes: int, *, grow_filesystem: bool = False) -> DiskInfo:
+        """Grow the block device; smaller is refused. Raises DiskFrozen.
+
+        With ``grow_filesystem`` an ext file system on the whole disk grows along, anything else on it stays as it is.
+        """
 
     def freeze(self, name: DiskName) -> str:
         """Make a disk read-only for ever and return its digest; of a frozen disk just the digest."""

@@ -14,13 +14,11 @@ from typing import Any, Protocol
 
 from poolwright.images.base import (
     BASE_PREFIX,
-    BuildFailed,
     CatalogueEntry,
     DiskBusy,
     DiskInfo,
     DiskName,
     MarketplaceImage,
-    NoSpace,
     Progress,
     UnsupportedImage,
 )
@@ -28,9 +26,9 @@ from poolwright.images.digest import digest_file
 from poolwright.images.filesystem import make_ext4
 from poolwright.images.layout import RAW, DiskDirectory, remove_tree, wait_for_lock, write_record
 from poolwright.images.osrelease import OsRelease, parse_os_release
-from poolwright.images.programs import full_disk
+from poolwright.images.programs import full_disk_errors
 from poolwright.images.rootfs import Build, HostRootfs
-from poolwright.images.sparse import make_empty, space_errors, sync_file
+from poolwright.images.sparse import make_empty, sync_file
 from poolwright.images.undo import Undo
 
 BASE_SIZE_BYTES = 8 * 1024**3
@@ -155,7 +153,7 @@ class BaseBuilder:
     def _build(self, entry: CatalogueEntry, name: DiskName, progress: Progress, lock_fd: int) -> None:
         maker = self._source.maker(entry.image)
         doing = f"building the base image {entry.image.urn}"
-        with Undo() as undo, space_errors(doing, self.directory.root):
+        with Undo() as undo, full_disk_errors(doing, self.directory.root):
             work = self.directory.make_temp(name)
             undo.push("remove the half-made base image", partial(remove_tree, work))
             self._step("base:begun")
@@ -164,12 +162,7 @@ class BaseBuilder:
             progress("writing the file system", 0.88)
             disk = work / RAW
             make_empty(disk, size_bytes=entry.size_bytes)
-            try:
-                make_ext4(disk, label=LABEL, tree=tree)
-            except BuildFailed as error:
-                if full_disk(error):
-                    raise NoSpace(doing, self.directory.root) from error
-                raise
+            make_ext4(disk, label=LABEL, tree=tree)
             for entry_path in [path for path in work.iterdir() if path != disk]:
                 shutil.rmtree(entry_path)
             progress("computing the digest", 0.95)

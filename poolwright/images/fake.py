@@ -184,7 +184,7 @@ class FakeImagePlane:
             copy.seal()
             return self._add(name, copy)
 
-    def resize(self, name: DiskName, size_bytes: int) -> DiskInfo:
+    def resize(self, name: DiskName, size_bytes: int, *, grow_filesystem: bool = False) -> DiskInfo:
         check_name(name)
         check_size(size_bytes)
         with self._operation("resize", name):
@@ -193,6 +193,8 @@ class FakeImagePlane:
                 raise InvalidDiskArgument(
                     "size_bytes", size_bytes, f"the disk has {disk.size} bytes and only grows"
                 )
+            if grow_filesystem:
+                self._refuse_attached(name, disk.attached)
             disk.size = size_bytes
             return self._info(name)
 
@@ -208,7 +210,9 @@ class FakeImagePlane:
         check_name(name)
         with self._operation("inspect", name):
             disk = self._get(name)
-            return replace(disk.content, size_bytes=disk.size) if disk.content else Inspection(disk.size)
+            if disk.content is None:
+                return Inspection(disk.size)
+            return replace(disk.content, size_bytes=disk.size, partition_size=disk.size)
 
     def delete(self, name: DiskName, *, missing_ok: bool = False) -> bool:
         check_name(name)

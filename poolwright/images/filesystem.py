@@ -1,4 +1,4 @@
-"""Making ext4 file systems in raw files."""
+"""Making and growing ext4 file systems in raw files."""
 
 from __future__ import annotations
 
@@ -10,6 +10,16 @@ from poolwright.images.programs import run
 MKE2FS_TIMEOUT_S = 900.0
 RESERVED_PERCENT = 1
 """Blocks only root may fill; the default of 5 % would cost gigabytes of a data disk."""
+
+
+def grow_ext(path: Path) -> None:
+    """Let the ext2/3/4 file system that fills the start of a file fill all of it; it must not be mounted.
+
+    Raises BuildFailed. A file system with errors that need decisions is left to its owner (e2fsck -p refuses it).
+    """
+    # e2fsck(8): 1 = errors were corrected.
+    run(["e2fsck", "-f", "-p", str(path)], timeout_s=MKE2FS_TIMEOUT_S, ok=(0, 1))
+    run(["resize2fs", str(path)], timeout_s=MKE2FS_TIMEOUT_S)
 
 
 def make_ext4(path: Path, *, label: str, tree: Path | None = None) -> None:

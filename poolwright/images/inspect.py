@@ -20,7 +20,7 @@ MAX_RELEASE_BYTES = 64 * 1024
 MAX_PARTITIONS = 128
 """The default size of a GPT's table (UEFI specification 5.3)."""
 _SECTOR_BYTES = 512
-_EXT = frozenset({"ext2", "ext3", "ext4"})
+EXT = frozenset({"ext2", "ext3", "ext4"})
 _MOUNTABLE = frozenset({"xfs", "btrfs", "f2fs"})
 _QUIET_OPTIONS = {"xfs": "ro,norecovery", "btrfs": "ro,rescue=nologreplay", "f2fs": "ro,norecovery"}
 """A read-only loop device cannot replay a journal."""
@@ -92,7 +92,7 @@ def _partitions(path: Path) -> list[_Volume]:
 
 
 def _release(path: Path, volume: _Volume) -> OsRelease | None:
-    if volume.filesystem in _EXT:
+    if volume.filesystem in EXT:
         text = _cat_ext(path, volume.offset, "/usr/lib/os-release") or _cat_ext(
             path, volume.offset, "/etc/os-release"
         )

@@ -10,7 +10,8 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from poolwright.images.base import BuildFailed, NoSpace, UnsupportedImage
@@ -19,6 +20,8 @@ PACKAGES = {
     "mmdebstrap": "mmdebstrap",
     "mke2fs": "e2fsprogs",
     "debugfs": "e2fsprogs",
+    "e2fsck": "e2fsprogs",
+    "resize2fs": "e2fsprogs",
     "blkid": "util-linux",
     "partx": "util-linux",
     "setpriv": "util-linux",
@@ -31,7 +34,7 @@ SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TAIL_LINES = 40
 MAX_LINE_CHARS = 1000
 GUARD_POLL_S = 0.1
-_FULL_TEXT = os.strerror(errno.ENOSPC)
+_FULL_TEXTS = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 _URL_USER = re.compile(r"(\w+://)[^/@\s]+@")
 
 
@@ -73,7 +76,8 @@ def run(
         raise BuildFailed(argv[0], f"no end after {timeout_s:.0f} s") from error
     if done.returncode not in set(ok):
         raise BuildFailed(
-            argv[0], clean(done.stderr.decode(errors="replace") or f"exit code {done.returncode}")
+            argv[0],
+            clean((done.stderr + done.stdout).decode(errors="replace") or f"exit code {done.returncode}"),
         )
     return done.stdout.decode(errors="replace")
 
@@ -103,7 +107,6 @@ def run_contained(
     argv: Sequence[str],
     *,
     step: str,
-    where: Path,
     timeout_s: float,
     on_line: Callable[[str], None],
     env: Mapping[str, str],
@@ -115,7 +118,7 @@ def run_contained(
     It gets mount and pid namespaces of its own: when the first process of a pid namespace dies, the kernel kills the
     rest, and the last process takes the mounts along. The chain to this process is PR_SET_PDEATHSIG (prctl(2)), which
     fires when the calling *thread* ends; that thread waits here. Raises BuildFailed with the last lines, also when
-    ``stop`` is set meanwhile, and NoSpace.
+    ``stop`` is set meanwhile.
     """
     chain = [find_program("setpriv"), "--pdeathsig", "KILL", find_program("unshare")]
     chain += ["--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--"]
@@ -143,8 +146,6 @@ def run_contained(
     if guard.reason:
         raise BuildFailed(step, "\n".join([*tail, guard.reason]))
     if code != 0:
-        if any(_FULL_TEXT in line for line in tail):
-            raise NoSpace(step, where)
         raise BuildFailed(step, "\n".join([*tail, f"exit code {code}"]))
 
 
@@ -180,6 +181,16 @@ def clean(text: str) -> str:
     return "\n".join(line[:MAX_LINE_CHARS] for line in lines)
 
 
-def full_disk(error: BuildFailed) -> bool:
-    """Whether a program failed because its file system is full."""
-    return _FULL_TEXT in error.output
+@contextmanager
+def full_disk_errors(doing: str, where: Path) -> Iterator[None]:
+    """Turn a full file system or a spent quota, met by this process or by a program it ran, into NoSpace."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpace(doing, where) from error
+        raise
+    except BuildFailed as error:
+        if any(text in error.output for text in _FULL_TEXTS):
+            raise NoSpace(doing, where) from error
+        raise

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from poolwright.images.base import (
     BASE_PREFIX,
-    BuildFailed,
     CatalogueEntry,
     DiskBusy,
     DiskExists,
@@ -23,7 +22,6 @@ from poolwright.images.base import (
     Inspection,
     InvalidDiskArgument,
     MarketplaceImage,
-    NoSpace,
     Progress,
     Recovery,
     Usage,
@@ -34,17 +32,16 @@ from poolwright.images.base import (
 )
 from poolwright.images.bases import BaseBuilder, HostBases
 from poolwright.images.digest import digest_file
-from poolwright.images.filesystem import make_ext4
-from poolwright.images.inspect import inspect_disk
+from poolwright.images.filesystem import grow_ext, make_ext4
+from poolwright.images.inspect import EXT, inspect_disk
 from poolwright.images.layout import RAW, SECTOR_BYTES, DiskDirectory, remove_tree, write_record
-from poolwright.images.programs import full_disk
+from poolwright.images.programs import full_disk_errors
 from poolwright.images.sparse import (
     copy_disk,
     grow,
     is_zero,
     link_file,
     make_empty,
-    space_errors,
     supports_reflinks,
     sync_directory,
     sync_file,
@@ -116,7 +113,7 @@ class RawImagePlane:
         self._share_content(name)
         return self._dir.info(info.name)
 
-    def resize(self, name: DiskName, size_bytes: int) -> DiskInfo:
+    def resize(self, name: DiskName, size_bytes: int, *, grow_filesystem: bool = False) -> DiskInfo:
         check_name(name)
         check_size(size_bytes)
         with self._home(name).lock(name):
@@ -125,28 +122,24 @@ class RawImagePlane:
                 raise InvalidDiskArgument(
                     "size_bytes", size_bytes, f"the disk has {info.size_bytes} bytes and only grows"
                 )
-            with space_errors(f"resizing disk {name}", info.path):
+            if grow_filesystem:
+                self._dir.refuse_attached(name)
+            if grow_filesystem and _fills_disk_with_ext(info.path):
+                self._rewrite(info, f"resizing disk {name}", partial(self._fill_grown, info.path, size_bytes))
+            else:
                 grow(info.path, size_bytes)
             return self._dir.info(name)
 
     def format_empty(self, name: DiskName, label: str) -> DiskInfo:
         check_name(name)
         check_label(label)
-        with self._home(name).lock(name), Undo() as undo:
+        with self._home(name).lock(name):
             info = self._writable(name, "format")
             self._dir.refuse_attached(name)
             if not is_zero(info.path):
                 raise DiskNotEmpty(name)
-            temp = self._dir.make_temp(name)
-            undo.push("remove the half-made file system", partial(remove_tree, temp))
-            with space_errors(f"formatting disk {name}", info.path):
-                make_empty(temp / RAW, size_bytes=info.size_bytes)
-                self._run_mke2fs(temp / RAW, label, f"formatting disk {name}")
-                sync_file(temp / RAW)
-                self._step("format:made")
-                os.rename(temp / RAW, info.path)
-                sync_directory(info.path.parent)
-            self._step("format:published")
+            fill = partial(self._fill_formatted, info.size_bytes, label)
+            self._rewrite(info, f"formatting disk {name}", fill)
             return self._dir.info(name)
 
     def freeze(self, name: DiskName) -> str:
@@ -159,7 +152,7 @@ class RawImagePlane:
             path = home.raw(name)
             home.refuse_attached(name, writable_only=True)
             undo.push("make the disk writable again", partial(path.chmod, 0o600))
-            with space_errors(f"freezing disk {name}", path):
+            with full_disk_errors(f"freezing disk {name}", path):
                 digest = _seal(path)
                 self._step("freeze:sealed")
                 write_record(path.parent, {"digest": digest, "format": 1})
@@ -244,7 +237,7 @@ class RawImagePlane:
         """``fill`` writes the raw file, and what belongs beside it, into a directory that appears whole."""
         if self._dir.exists(name):
             raise DiskExists(name)
-        with Undo() as undo, space_errors(doing, self._dir.root):
+        with Undo() as undo, full_disk_errors(doing, self._dir.root):
             temp = self._dir.make_temp(name)
             undo.push("remove the half-made disk", partial(remove_tree, temp))
             self._step("make:begun")
@@ -254,6 +247,27 @@ class RawImagePlane:
             undo.commit()
             self._step("make:published")
         return self._dir.info(name)
+
+    def _rewrite(self, info: DiskInfo, doing: str, fill: Callable[[Path], None]) -> None:
+        """Put what ``fill`` writes in the place of a disk's raw file, in one rename; the caller holds the disk."""
+        with Undo() as undo, full_disk_errors(doing, info.path):
+            temp = self._dir.make_temp(info.name)
+            undo.push("remove the temporary file", partial(remove_tree, temp))
+            fill(temp / RAW)
+            sync_file(temp / RAW)
+            self._step("rewrite:made")
+            (temp / RAW).rename(info.path)
+            sync_directory(info.path.parent)
+        self._step("rewrite:published")
+
+    def _fill_formatted(self, size_bytes: int, label: str, target: Path) -> None:
+        make_empty(target, size_bytes=size_bytes)
+        make_ext4(target, label=label)
+
+    def _fill_grown(self, source: Path, size_bytes: int, target: Path) -> None:
+        copy_disk(source, target)
+        grow(target, size_bytes)
+        grow_ext(target)
 
     def _fill_copy(self, source: Path, target: Path) -> None:
         copy_disk(source, target)
@@ -273,14 +287,6 @@ class RawImagePlane:
         if info.frozen:
             raise DiskFrozen(name, wanted)
         return info
-
-    def _run_mke2fs(self, path: Path, label: str, doing: str) -> None:
-        try:
-            make_ext4(path, label=label)
-        except BuildFailed as error:
-            if full_disk(error):
-                raise NoSpace(doing, path) from error
-            raise
 
     def _share_content(self, name: DiskName) -> None:
         """Let frozen disks of equal content be one file. Only saves space: a kill in between loses nothing."""
@@ -323,3 +329,8 @@ def _seal(path: Path) -> str:
     path.chmod(0o444)
     sync_file(path)
     return digest_file(path)
+
+
+def _fills_disk_with_ext(path: Path) -> bool:
+    seen = inspect_disk(path)
+    return seen.partition_table is None and seen.filesystem in EXT

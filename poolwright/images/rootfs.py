@@ -85,7 +85,6 @@ class HostRootfs:
         run_contained(
             [*argv, self._release.codename, str(root), str(mirror)],
             step="mmdebstrap",
-            where=work,
             timeout_s=BOOTSTRAP_TIMEOUT_S,
             on_line=lambda line: _report(line, build.progress),
             env={"TMPDIR": str(scratch), **_proxies(self._env)},

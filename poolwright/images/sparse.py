@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from poolwright.images.base import InvalidDiskArgument, NoSpace
+from poolwright.images.base import InvalidDiskArgument
 
 FICLONE = 0x40049409
 """_IOW(0x94, 9, int), ioctl_ficlone(2)."""
@@ -30,18 +30,6 @@ _NO_REFLINK = {
     errno.EPERM,
 }
 _NO_RANGE_COPY = {errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOSYS}
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-
-
-@contextmanager
-def space_errors(doing: str, where: Path) -> Iterator[None]:
-    """Turn a full file system or a spent quota into NoSpace."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise NoSpace(doing, where) from error
-        raise
 
 
 def make_empty(path: Path, *, size_bytes: int) -> None:

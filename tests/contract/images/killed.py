@@ -23,6 +23,7 @@ OPERATIONS: dict[str, Callable[[RawImagePlane], object]] = {
     "snapshot-of-frozen": lambda plane: plane.snapshot("twin", "new"),
     "freeze": lambda plane: plane.freeze("source"),
     "format": lambda plane: plane.format_empty("blank", "data"),
+    "grow": lambda plane: plane.resize("formatted", 64 * MIB, grow_filesystem=True),
     "delete": lambda plane: plane.delete("source"),
     "delete-frozen": lambda plane: plane.delete("twin"),
     "base": lambda plane: plane.ensure_base(TINY.image, lambda _stage, _fraction: None),

@@ -243,6 +243,18 @@ def test_a_disk_only_grows(harness: Harness, plane: ImagePlane) -> None:
     assert plane.get("disk").size_bytes == 16 * MIB
 
 
+def test_a_file_system_grows_with_its_disk_when_asked(harness: Harness, plane: ImagePlane) -> None:
+    plane.create_empty("disk", 32 * MIB)
+    plane.format_empty("disk", "data")
+    assert plane.resize("disk", 128 * MIB, grow_filesystem=True).size_bytes == 128 * MIB
+    seen = plane.inspect("disk")
+    assert (seen.filesystem, seen.label, seen.partition_size) == ("ext4", "data", 128 * MIB)
+    plane.create_empty("blank", 32 * MIB)
+    harness.write("blank", 20 * MIB, b"kept")
+    plane.resize("blank", 64 * MIB, grow_filesystem=True)
+    assert harness.read("blank", 20 * MIB, 4) == b"kept"
+
+
 def test_an_empty_disk_is_formatted_once(harness: Harness, plane: ImagePlane) -> None:
     plane.create_empty("disk", 32 * MIB)
     plane.format_empty("disk", "data0")

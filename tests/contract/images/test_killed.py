@@ -16,7 +16,7 @@ from tests.contract.images.harness import MIB, TINY, RawHarness, tiny_plane
 from tests.contract.images.killed import OPERATIONS
 
 ROOT = Path(__file__).parents[3]
-BEFORE = ["blank", "source", "twin"]
+BEFORE = ["blank", "formatted", "source", "twin"]
 MAKES = {"create", "clone", "snapshot", "snapshot-of-frozen"}
 REMOVES = {"delete": "source", "delete-frozen": "twin"}
 
@@ -25,6 +25,8 @@ def prepare(root: Path) -> None:
     """`twin` is frozen and has the content of `source`, so that freezing that one finds a file to share."""
     harness = RawHarness(tiny_plane(root), root)
     harness.plane.create_empty("blank", 32 * MIB)
+    harness.plane.create_empty("formatted", 32 * MIB)
+    harness.plane.format_empty("formatted", "data")
     harness.plane.create_empty("source", 8 * MIB)
     harness.write("source", 3 * MIB, b"content")
     harness.plane.snapshot("source", "twin")
@@ -94,6 +96,9 @@ def finish(plane: RawImagePlane, operation: str, names: list[str]) -> None:
         if plane.inspect("blank").filesystem is None:
             plane.format_empty("blank", "data")
         assert plane.inspect("blank").label == "data"
+    if operation == "grow":
+        plane.resize("formatted", 64 * MIB, grow_filesystem=True)
+        assert plane.inspect("formatted").label == "data"
     if operation == "base":
         base = plane.ensure_base(TINY.image, lambda _stage, _fraction: None)
         assert base.digest == digest_file(base.path)

@@ -181,6 +181,25 @@ def test_a_file_system_with_reflinks_shares_what_is_copied(tmp_path: Path) -> No
         subprocess.run(["umount", str(mount)], check=True)
 
 
+def test_growing_a_file_system_uses_the_new_room_and_keeps_the_files(tmp_path: Path) -> None:
+    plane = tiny_plane(tmp_path)
+    base = plane.ensure_base(TINY.image, lambda _stage, _fraction: None)
+    plane.clone(base.name, "disk")
+    plane.resize("disk", 512 * MIB)
+    assert _blocks(plane.path("disk")) == TINY.size_bytes
+    plane.resize("disk", 512 * MIB, grow_filesystem=True)
+    assert _blocks(plane.path("disk")) == 512 * MIB
+    subprocess.run(["e2fsck", "-f", "-n", str(plane.path("disk"))], check=True, capture_output=True)
+    assert plane.inspect("disk").os_pretty == "Tiny 12"
+
+
+def _blocks(path: Path) -> int:
+    """Bytes the file system takes for itself."""
+    done = subprocess.run(["dumpe2fs", "-h", str(path)], check=True, capture_output=True, text=True)
+    fields = dict(line.split(":", 1) for line in done.stdout.splitlines() if ":" in line)
+    return int(fields["Block count"]) * int(fields["Block size"])
+
+
 def partitioned(path: Path, first: Path, second: Path) -> None:
     """A disk with a DOS partition table (MBR) and two partitions, from files of whole MiB."""
     sizes = [file.stat().st_size for file in (first, second)]
