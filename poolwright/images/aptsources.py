@@ -30,7 +30,7 @@ APT_RETRIES = 3
 _KEPT_OPTIONS = re.compile(
     r"Acquire::(https?::(Proxy|Timeout|Pipeline-Depth)|Check-(Valid-Until|Date)|Force(IPv4|IPv6)|Retries|Languages)(::|\s)"
 )
-_LOOPBACK = re.compile(r'::Proxy\S* "\w+://([^/@"]*@)?(localhost|127\.|\[::1\])')
+_LOOPBACK = re.compile(r'::Proxy\S* "\w+://([^/@"]*@)?(localhost|127\.[\d.]+|\[::1\])[:/"]')
 _ONE_LINE = re.compile(
     r"deb\s+(?:\[(?P<options>[^\]]*)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)(?:\s+(?P<components>.*))?"
 )
