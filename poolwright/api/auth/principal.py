@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 PrincipalKind = Literal["sharedkey", "token", "task"]
@@ -32,7 +32,7 @@ class ServicePrincipal:
     client_id: str
     object_id: str
     name: str
-    secret_hashes: tuple[str, ...]
+    secret_hashes: tuple[str, ...] = field(repr=False)
     roles: frozenset[str]
     enabled: bool = True
 

@@ -165,30 +165,35 @@ class TokenIssuer:
                 else "The request has neither a 'client_secret' nor a Basic Authorization header."
             )
             raise OAuthError(401, "invalid_client", 7000218, reason)
+        found = self._principals.find(request.client_id)
+        usable = found if found is not None and found.enabled else None
+        good = secret_matches(request.client_secret, usable.secret_hashes if usable else ())
+        # A right secret always passes: checking is cheap and guessing hopeless, so the throttle need only
+        # bound the noise of failures, and nobody can lock out a client by failing in its name.
+        if usable is not None and good:
+            return usable
+        raise self._failure(request.address, request.client_id)
+
+    def _failure(self, address: str, client_id: str) -> OAuthError:
         now = self._clock.now() / SECOND
-        caller = (request.address, request.client_id[:64].lower())
+        caller = (address, client_id[:64].lower())
         wait = self._throttle.retry_after_s(caller, now)
         if wait:
-            raise OAuthError(
+            return OAuthError(
                 429,
                 "temporarily_unavailable",
                 50196,
                 f"Too many failed attempts for this client; try again in {wait} seconds.",
                 wait,
             )
-        found = self._principals.find(request.client_id)
-        usable = found if found is not None and found.enabled else None
-        good = secret_matches(request.client_secret, usable.secret_hashes if usable else ())
-        if usable is None or not good:
-            self._throttle.failed(caller, now)
-            raise OAuthError(
-                401,
-                "invalid_client",
-                7000215,
-                "The client id is unknown or disabled, or the client secret is wrong (the secret's value is "
-                "needed, not its id).",
-            )
-        return usable
+        self._throttle.failed(caller, now)
+        return OAuthError(
+            401,
+            "invalid_client",
+            7000215,
+            "The client id is unknown or disabled, or the client secret is wrong (the secret's value is "
+            "needed, not its id).",
+        )
 
     def _resource(self, request: TokenRequest) -> str:
         if request.scope:

@@ -47,7 +47,9 @@ def identity_routes(issuer: TokenIssuer) -> list[Route]:
         return JSONResponse(_configuration(_base(request), tenant, issuer.issuer))
 
     async def instance_discovery(request: Request) -> Response:
-        return JSONResponse(_instances(request, issuer.tenant_id))
+        tenant = _asked_tenant(request) or issuer.tenant_id
+        issuer.check_tenant(tenant)
+        return JSONResponse(_instances(_base(request), tenant))
 
     async def public_keys(request: Request) -> Response:
         issuer.check_tenant(request.path_params["tenant"])
@@ -111,11 +113,17 @@ def _configuration(base: str, tenant: str, issuer: str) -> dict[str, object]:
     }
 
 
-def _instances(request: Request, tenant_id: str) -> dict[str, object]:
+def _asked_tenant(request: Request) -> str:
+    """First path segment of the authorization endpoint a client asks about; empty when there is none."""
+    try:
+        asked = urlsplit(request.query_params.get("authorization_endpoint", "")[:MAX_FIELD])
+    except ValueError:
+        raise OAuthError(400, "invalid_request", 90019, "The authorization_endpoint is not a URL.") from None
+    return asked.path.strip("/").partition("/")[0]
+
+
+def _instances(base: str, tenant: str) -> dict[str, object]:
     """Answer to "is this authority known": we know only ourselves, under the name the client used."""
-    base = _base(request)
-    asked = urlsplit(request.query_params.get("authorization_endpoint", "")[:MAX_FIELD]).path
-    tenant = asked.strip("/").partition("/")[0] or tenant_id
     version = "" if tenant.lower() == "adfs" else "/v2.0"
     host = base.removeprefix("https://")
     return {
@@ -242,7 +250,7 @@ def _refused(request: Request, error: OAuthError) -> Response:
     trace = str(uuid.uuid4())
     _LOG.info(
         "identity request refused: %r %s AADSTS%d trace %s",
-        request.url.path,
+        request.scope["path"],
         error.error,
         error.number,
         trace,

@@ -195,9 +195,10 @@ async def test_bad_basic_headers(parts: IdentityParts, client: httpx.AsyncClient
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
 
 
-async def test_a_malformed_host_is_refused(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/adfs/.well-known/openid-configuration", headers={"Host": 'x"y'})
-    assert answer.status_code == 400
+@pytest.mark.parametrize("host", ['x"y', "[", "a/b", "a@b", "x:port", "", "x" * 300])
+async def test_a_malformed_host_is_refused(client: httpx.AsyncClient, host: str) -> None:
+    answer = await client.get("/adfs/.well-known/openid-configuration", headers={"Host": host})
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
 
 
 async def test_failures_are_throttled_per_caller(
@@ -207,10 +208,11 @@ async def test_failures_are_throttled_per_caller(
     wrong = form(parts, client_secret="x" * 43)
     statuses = [(await client.post("/adfs/oauth2/token", data=wrong)).status_code for _ in range(4)]
     assert statuses == [401, 401, 401, 429]
-    held = await client.post("/adfs/oauth2/token", data=form(parts))
+    held = await client.post("/adfs/oauth2/token", data=wrong)
     assert (held.status_code, held.headers["Retry-After"]) == (429, "60")
-    parts.clock.seconds += throttle_module.WINDOW_S
     assert (await client.post("/adfs/oauth2/token", data=form(parts))).status_code == 200
+    parts.clock.seconds += throttle_module.WINDOW_S
+    assert (await client.post("/adfs/oauth2/token", data=wrong)).status_code == 401
 
 
 def test_the_throttle_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,6 +233,9 @@ async def test_instance_discovery_knows_this_host_only(client: httpx.AsyncClient
         f"https://login.test:8443/{TENANT}/v2.0/.well-known/openid-configuration"
     )
     assert body["metadata"][0]["aliases"] == ["login.test:8443"]
+    for wrong in ("https://[", "https://login.test/elsewhere/oauth2/authorize"):
+        refused = await client.get("/common/discovery/instance", params={"authorization_endpoint": wrong})
+        assert (refused.status_code, refused.json()["error"]) == (400, "invalid_request")
 
 
 async def test_secrets_are_not_logged(

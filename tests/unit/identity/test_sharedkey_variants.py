@@ -146,6 +146,8 @@ def test_a_malformed_header_is_a_bad_request(value: str) -> None:
     [
         [],
         [("ocp-date", "yesterday")],
+        [("ocp-date", DATE + " " * 64)],
+        [("ocp-date", ""), ("Date", "")],
         [("ocp-date", "Mon, 99 Foo 2026 99:99:99 GMT")],
         [("ocp-date", DATE), ("ocp-date", DATE)],
         [("ocp-date", DATE), ("If-Match", "a"), ("If-Match", "b")],

@@ -74,6 +74,17 @@ class LiveIdentity:
         return JSONResponse(who, status_code=status)
 
 
+class Server(uvicorn.Server):
+    """Does not wait for clients that keep an idle TLS connection and will never answer its end."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for connection in list(self.server_state.connections):
+            transport = getattr(connection, "transport", None)
+            if transport is not None:
+                transport.abort()
+        await super().shutdown(sockets)
+
+
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveIdentity]:
     data_dir: Path = tmp_path_factory.mktemp("identity")
@@ -95,7 +106,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveIdentity]:
             lifespan="off",
             timeout_graceful_shutdown=5,
         )
-        server = uvicorn.Server(config)
+        server = Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         wait_until(lambda: server.started, 20, "the server has not started")
