@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from poolwright.images import programs
 from poolwright.images.base import BuildFailed, DiskBusy, NoSpace
 from poolwright.images.bases import BaseBuilder
 from poolwright.images.filesystem import make_ext4
@@ -21,8 +22,9 @@ from poolwright.images.inspect import inspect_disk
 from poolwright.images.layout import DiskDirectory
 from poolwright.images.raw import RawImagePlane
 from poolwright.images.rootfs import Build
-from poolwright.images.sparse import copy_disk
+from poolwright.images.sparse import copy_disk, make_empty
 from tests.contract.images.harness import MIB, OS_RELEASE, TINY, RawHarness, TinyBases, TinyRootfs, tiny_plane
+from tests.support.leaks import Watch
 
 needs_root = pytest.mark.needs_root
 
@@ -248,6 +250,64 @@ def test_a_disk_cannot_make_the_host_read_its_own_files(tmp_path: Path) -> None:
     make_ext4(tmp_path / "disk", label="", tree=tree)
     seen = inspect_disk(tmp_path / "disk")
     assert (seen.filesystem, seen.os_id, seen.agent_sku) == ("ext4", None, None)
+
+
+def btrfs_disk(tmp_path: Path, tree: Path) -> Path:
+    if shutil.which("mkfs.btrfs") is None:
+        pytest.skip("needs mkfs.btrfs (package btrfs-progs) to make a file system debugfs cannot read")
+    disk = tmp_path / "disk"
+    make_empty(disk, size_bytes=300 * MIB)
+    argv = ["mkfs.btrfs", "-q", "--label", "other", "--rootdir", str(tree), str(disk)]
+    subprocess.run(argv, check=True, capture_output=True)
+    return disk
+
+
+@needs_root
+def test_other_file_systems_are_read_through_a_mount_that_goes_away(
+    tmp_path: Path, leaves_nothing: Watch
+) -> None:
+    require_root()
+    (tmp_path / "tree/usr/lib").mkdir(parents=True)
+    (tmp_path / "tree/usr/lib/os-release").write_text(OS_RELEASE)
+    seen = inspect_disk(btrfs_disk(tmp_path, tmp_path / "tree"))
+    assert (seen.filesystem, seen.label, seen.agent_sku) == ("btrfs", "other", "batch.node.debian 12")
+
+
+@needs_root
+@pytest.mark.parametrize("link", ["usr", "usr/lib", "usr/lib/os-release"])
+def test_a_mounted_disk_cannot_make_the_host_read_its_own_files(
+    tmp_path: Path, link: str, leaves_nothing: Watch
+) -> None:
+    require_root()
+    place = tmp_path / "tree" / link
+    place.parent.mkdir(parents=True)
+    place.symlink_to("/" + link)  # where the host has a release of its own
+    seen = inspect_disk(btrfs_disk(tmp_path, tmp_path / "tree"))
+    assert (seen.filesystem, seen.os_id) == ("btrfs", None)
+
+
+def test_an_older_mke2fs_is_asked_again_in_its_own_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = tmp_path / "bin/mke2fs"
+    older.parent.mkdir()
+    real = shutil.which("mke2fs", path=programs.SEARCH_PATH)
+    older.write_text(
+        '#!/bin/sh\ncase "$*" in *prezeroed*) echo "Bad option(s) specified: assume_storage_prezeroed=1" >&2; exit 1;; '
+        f'esac\nexec {real} "$@"\n'
+    )
+    older.chmod(0o755)
+    monkeypatch.setattr(programs, "SEARCH_PATH", f"{older.parent}:{programs.SEARCH_PATH}")
+    plane = tiny_plane(tmp_path / "images")
+    plane.create_empty("disk", 64 * MIB)
+    plane.format_empty("disk", "data")
+    assert plane.inspect("disk").label == "data"
+    older.write_text('#!/bin/sh\necho "mke2fs: some other trouble" >&2; exit 1\n')
+    plane.create_empty("next", 64 * MIB)
+    with pytest.raises(BuildFailed, match="some other trouble"):
+        plane.format_empty("next", "data")
+    assert plane.get("next").allocated_bytes == 0
+    assert plane.recover().clean
 
 
 @pytest.mark.parametrize("fill", [b"\xff", b"\x55\xaa", b"ID=debian\nVERSION_ID=12\n"])

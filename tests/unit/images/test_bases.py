@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from poolwright.images.base import BuildFailed, MarketplaceImage, UnsupportedImage, check_name
 from poolwright.images.bases import HostBases, base_disk_name
+from poolwright.images.osrelease import OsRelease
 from poolwright.images.programs import clean
-from poolwright.images.rootfs import finish_tree
+from poolwright.images.rootfs import Build, HostRootfs, finish_tree
 
 
 def host(root: Path, os_release: str, debian_version: str = "") -> HostBases:
@@ -100,3 +102,21 @@ def test_program_output_is_cut_and_shows_no_password() -> None:
     assert "http://***@proxy.example/x failed" in shown
     assert "first" not in shown
     assert len(shown) < 10_000
+
+
+def test_a_plain_user_is_told_what_building_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("poolwright.images.programs.SEARCH_PATH", str(tmp_path))
+    maker = HostRootfs(OsRelease("debian", "12", "bookworm", "Debian 12"))
+    with pytest.raises(
+        UnsupportedImage, match="needs root rights and the packages e2fsprogs mmdebstrap util-linux"
+    ):
+        maker.make(tmp_path, Build(lambda _stage, _fraction: None, -1, Event()))
+
+
+def test_a_host_without_its_own_sources_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("poolwright.images.rootfs.missing_packages", lambda _programs: [])
+    maker = HostRootfs(OsRelease("debian", "12", "bookworm", "Debian 12"), {}, tmp_path)
+    with pytest.raises(UnsupportedImage, match="no package source of debian bookworm found"):
+        maker.make(tmp_path, Build(lambda _stage, _fraction: None, -1, Event()))

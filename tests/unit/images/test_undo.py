@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
 from poolwright.images.undo import Undo
 
 
-def act(steps: dict[str, Callable[[], object]], failure: BaseException) -> None:
+def act(steps: Mapping[str, Callable[[], object]], failure: BaseException) -> None:
     with Undo() as undo:
         for what, step in steps.items():
             undo.push(what, step)
