@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -57,8 +58,6 @@ def connect(files: TlsFiles, name: str, *, at_s: float | None = None) -> None:
 
 @pytest.fixture
 def today() -> HandClock:
-    import time
-
     return HandClock(time.time())
 
 
@@ -133,6 +132,15 @@ def test_a_crash_between_two_files_is_completed(
     for name in missing:
         (tmp_path / "tls" / name).unlink()
     connect(ensure_tls(tmp_path, today), "localhost")
+
+
+def test_a_certificate_for_another_key_is_replaced(tmp_path: Path, today: HandClock) -> None:
+    """As after a crash between writing a new key and its certificate."""
+    files = ensure_tls(tmp_path / "a", today)
+    ensure_tls(tmp_path / "b", today).key_file.replace(files.key_file)
+    again = ensure_tls(tmp_path / "a", today)
+    assert again.changed
+    connect(again, "localhost")
 
 
 def test_without_the_authority_key_what_exists_still_serves(tmp_path: Path, today: HandClock) -> None:

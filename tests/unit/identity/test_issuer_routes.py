@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -150,6 +151,12 @@ async def test_refusals(parts: IdentityParts, client: httpx.AsyncClient, case: s
     assert (answer.status_code, body["error"], body["error_codes"]) == (status, error, [number])
     assert body["error_description"].startswith(f"AADSTS{number}: ")
     assert parts.secret not in answer.text
+
+
+async def test_a_disabled_principal_gets_no_token(parts: IdentityParts, client: httpx.AsyncClient) -> None:
+    parts.directory.by_id[CLIENT] = dataclasses.replace(parts.principal, enabled=False)
+    answer = await client.post("/adfs/oauth2/v2.0/token", data=form(parts))
+    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
 
 
 async def test_unknown_client_and_wrong_secret_look_alike(

@@ -97,6 +97,7 @@ def test_a_shared_key_rules_its_own_account_only() -> None:
     for wanted, target in (
         (POOL_WRITE, batch_target("acct2")),
         (IMAGE_WRITE, IMAGE),
+        (LIST_KEYS, batch_target("acct1")),
         (POOL_WRITE, arm_target("acct1")),
     ):
         with pytest.raises(AuthError):
