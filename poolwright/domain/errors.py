@@ -69,10 +69,12 @@ CODES: dict[str, tuple[int, str]] = {
     "TaskExists": (409, "The specified task already exists."),
     "TaskCompleted": (409, "The specified task has completed."),
     "TaskNotCompleted": (409, "The specified task has not completed."),
+    "TaskSucceeded": (409, "The specified task has succeeded."),
     "TaskFilesUnavailable": (409, "The files of the specified task are not available."),
     "TaskFilesCleanedup": (409, "The files of the specified task have been cleaned up."),
     "InternalError": (500, "The server met an internal error. Please try again."),
     "OperationTimedOut": (500, "The operation took longer than permitted."),
+    "NotImplemented": (501, "This version does not support the operation yet."),
     "ServerBusy": (503, "The server is busy. Please try again."),
 }
 

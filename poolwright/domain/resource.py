@@ -47,6 +47,11 @@ class Lineage:
     kind: str
 
 
+def pool_key(account: str, id: str) -> str:
+    """A pool as the child in a lineage row of kind "pool-of", whose parent is its image."""
+    return f"pool/{account}/{id.lower()}"
+
+
 @dataclass(frozen=True, slots=True)
 class DiskRow:
     """A file of the image plane, recorded before it is made. `name` is the image plane's name for it."""

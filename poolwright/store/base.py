@@ -64,7 +64,8 @@ class Pools(Protocol):
         ...
 
     def delete(self, account: str, id: str) -> None:
-        """Remove the pool row; its nodes must be gone (StoreError otherwise)."""
+        """Remove the pool row and the lineage row that binds it to its image; its nodes must be gone (StoreError
+        otherwise)."""
         ...
 
     def page(self, account: str, after: str | None, limit: int) -> list[Pool]: ...
@@ -166,7 +167,8 @@ class Tasks(Protocol):
 
     def ready(self, account: str, pool: str, limit: int, slots_max: int) -> list[Task]:
         """Active tasks of active jobs bound to the pool that need at most `slots_max` slots, best first:
-        job priority descending, then oldest task (pk) first; a job's max_parallel_tasks is respected."""
+        job priority descending, then oldest task (pk) first; a job's max_parallel_tasks is respected. A task with a
+        live execution (killed, but not yet known to be dead) is never among them."""
         ...
 
     def running_of_pool(self, account: str, pool: str) -> list[Task]:
@@ -302,7 +304,8 @@ class Tx(Protocol):
     def journal(self) -> Journal: ...
 
     def mark_dirty(self, key: DirtyKey) -> None:
-        """Wake the loop of this noun once the transaction is durable (a hint: the periodic pass finds everything)."""
+        """Wake the loop of this noun once the transaction is durable (a hint: the periodic pass finds everything).
+        Keys come out with a lower-cased id, so that one noun is one key."""
         ...
 
 

@@ -33,4 +33,4 @@ class SqliteTx:
     def mark_dirty(self, key: DirtyKey) -> None:
         if self._read_only:
             raise StoreError("a read cannot wake a loop")
-        self.dirty.append(key)
+        self.dirty.append(DirtyKey(key.noun, key.account, key.id.lower()))

@@ -47,7 +47,9 @@ ORDER BY j.priority DESC
 SELECT coalesce(sum(running), 0) FROM task_count WHERE job_pk = ?
 
 -- name: ready_of_job
-SELECT pk FROM task WHERE job_pk = ? AND slots = ? AND state = 'active' AND pk > ? ORDER BY pk LIMIT ?
+SELECT pk FROM task WHERE job_pk = ? AND slots = ? AND state = 'active' AND pk > ?
+    AND NOT EXISTS (SELECT 1 FROM execution WHERE execution.task_pk = task.pk)
+ORDER BY pk LIMIT ?
 
 -- name: running_of_pool
 SELECT {columns}

@@ -6,6 +6,7 @@ import sqlite3
 from dataclasses import replace
 
 from poolwright.domain.pool import Pool
+from poolwright.domain.resource import pool_key
 from poolwright.store.base import Duplicate, Stale
 from poolwright.store.connection import Db
 from poolwright.store.errors import is_duplicate
@@ -13,6 +14,7 @@ from poolwright.store.rows import Rows
 from poolwright.store.sql import load
 
 _SQL = load("pools")
+_LINEAGE = load("resources")
 _POOL = Rows(Pool)
 
 
@@ -47,6 +49,7 @@ class PoolTable:
 
     def delete(self, account: str, id: str) -> None:
         self._db.execute(_SQL["delete"], (account, id.lower()))
+        self._db.execute(_LINEAGE["unlink"], (pool_key(account, id),))
 
     def page(self, account: str, after: str | None, limit: int) -> list[Pool]:
         rows = self._db.all(_SQL["page"], (account, (after or "").lower(), limit))

@@ -1,0 +1,200 @@
+"""Jobs: what callers may ask of them. What follows from a change (killing, completing, removing) is the loop's work."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from poolwright.commands import accounts
+from poolwright.commands.context import Context, Preconditions, next_modified, record, wake
+from poolwright.domain.errors import ServiceError, bad_property
+from poolwright.domain.job import Job, JobSpec, TaskCounts
+from poolwright.domain.limits import PRIORITY_MAX, PRIORITY_MIN
+from poolwright.domain.rules import check_id, not_found
+from poolwright.domain.states import JOB, JobState, advance
+from poolwright.store.base import Tx
+
+JobChange = Callable[[Job], tuple[JobSpec, bytes]]
+"""Computes the new spec and document from the job as it is."""
+
+DISABLE_OPTIONS = ("requeue", "terminate", "wait")
+_ENDINGS = ("noaction", "terminatejob")
+#: Why a job that is ending cannot be changed any more, by its state.
+_ENDED = {
+    JobState.TERMINATING: "JobBeingTerminated",
+    JobState.COMPLETED: "JobCompleted",
+    JobState.DELETING: "JobBeingDeleted",
+}
+
+
+def create(tx: Tx, ctx: Context, account: str, id: str, spec: JobSpec, document: bytes) -> Job:
+    """Make a job, active at once. Its pool need not exist: the tasks then wait.
+
+    A job that ends when all tasks are complete and has none ends at once (its loop sees to that). Raises 400
+    InvalidPropertyValue or OutOfRangePriority; 409 JobExists, JobBeingDeleted, ActiveJobAndScheduleQuotaReached.
+    """
+    check_id("job", id)
+    check_spec(spec)
+    account = accounts.get(tx, account).name
+    existing = tx.jobs.get(account, id)
+    if existing is not None:
+        raise ServiceError("JobBeingDeleted" if existing.state is JobState.DELETING else "JobExists")
+    quota = ctx.settings.quotas.active_jobs
+    if tx.jobs.count_active(account) >= quota:
+        raise ServiceError("ActiveJobAndScheduleQuotaReached", None, (("Limit", str(quota)),))
+    now = ctx.now
+    job = tx.jobs.insert(Job(account, id, spec, document, JobState.ACTIVE, now, now, now, now))
+    _noted(tx, ctx, job, "job.create", pool=spec.pool, priority=spec.priority)
+    return job
+
+
+def check_spec(spec: JobSpec) -> None:
+    """Ranges. Raises InvalidPropertyValue or OutOfRangePriority (400)."""
+    check_id("pool", spec.pool)
+    if not PRIORITY_MIN <= spec.priority <= PRIORITY_MAX:
+        reason = f"A priority lies from {PRIORITY_MIN} to {PRIORITY_MAX}."
+        raise bad_property("priority", spec.priority, reason, "OutOfRangePriority")
+    if spec.max_parallel_tasks != -1 and spec.max_parallel_tasks <= 0:
+        raise bad_property("maxParallelTasks", spec.max_parallel_tasks, "-1 (no limit) or a positive number.")
+    if spec.max_task_retries < -1:
+        name = "constraints.maxTaskRetryCount"
+        raise bad_property(name, spec.max_task_retries, "-1 (no limit) or a number that is not negative.")
+    if spec.max_wall_clock <= 0:
+        raise bad_property("constraints.maxWallClockTime", spec.max_wall_clock, "A positive duration.")
+    if spec.on_all_tasks_complete not in _ENDINGS:
+        reason = f"One of {', '.join(_ENDINGS)}."
+        raise bad_property("onAllTasksComplete", spec.on_all_tasks_complete, reason)
+
+
+def get(tx: Tx, account: str, id: str) -> Job:
+    """The job. Raises JobNotFound (404)."""
+    job = tx.jobs.get(account, id)
+    if job is None:
+        raise not_found("job", id)
+    return job
+
+
+def patch(tx: Tx, ctx: Context, account: str, id: str, change: JobChange, pre: Preconditions) -> Job:
+    """Change what a running job lets change; its pool only while it is disabled.
+
+    Raises 400, 404 JobNotFound, 409 JobCompleted, JobBeingTerminated, JobBeingDeleted or
+    OperationInvalidForCurrentState, 412.
+    """
+    return _changed(tx, ctx, account, id, change, pre, "job.patch")
+
+
+def replace(tx: Tx, ctx: Context, account: str, id: str, change: JobChange, pre: Preconditions) -> Job:
+    """As `patch`, for a change that sets what the caller left out back to its default."""
+    return _changed(tx, ctx, account, id, change, pre, "job.replace")
+
+
+def disable(tx: Tx, ctx: Context, account: str, id: str, tasks_option: str, pre: Preconditions) -> Job:
+    """Start no more tasks; running ones are requeued, terminated, or waited for, by `tasks_option`.
+
+    Raises 400, 404 JobNotFound, 409 JobDisabled, JobCompleted, JobBeingTerminated or JobBeingDeleted, 412.
+    """
+    if tasks_option not in DISABLE_OPTIONS:
+        raise bad_property("disableTasks", tasks_option, f"One of {', '.join(DISABLE_OPTIONS)}.")
+    job = _open(tx, account, id, pre)
+    if job.state in (JobState.DISABLED, JobState.DISABLING):
+        raise ServiceError("JobDisabled")
+    job = _moved(ctx, dataclasses.replace(job, disable_tasks=tasks_option), JobState.DISABLING)
+    return _written(tx, ctx, job, "job.disable", option=tasks_option)
+
+
+def enable(tx: Tx, ctx: Context, account: str, id: str, pre: Preconditions) -> Job:
+    """Let the tasks of a disabled job run again.
+
+    Raises 404 JobNotFound, 409 OperationInvalidForCurrentState (not disabled), JobCompleted, JobBeingTerminated or
+    JobBeingDeleted, 412.
+    """
+    job = _open(tx, account, id, pre)
+    if job.state not in (JobState.DISABLED, JobState.DISABLING):
+        values = (("JobState", job.state.value), ("Reason", "The job is not disabled."))
+        raise ServiceError("OperationInvalidForCurrentState", None, values)
+    job = _moved(ctx, dataclasses.replace(job, disable_tasks=None), JobState.ENABLING)
+    return _written(tx, ctx, job, "job.enable")
+
+
+def terminate(tx: Tx, ctx: Context, account: str, id: str, reason: str | None, pre: Preconditions) -> Job:
+    """End the job: running tasks are ended, active ones stay active and never run.
+
+    Raises 404 JobNotFound, 409 JobCompleted, JobBeingTerminated or JobBeingDeleted, 412.
+    """
+    job = _open(tx, account, id, pre)
+    named = reason or "UserTerminate"
+    job = _moved(
+        ctx, dataclasses.replace(job, terminate_reason=named, disable_tasks=None), JobState.TERMINATING
+    )
+    return _written(tx, ctx, job, "job.terminate", reason=named)
+
+
+def delete(tx: Tx, ctx: Context, account: str, id: str, pre: Preconditions) -> Job:
+    """Begin to delete the job with its tasks and their files; its loop removes them in bounded steps.
+
+    Raises 404 JobNotFound, 409 JobBeingDeleted, 412.
+    """
+    job = get(tx, account, id)
+    pre.check_write(job.modified_at)
+    if job.state is JobState.DELETING:
+        raise ServiceError("JobBeingDeleted")
+    job = _moved(ctx, dataclasses.replace(job, disable_tasks=None), JobState.DELETING)
+    return _written(tx, ctx, job, "job.delete")
+
+
+def counts(tx: Tx, account: str, id: str) -> tuple[TaskCounts, TaskCounts]:
+    """(tasks, slots) of the job by state. Raises JobNotFound (404)."""
+    return tx.tasks.counts(get(tx, account, id).pk)
+
+
+def check_open(job: Job) -> None:
+    """Raises JobCompleted, JobBeingTerminated or JobBeingDeleted (409) for a job that is ending or has ended."""
+    code = _ENDED.get(job.state)
+    if code is not None:
+        raise ServiceError(code)
+
+
+def _open(tx: Tx, account: str, id: str, pre: Preconditions) -> Job:
+    job = get(tx, account, id)
+    pre.check_write(job.modified_at)
+    check_open(job)
+    return job
+
+
+def _changed(
+    tx: Tx, ctx: Context, account: str, id: str, change: JobChange, pre: Preconditions, kind: str
+) -> Job:
+    job = _open(tx, account, id, pre)
+    spec, document = change(job)
+    check_spec(spec)
+    before = job.spec
+    if before.on_all_tasks_complete == "terminatejob" and spec.on_all_tasks_complete == "noaction":
+        reason = "It cannot go back from terminatejob to noaction."
+        raise bad_property("onAllTasksComplete", spec.on_all_tasks_complete, reason)
+    moved = spec.pool.lower() != before.pool.lower()
+    if moved and job.state is not JobState.DISABLED:
+        values = (
+            ("PropertyName", "poolInfo"),
+            ("Reason", "A job changes its pool only while it is disabled."),
+        )
+        raise ServiceError("OperationInvalidForCurrentState", None, values)
+    return _written(tx, ctx, dataclasses.replace(job, spec=spec, document=document), kind)
+
+
+def _moved(ctx: Context, job: Job, state: JobState) -> Job:
+    advance(f"job {job.id}", JOB, job.state, state)
+    return dataclasses.replace(
+        job, state=state, state_at=ctx.now, previous_state=job.state, previous_at=job.state_at
+    )
+
+
+def _written(tx: Tx, ctx: Context, job: Job, kind: str, **detail: str) -> Job:
+    changed = tx.jobs.update(dataclasses.replace(job, modified_at=next_modified(ctx, job.modified_at)))
+    _noted(tx, ctx, changed, kind, **detail)
+    return changed
+
+
+def _noted(tx: Tx, ctx: Context, job: Job, kind: str, **detail: str | int) -> None:
+    record(tx, ctx, job.account, f"job/{job.id}", kind, **detail)
+    wake(tx, "job", job.account, job.id)
+    wake(tx, "pool", job.account, job.spec.pool)

@@ -1,0 +1,152 @@
+"""Nodes: what callers may ask of single machines of a pool."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from poolwright.commands import pools
+from poolwright.commands.context import Context, record, wake
+from poolwright.domain.errors import ServiceError, bad_property
+from poolwright.domain.node import Drain, Node
+from poolwright.domain.rules import not_found
+from poolwright.domain.states import NODE, DeallocationOption, NodeState, PoolState, SchedulingState, advance
+from poolwright.store.base import Tx
+
+HISTORY_MAX = 30  # newest moves kept with a node, as its record says
+_IMMEDIATE = frozenset({DeallocationOption.REQUEUE, DeallocationOption.TERMINATE})
+_RESTARTABLE = frozenset(
+    {
+        NodeState.IDLE,
+        NodeState.RUNNING,
+        NodeState.OFFLINE,
+        NodeState.START_TASK_FAILED,
+        NodeState.UNUSABLE,
+    }
+)
+#: Why an operation on the machine must wait, by the node's state.
+_CONFLICTS = {
+    NodeState.CREATING: "NodeBeingCreated",
+    NodeState.STARTING: "NodeBeingStarted",
+    NodeState.WAITING_FOR_START_TASK: "NodeBeingStarted",
+    NodeState.REBOOTING: "NodeBeingRebooted",
+    NodeState.REIMAGING: "NodeBeingReimaged",
+    NodeState.UNKNOWN: "NodeStateUnusable",
+}
+
+
+def get(tx: Tx, account: str, pool: str, node: str) -> Node:
+    """The node. Raises PoolNotFound or NodeNotFound (404)."""
+    found = tx.nodes.get(account, pool, node)
+    if found is None:
+        pools.get(tx, account, pool)
+        raise not_found("node", node)
+    return found
+
+
+def page(tx: Tx, account: str, pool: str, after: str | None, limit: int) -> list[Node]:
+    """Nodes in order of lower-cased id. Raises PoolNotFound (404)."""
+    return tx.nodes.page(account, pools.get(tx, account, pool).id, after, limit)
+
+
+def reboot(
+    tx: Tx, ctx: Context, account: str, pool: str, node: str, option: DeallocationOption | None
+) -> Node:
+    """Restart the node's machine, at once or (task completion, retained data) when its tasks allow; default requeue.
+
+    A restart that waits for nothing shows as `rebooting` at once, since clients poll that state. Raises 404; 409
+    by the node's state: NodeBeingCreated, NodeBeingStarted, NodeBeingRebooted, NodeStateUnusable, ...
+    """
+    found = _of_active_pool(tx, account, pool, node)
+    if found.state not in _RESTARTABLE:
+        raise _conflict(found)
+    if found.drain is not None and found.drain.purpose == "reboot":
+        raise ServiceError("NodeBeingRebooted")
+    option = option or DeallocationOption.REQUEUE
+    idle = option is DeallocationOption.TASK_COMPLETION and not tx.executions.of_machine(found.machine)
+    if option in _IMMEDIATE or idle:
+        found = _moved(found, NodeState.REBOOTING, ctx, "reboot by request")
+    changed = tx.nodes.update(replace(found, drain=Drain("reboot", option, ctx.now)))
+    _noted(tx, ctx, changed, "node.reboot", option=option.value)
+    return changed
+
+
+def disable_scheduling(
+    tx: Tx, ctx: Context, account: str, pool: str, node: str, option: DeallocationOption | None
+) -> Node:
+    """Give the node no more tasks; running ones are requeued (default), terminated or may finish.
+
+    Raises 400 InvalidPropertyValue for retained data, 404, 409 NodeAlreadyInTargetSchedulingState.
+    """
+    option = option or DeallocationOption.REQUEUE
+    if option is DeallocationOption.RETAINED_DATA:
+        reason = "One of requeue, terminate, taskcompletion."
+        raise bad_property("nodeDisableSchedulingOption", option.value, reason)
+    found = _of_active_pool(tx, account, pool, node)
+    if found.scheduling is SchedulingState.DISABLED:
+        raise ServiceError("NodeAlreadyInTargetSchedulingState")
+    drain = found.drain or Drain("offline", option, ctx.now)
+    changed = tx.nodes.update(replace(found, scheduling=SchedulingState.DISABLED, drain=drain))
+    _noted(tx, ctx, changed, "node.scheduling.disable", option=option.value)
+    return changed
+
+
+def enable_scheduling(tx: Tx, ctx: Context, account: str, pool: str, node: str) -> Node:
+    """Give the node tasks again. Raises 404, 409 NodeAlreadyInTargetSchedulingState."""
+    found = _of_active_pool(tx, account, pool, node)
+    if found.scheduling is SchedulingState.ENABLED:
+        raise ServiceError("NodeAlreadyInTargetSchedulingState")
+    if found.drain is not None and found.drain.purpose == "offline":
+        found = replace(found, drain=None)
+    if found.state is NodeState.OFFLINE:
+        found = _moved(found, NodeState.IDLE, ctx, "scheduling is enabled")
+    changed = tx.nodes.update(replace(found, scheduling=SchedulingState.ENABLED))
+    _noted(tx, ctx, changed, "node.scheduling.enable")
+    return changed
+
+
+def preempt(tx: Tx, ctx: Context, account: str, pool: str, node: str) -> Node:
+    """Take the machine of a low-priority node away, as an operator; its tasks run elsewhere, its id stays.
+
+    Raises 404; 409 OperationNotValidOnNode for a dedicated node, OperationInvalidForCurrentState when it is
+    preempted already or leaving.
+    """
+    found = _of_active_pool(tx, account, pool, node)
+    if found.dedicated:
+        reason = "Only low-priority nodes can be preempted."
+        raise ServiceError("OperationNotValidOnNode", None, (("Reason", reason),))
+    if found.state is NodeState.PREEMPTED:
+        raise _conflict(found)
+    taken = replace(
+        _moved(found, NodeState.PREEMPTED, ctx, "preempted by the operator"), drain=None, start_task=None
+    )
+    changed = tx.nodes.update(taken)
+    _noted(tx, ctx, changed, "node.preempt", reason="operator")
+    return changed
+
+
+def _of_active_pool(tx: Tx, account: str, pool: str, node: str) -> Node:
+    if pools.get(tx, account, pool).state is PoolState.DELETING:
+        raise ServiceError("PoolBeingDeleted")
+    found = get(tx, account, pool, node)
+    leaving = found.drain is not None and found.drain.purpose == "remove"
+    if leaving or found.state is NodeState.LEAVING_POOL:
+        reason = "The node is leaving its pool."
+        raise ServiceError("OperationInvalidForCurrentState", None, (("Reason", reason),))
+    return found
+
+
+def _conflict(node: Node) -> ServiceError:
+    code = _CONFLICTS.get(node.state, "OperationInvalidForCurrentState")
+    return ServiceError(code, None, (("NodeState", node.state.value),))
+
+
+def _moved(node: Node, state: NodeState, ctx: Context, reason: str) -> Node:
+    story = tuple(f"{at} {was}: {why}" for at, was, why in node.history)
+    advance(f"node {node.id}", NODE, node.state, state, story)
+    history = (*node.history, (ctx.now, state.value, reason))[-HISTORY_MAX:]
+    return replace(node, state=state, state_at=ctx.now, history=history)
+
+
+def _noted(tx: Tx, ctx: Context, node: Node, kind: str, **detail: str) -> None:
+    record(tx, ctx, node.account, f"node/{node.pool}/{node.id}", kind, **detail)
+    wake(tx, "pool", node.account, node.pool)

@@ -1,0 +1,138 @@
+"""What a pool may be: sizes, slots, targets, timeouts, and the rules of images (public behaviour, images and pools)."""
+
+from __future__ import annotations
+
+import json
+
+from poolwright.commands.context import Context
+from poolwright.domain import sizes
+from poolwright.domain.catalogue import AGENT_SKUS, find_image, find_sku
+from poolwright.domain.clock import MINUTE, Micros
+from poolwright.domain.errors import ServiceError, bad_property
+from poolwright.domain.limits import RESIZE_TIMEOUT_MIN, SLOTS_PER_NODE_MAX
+from poolwright.domain.pool import PoolSpec
+from poolwright.domain.resource_id import IMAGES, parse
+from poolwright.domain.states import ResourceState
+from poolwright.store.base import Tx
+
+_MACHINE = "virtualMachineConfiguration."
+IMAGE_ID = _MACHINE + "imageReference.virtualMachineImageId"
+AGENT_SKU = _MACHINE + "nodeAgentSKUId"
+SLOTS_PER_CORE = 4  # public limit
+
+
+def check_spec(spec: PoolSpec) -> None:
+    """Rules that need no state: known size, slots, timeout, form of the image id, known agent and its image.
+
+    Raises InvalidPropertyValue (400) or NodeAgentSKUNotFound (404).
+    """
+    size = sizes.find(spec.vm_size)
+    if size is None:
+        raise bad_property("vmSize", spec.vm_size, "There is no virtual machine size of this name.")
+    slots_max = min(SLOTS_PER_CORE * size.cores, SLOTS_PER_NODE_MAX)
+    if not 1 <= spec.slots_per_node <= slots_max:
+        reason = f"{size.name} has {size.cores} cores, so a node has 1 to {slots_max} task slots."
+        raise bad_property("taskSlotsPerNode", spec.slots_per_node, reason)
+    check_timeout(spec.resize_timeout)
+    image = spec.image
+    if image.image_id is not None:
+        wanted = parse(image.image_id)
+        if wanted is None or wanted.type != IMAGES:
+            reason = (
+                "The id of a managed image has the form /subscriptions/{subscription}/resourceGroups/{group}"
+                "/providers/Microsoft.Compute/images/{image}."
+            )
+            raise bad_property(IMAGE_ID, image.image_id, reason)
+    else:
+        _check_marketplace(spec)
+
+
+def _check_marketplace(spec: PoolSpec) -> None:
+    check_agent_sku(spec.agent_sku)
+    image = spec.image
+    names = (image.publisher or "", image.offer or "", image.sku or "")
+    found = find_image(*names)
+    shown = ":".join(names)
+    if found is None:
+        reason = "This marketplace image is not among the supported images."
+        raise bad_property(_MACHINE + "imageReference", shown, reason)
+    if found.agent_sku != find_sku(spec.agent_sku):
+        reason = f"The image {shown} needs the node agent '{found.agent_sku}', not '{spec.agent_sku}'."
+        raise bad_property(AGENT_SKU, spec.agent_sku, reason)
+
+
+def check_agent_sku(name: str) -> None:
+    """Raises NodeAgentSKUNotFound (404) naming the SKUs there are."""
+    if find_sku(name) is None:
+        known = ", ".join(sorted(AGENT_SKUS))
+        values = (("PropertyName", AGENT_SKU), ("PropertyValue", name[:200]), ("Known", known))
+        raise ServiceError("NodeAgentSKUNotFound", None, values)
+
+
+def check_timeout(timeout: Micros) -> None:
+    """Raises InvalidPropertyValue (400) for less than the public minimum of five minutes."""
+    if timeout < RESIZE_TIMEOUT_MIN:
+        reason = f"A resize timeout is at least {RESIZE_TIMEOUT_MIN // MINUTE} minutes."
+        raise bad_property("resizeTimeout", f"{timeout / 1_000_000:g} s", reason)
+
+
+def check_targets(ctx: Context, spec: PoolSpec, dedicated: int | None, low_priority: int | None) -> None:
+    """At least one target, none negative, and for a custom image none above what one pool may have.
+
+    Raises MissingRequiredProperty or InvalidPropertyValue (400). The sum over pools that share an image is left to
+    the pool's planner, which ends the resize with AllocationFailed.
+    """
+    if dedicated is None and low_priority is None:
+        reason = "At least one of targetDedicatedNodes and targetLowPriorityNodes must be given."
+        values = (("PropertyName", "targetDedicatedNodes"), ("Reason", reason))
+        raise ServiceError("MissingRequiredProperty", None, values)
+    quotas = ctx.settings.quotas
+    given = (
+        ("targetDedicatedNodes", dedicated, quotas.custom_image_max_dedicated),
+        ("targetLowPriorityNodes", low_priority, quotas.custom_image_max_low_priority),
+    )
+    for name, target, limit in given:
+        if target is None:
+            continue
+        if target < 0:
+            raise bad_property(name, target, "A number of nodes is not negative.")
+        if spec.image.custom and target > limit:
+            reason = f"A pool made from a custom image has at most {limit} nodes of this kind."
+            raise bad_property(name, target, reason)
+
+
+def check_caller(ctx: Context, spec: PoolSpec) -> None:
+    """A shared key proves an account, not a right to an image: AuthenticationFailed (403), unless switched off."""
+    refused = ctx.caller.kind == "sharedkey" and ctx.settings.strict_custom_image_auth
+    if refused and spec.image.custom:
+        detail = (
+            "The specified type of authentication SharedKey is not allowed when external resources of type Compute"
+            " are linked."
+        )
+        raise ServiceError("AuthenticationFailed", None, (("AuthenticationErrorDetail", detail),))
+
+
+def check_image(tx: Tx, spec: PoolSpec) -> str | None:
+    """The key of the custom image (None for a marketplace image), which must be ready and fit the agent.
+
+    Raises InvalidPropertyValue (400), or NodeAgentSKUNotFound (404) for an agent that nothing knows.
+    """
+    id = spec.image.image_id
+    wanted = None if id is None else parse(id)
+    if id is None or wanted is None:
+        return None
+    image = tx.resources.get(wanted.key)
+    if image is None or image.type != IMAGES:
+        raise bad_property(IMAGE_ID, id, "There is no such image.")
+    if image.state is not ResourceState.SUCCEEDED:
+        raise bad_property(
+            IMAGE_ID, id, f"The image cannot be used: its provisioning state is {image.state}."
+        )
+    agent = json.loads(image.inner).get("agent_sku")
+    if agent is None:  # an operating system without an agent of its own: the caller must know
+        check_agent_sku(spec.agent_sku)
+    elif agent.lower() != spec.agent_sku.lower():
+        check_agent_sku(spec.agent_sku)
+        reason = f"The image holds the operating system of '{agent}', the pool asks for '{spec.agent_sku}'."
+        raise bad_property(AGENT_SKU, spec.agent_sku, reason)
+    return image.key

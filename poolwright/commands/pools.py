@@ -1,0 +1,304 @@
+"""Pools: what callers may ask of them. Machines are made and removed by the pool's loop, never here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from poolwright.commands import accounts, pool_rules
+from poolwright.commands.context import Context, Preconditions, next_modified, record, wake
+from poolwright.domain.clock import Micros
+from poolwright.domain.errors import ServiceError, bad_property
+from poolwright.domain.limits import REMOVE_NODES_MAX, RESIZE_TIMEOUT_DEFAULT
+from poolwright.domain.node import Node
+from poolwright.domain.pool import Pool, PoolSpec, Resize
+from poolwright.domain.resource import Lineage, pool_key
+from poolwright.domain.rules import check_id, not_found
+from poolwright.domain.states import (
+    ALLOCATION,
+    POOL,
+    AllocationState,
+    DeallocationOption,
+    PoolState,
+    advance,
+)
+from poolwright.store.base import Tx
+
+PoolChange = Callable[[Pool], tuple[PoolSpec, bytes]]
+"""Computes the new spec and document from the pool as it is."""
+
+#: May be changed only while the pool has no nodes: existing nodes were made by it.
+_FIXED = ("vm_size", "image", "agent_sku", "slots_per_node", "fill", "inter_node")
+
+
+def create(
+    tx: Tx,
+    ctx: Context,
+    account: str,
+    id: str,
+    spec: PoolSpec,
+    document: bytes,
+    target_dedicated: int | None,
+    target_low_priority: int | None,
+) -> Pool:
+    """Make a pool, resizing from the start (also towards 0 nodes, as the public service does).
+
+    An omitted target is 0; at least one must be given. Raises 400 InvalidPropertyValue, MissingRequiredProperty;
+    403 AuthenticationFailed (custom image and shared key); 404 NodeAgentSKUNotFound; 409 PoolExists,
+    PoolBeingDeleted, PoolQuotaReached. Form is judged before the caller, the caller before the image.
+    """
+    check_id("pool", id)
+    pool_rules.check_spec(spec)
+    pool_rules.check_targets(ctx, spec, target_dedicated, target_low_priority)
+    pool_rules.check_caller(ctx, spec)
+    account = accounts.get(tx, account).name
+    existing = tx.pools.get(account, id)
+    if existing is not None:
+        _check_active(existing)
+        raise ServiceError("PoolExists")
+    quota = ctx.settings.quotas.pools
+    if tx.pools.count(account) >= quota:
+        raise ServiceError("PoolQuotaReached", None, (("Limit", str(quota)),))
+    image = pool_rules.check_image(tx, spec)
+    now = ctx.now
+    pool = Pool(
+        account=account,
+        id=id,
+        spec=spec,
+        document=document,
+        state=PoolState.ACTIVE,
+        state_at=now,
+        allocation=AllocationState.RESIZING,
+        allocation_at=now,
+        created_at=now,
+        modified_at=now,
+        target_dedicated=target_dedicated or 0,
+        target_low_priority=target_low_priority or 0,
+        resize=Resize(now, spec.resize_timeout, number=1),
+        uid=ctx.ids.uuid().replace("-", ""),
+    )
+    tx.pools.insert(pool)
+    _bind(tx, pool, image)
+    record(tx, ctx, account, f"pool/{id}", "pool.create", vm_size=spec.vm_size, image=spec.image.image_id)
+    _resize_started(tx, ctx, pool)
+    return pool
+
+
+def get(tx: Tx, account: str, id: str) -> Pool:
+    """The pool. Raises PoolNotFound (404)."""
+    pool = tx.pools.get(account, id)
+    if pool is None:
+        raise not_found("pool", id)
+    return pool
+
+
+def delete(tx: Tx, ctx: Context, account: str, id: str, pre: Preconditions) -> None:
+    """Begin to delete the pool: a resize under way ends, its nodes go, their tasks are requeued, then the pool goes.
+
+    Raises 404 PoolNotFound, 409 PoolBeingDeleted, 412 ConditionNotMet.
+    """
+    pool = _changeable(tx, account, id, pre)
+    advance(f"pool {pool.id}", POOL, pool.state, PoolState.DELETING)
+    modified = next_modified(ctx, pool.modified_at)
+    tx.pools.update(replace(pool, state=PoolState.DELETING, state_at=ctx.now, modified_at=modified))
+    record(tx, ctx, pool.account, f"pool/{pool.id}", "pool.delete.start")
+    wake(tx, "pool", pool.account, pool.id)
+
+
+def patch(tx: Tx, ctx: Context, account: str, id: str, change: PoolChange, pre: Preconditions) -> Pool:
+    """Change the pool. What existing nodes were made by can change only while there are none.
+
+    New nodes follow at once, existing ones when they restart. Raises 400 as `create`, 403 for a new custom image
+    and a shared key, 404 PoolNotFound, 409 PoolBeingDeleted or OperationInvalidForCurrentState, 412.
+    """
+    pool = _changeable(tx, account, id, pre)
+    spec, document = change(pool)
+    pool_rules.check_spec(spec)
+    fixed = [name for name in _FIXED if getattr(spec, name) != getattr(pool.spec, name)]
+    image_changed = spec.image != pool.spec.image or spec.agent_sku != pool.spec.agent_sku
+    image = None
+    if fixed:
+        pool_rules.check_targets(ctx, spec, pool.target_dedicated, pool.target_low_priority)
+        if image_changed:
+            pool_rules.check_caller(ctx, spec)
+            image = pool_rules.check_image(tx, spec)
+        if tx.nodes.counts(pool.account, pool.id):
+            values = (
+                ("Properties", ", ".join(fixed)),
+                ("Reason", "The pool has nodes; resize it to 0 first."),
+            )
+            raise ServiceError("OperationInvalidForCurrentState", None, values)
+    modified = next_modified(ctx, pool.modified_at)
+    changed = tx.pools.update(replace(pool, spec=spec, document=document, modified_at=modified))
+    if image_changed:
+        tx.resources.unlink(pool_key(pool.account, pool.id))
+        _bind(tx, changed, image)
+    record(tx, ctx, pool.account, f"pool/{pool.id}", "pool.patch")
+    wake(tx, "pool", pool.account, pool.id)
+    return changed
+
+
+def resize(
+    tx: Tx,
+    ctx: Context,
+    account: str,
+    id: str,
+    dedicated: int | None,
+    low_priority: int | None,
+    timeout: Micros | None,
+    option: DeallocationOption | None,
+    pre: Preconditions,
+) -> Pool:
+    """Set new targets; an omitted one stays. Also the way to try again after a failed resize.
+
+    `timeout` defaults to 15 minutes and is at least five; `option` says what becomes of tasks on nodes that go
+    (default requeue). Raises 400, 404 PoolNotFound, 409 PoolBeingDeleted or PoolBeingResized, 412.
+    """
+    pool = get(tx, account, id)
+    pool_rules.check_targets(ctx, pool.spec, dedicated, low_priority)
+    targets = (
+        pool.target_dedicated if dedicated is None else dedicated,
+        pool.target_low_priority if low_priority is None else low_priority,
+    )
+    return _start_resize(tx, ctx, _steady(pool, pre), targets, timeout, option, ())
+
+
+def stop_resize(tx: Tx, ctx: Context, account: str, id: str, pre: Preconditions) -> Pool:
+    """Stop a resize: what came stays, what has not gone stays, and the pool's loop makes that the target.
+
+    The entity tag stays, as it does in the public service. Raises 404 PoolNotFound, 409 PoolBeingDeleted or
+    OperationInvalidForCurrentState (no resize under way, or stopping already), 412.
+    """
+    pool = _changeable(tx, account, id, pre)
+    if pool.allocation is not AllocationState.RESIZING:
+        values = (("AllocationState", pool.allocation.value), ("Reason", "No resize is under way."))
+        raise ServiceError("OperationInvalidForCurrentState", None, values)
+    stopping = advance(f"pool {pool.id}", ALLOCATION, pool.allocation, AllocationState.STOPPING)
+    changed = tx.pools.update(replace(pool, allocation=stopping, allocation_at=ctx.now))
+    record(tx, ctx, pool.account, f"pool/{pool.id}", "pool.resize.stop")
+    wake(tx, "pool", pool.account, pool.id)
+    return changed
+
+
+def remove_nodes(
+    tx: Tx,
+    ctx: Context,
+    account: str,
+    id: str,
+    node_ids: Sequence[str],
+    timeout: Micros | None,
+    option: DeallocationOption | None,
+    pre: Preconditions,
+) -> Pool:
+    """Remove these nodes (1 to 100) and lower the targets by as many, each kind by its own.
+
+    Raises 400, 404 PoolNotFound or NodeNotFound (then nothing is removed), 409 PoolBeingDeleted or
+    PoolBeingResized, 412.
+    """
+    if not 1 <= len(node_ids) <= REMOVE_NODES_MAX:
+        raise bad_property("nodeList", f"{len(node_ids)} nodes", f"Name 1 to {REMOVE_NODES_MAX} nodes.")
+    pool = _steady(get(tx, account, id), pre)
+    found: dict[str, Node] = {}
+    for node_id in node_ids:
+        node = tx.nodes.get(pool.account, pool.id, node_id)
+        if node is None:
+            raise not_found("node", node_id)
+        found[node.id] = node
+    dedicated = sum(node.dedicated for node in found.values())
+    targets = (
+        max(0, pool.target_dedicated - dedicated),
+        max(0, pool.target_low_priority - (len(found) - dedicated)),
+    )
+    return _start_resize(tx, ctx, pool, targets, timeout, option, tuple(found))
+
+
+def image_users(tx: Tx, image_resource_key: str) -> list[Pool]:
+    """Pools of any account made from this image."""
+    return tx.pools.with_image(image_resource_key)
+
+
+def shared_image_usage(tx: Tx, pool: Pool) -> tuple[int, int]:
+    """(dedicated, low-priority) targets of the other pools made from this pool's image, or from an image that has a
+    source (snapshot, disk or machine) in common with it. Pools being deleted do not count."""
+    if pool.spec.image.image_id is None:
+        return 0, 0
+    images = {pool.spec.image.image_id.lower()}
+    for source in tx.resources.parents(next(iter(images))):
+        images.update(edge.child for edge in tx.resources.children(source.parent))
+    own = pool_key(pool.account, pool.id)
+    dedicated = low_priority = 0
+    for image in sorted(images):
+        for other in tx.pools.with_image(image):
+            if other.state is PoolState.ACTIVE and pool_key(other.account, other.id) != own:
+                dedicated += other.target_dedicated
+                low_priority += other.target_low_priority
+    return dedicated, low_priority
+
+
+def _check_active(pool: Pool) -> None:
+    if pool.state is PoolState.DELETING:
+        raise ServiceError("PoolBeingDeleted")
+
+
+def _changeable(tx: Tx, account: str, id: str, pre: Preconditions) -> Pool:
+    pool = get(tx, account, id)
+    pre.check_write(pool.modified_at)
+    _check_active(pool)
+    return pool
+
+
+def _steady(pool: Pool, pre: Preconditions) -> Pool:
+    pre.check_write(pool.modified_at)
+    _check_active(pool)
+    if pool.allocation is not AllocationState.STEADY:
+        raise ServiceError("PoolBeingResized", None, (("AllocationState", pool.allocation.value),))
+    return pool
+
+
+def _start_resize(
+    tx: Tx,
+    ctx: Context,
+    pool: Pool,
+    targets: tuple[int, int],
+    timeout: Micros | None,
+    option: DeallocationOption | None,
+    remove: tuple[str, ...],
+) -> Pool:
+    timeout = RESIZE_TIMEOUT_DEFAULT if timeout is None else timeout
+    pool_rules.check_timeout(timeout)
+    resizing = advance(f"pool {pool.id}", ALLOCATION, pool.allocation, AllocationState.RESIZING)
+    started = replace(
+        pool,
+        allocation=resizing,
+        allocation_at=ctx.now,
+        modified_at=next_modified(ctx, pool.modified_at),
+        target_dedicated=targets[0],
+        target_low_priority=targets[1],
+        resize=Resize(ctx.now, timeout, option or DeallocationOption.REQUEUE, pool.resize.number + 1, remove),
+        resize_errors=(),
+    )
+    changed = tx.pools.update(started)
+    _resize_started(tx, ctx, changed)
+    return changed
+
+
+def _resize_started(tx: Tx, ctx: Context, pool: Pool) -> None:
+    record(
+        tx,
+        ctx,
+        pool.account,
+        f"pool/{pool.id}",
+        "pool.resize.start",
+        number=pool.resize.number,
+        target_dedicated=pool.target_dedicated,
+        target_low_priority=pool.target_low_priority,
+        option=pool.resize.option.value,
+        removed=len(pool.resize.remove),
+    )
+    wake(tx, "pool", pool.account, pool.id)
+
+
+def _bind(tx: Tx, pool: Pool, image: str | None) -> None:
+    """Write down what the pool is made from; the row goes with the pool's."""
+    if image is not None:
+        tx.resources.link(Lineage(pool_key(pool.account, pool.id), image, "pool-of"))
