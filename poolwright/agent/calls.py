@@ -1,0 +1,139 @@
+"""Calls of the service on the host agent: machines, commands, files."""
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+from poolwright.agent import files
+from poolwright.agent.frames import Message, encode_binary
+from poolwright.agent.links import Links
+from poolwright.engines.sandbox.host.machines import Machines
+
+_MAX_SCRIPT = 1024 * 1024
+
+Params = dict[str, Any]
+Answer = Callable[[dict[str, Any]], None]
+
+
+class CallError(Exception):
+    """The call failed; `kind` is one of the agent protocol's error kinds."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class Calls:
+    """Runs calls; each is answered once, some only after many turns of the loop."""
+
+    def __init__(
+        self,
+        machines: Machines,
+        links: Links,
+        facts: Callable[[], dict[str, Any]],
+        send: Callable[[Message], None],
+        send_bytes: Callable[[bytes], None],
+    ) -> None:
+        self._machines = machines
+        self._links = links
+        self._facts = facts
+        self._send = send
+        self._send_bytes = send_bytes
+        self._methods: dict[str, Callable[[int, Params, Answer], None]] = {
+            "create": self._create,
+            "list": lambda _id, _params, answer: answer({"machines": machines.all()}),
+            "delete": self._delete,
+            "purge": self._purge,
+            "command": self._command,
+            "files.list": self._list_files,
+            "files.stat": self._status_file,
+            "files.read": self._read_file,
+            "files.delete": self._delete_file,
+            "files.usage": self._usage,
+            "info": lambda _id, _params, answer: answer(self._facts()),
+        }
+
+    def run(self, message: Message) -> None:
+        """Run a `call` message and send its reply."""
+        call_id = int(message["id"])
+
+        def answer(result: dict[str, Any]) -> None:
+            self._send({"op": "reply", "id": call_id, "ok": True, "result": result})
+
+        def refuse(kind: str, text: str) -> None:
+            self._send({"op": "reply", "id": call_id, "ok": False, "error": {"kind": kind, "message": text}})
+
+        method = self._methods.get(str(message.get("method")))
+        try:
+            if method is None:
+                raise CallError("Rejected", f"unknown method {message.get('method')!r}")
+            method(call_id, message.get("params") or {}, answer)
+        except (CallError, files.PathError) as failure:
+            refuse(failure.kind, str(failure))
+        except (KeyError, TypeError, ValueError) as failure:
+            refuse("Rejected", f"bad parameters: {type(failure).__name__}: {failure}")
+        except OSError as failure:
+            refuse("Internal", f"{failure}")
+
+    def _create(self, _call_id: int, params: Params, answer: Answer) -> None:
+        self._machines.create(params["requests"], lambda outcomes: answer({"outcomes": outcomes}))
+
+    def _delete(self, _call_id: int, params: Params, answer: Answer) -> None:
+        keep = bool(params.get("keep_storage"))
+        for name in params["names"]:
+            self._links.drop(name)
+        self._machines.delete(params["names"], keep, lambda outcomes: answer({"outcomes": outcomes}))
+
+    def _purge(self, _call_id: int, params: Params, answer: Answer) -> None:
+        self._machines.purge(params["names"], lambda _: answer({}))
+
+    def _command(self, call_id: int, params: Params, answer: Answer) -> None:
+        if not isinstance(params.get("script"), list) or sum(map(len, params["script"])) > _MAX_SCRIPT:
+            raise CallError("Rejected", f"script: must be lines of text, at most {_MAX_SCRIPT} characters in all")
+
+        def done(outcome: dict[str, Any]) -> None:
+            if "error" in outcome:
+                error = {"kind": outcome.get("kind", "Transient"), "message": outcome["error"]}
+                self._send({"op": "reply", "id": call_id, "ok": False, "error": error})
+                return
+            result = dict(outcome["result"])
+            for stream in ("stdout", "stderr"):
+                result[stream] = base64.b64decode(result[stream]).decode(errors="replace")
+            answer(result)
+
+        self._links.command(str(params["machine"]), params, done)
+
+    def _tree(self, params: Params) -> files.Tree:
+        machine = self._machines.get(str(params["machine"]))
+        if machine is None:
+            raise CallError("NotFound", f"no machine {params['machine']}")
+        return files.Tree(self._machines.layout.temp(machine.name))
+
+    def _list_files(self, _call_id: int, params: Params, answer: Answer) -> None:
+        limit = int(params.get("limit", files.MAX_LISTED))
+        with self._tree(params) as tree:
+            found = tree.entries(str(params.get("dir", "")), bool(params.get("recursive")), limit, params.get("prefix", ""))
+        answer({"files": found})
+
+    def _status_file(self, _call_id: int, params: Params, answer: Answer) -> None:
+        with self._tree(params) as tree:
+            answer(tree.status(str(params["path"])))
+
+    def _read_file(self, call_id: int, params: Params, answer: Answer) -> None:
+        with self._tree(params) as tree:
+            data, size = tree.read(str(params["path"]), int(params.get("offset", 0)), int(params["length"]))
+        if data:
+            self._send_bytes(encode_binary(call_id, data))
+        answer({"size": size, "sent": len(data)})
+
+    def _delete_file(self, _call_id: int, params: Params, answer: Answer) -> None:
+        with self._tree(params) as tree:
+            grave = tree.delete(str(params["path"]), bool(params.get("recursive")))
+        if grave is not None:
+            self._machines.empty_trash(str(params["machine"]), ".trash")
+        answer({})
+
+    def _usage(self, _call_id: int, params: Params, answer: Answer) -> None:
+        with self._tree(params) as tree:
+            answer(dict(tree.usage()))

@@ -1,0 +1,218 @@
+"""The executions of one machine: started, watched, ended, remembered until their end is acknowledged."""
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from poolwright.agent import launch, tree
+from poolwright.agent.loop import Loop, Timer
+from poolwright.agent.users import Identity, UnknownUser, Users
+
+MAX_REMEMBERED = 10_000  # ends nobody acknowledged; more means the service is not there, so nothing new is started
+_RUNNING_REPORT_S = 0.025  # a program that ends sooner is reported once, at its end
+_DRAIN_S = 0.01
+_WALL_CLOCK_GRACE_S = 5.0
+_LOST_ORPHANS_S = 0.05
+
+
+@dataclass
+class Execution:
+    """One started (or refused) execution."""
+
+    exec_id: str
+    state: str = "running"  # "running", "exited", "failed"
+    pid: int | None = None
+    start_us: int | None = None
+    end_us: int | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    reason: str | None = None
+    code: str | None = None
+    message: str | None = None
+    details: list[list[str]] = field(default_factory=list)
+    identity: Identity | None = None
+    ended_by: str | None = None
+    main_gone: bool = False
+    timers: list[Timer] = field(default_factory=list)
+
+    def event(self) -> dict[str, Any]:
+        """The execution as it goes into messages; the host agent adds machine and fence."""
+        item: dict[str, Any] = {"t": "exec", "exec": self.exec_id, "state": self.state, "pid": self.pid}
+        item["start_us"] = self.start_us
+        if self.state == "exited":
+            item.update(end_us=self.end_us, exit_code=self.exit_code, signal=self.signal, reason=self.reason)
+        elif self.state == "failed":
+            item.update(end_us=self.end_us, code=self.code, message=self.message, details=self.details)
+        return item
+
+
+class Executions:
+    """All executions of a machine. `report` is called with items to send; several calls a turn are one message."""
+
+    def __init__(self, loop: Loop, fence: int, report: Callable[[dict[str, Any]], None]) -> None:
+        self._loop = loop
+        self._fence = fence
+        self._report = report
+        self._launcher = launch.Launcher()
+        self._users = Users()
+        self._known: dict[str, Execution] = {}
+        self._by_pid: dict[int, Execution] = {}
+        self._draining: dict[str, Execution] = {}
+        self._unreported: list[Execution] = []
+        self._running_timer: Timer | None = None
+        self._check_waits = False
+
+    def states(self) -> list[dict[str, Any]]:
+        return [execution.event() for execution in self._known.values()]
+
+    def take_trash(self) -> bool:
+        """Has a replaced directory to be deleted? Asking resets the answer."""
+        waits, self._launcher.trash_waits = self._launcher.trash_waits, False
+        return waits
+
+    def start(self, spec: dict[str, Any]) -> None:
+        """Start an execution; one that is known is reported again instead."""
+        exec_id = str(spec.get("exec"))
+        known = self._known.get(exec_id)
+        if known is not None:
+            return self._report(known.event())
+        execution = Execution(exec_id)
+        self._known[exec_id] = execution
+        try:
+            self._launch(spec, execution)
+        except launch.LaunchError as failure:
+            self._refuse(execution, failure.code, str(failure), failure.details)
+        except UnknownUser as failure:
+            self._refuse(execution, "CommandLaunchFailed", str(failure), [])
+        return None
+
+    def _launch(self, spec: dict[str, Any], execution: Execution) -> None:
+        if spec.get("fence") != self._fence:
+            text = f"the machine's fence is {self._fence}, the order's {spec.get('fence')}"
+            raise launch.LaunchError("StaleFence", text)
+        if len(self._known) > MAX_REMEMBERED:
+            raise launch.LaunchError("CommandLaunchFailed", f"{MAX_REMEMBERED} ended executions are not acknowledged")
+        order = launch.check(spec)
+        execution.identity = self._users.take(spec.get("user") or {})
+        execution.start_us = time.time_ns() // 1000
+        execution.pid = self._launcher.start(order, execution.identity)
+        self._by_pid[execution.pid] = execution
+        limit = spec.get("wall_clock_s")
+        if limit is not None:
+            timer = self._loop.later(float(limit), lambda: self._end(execution, "wallclock", _WALL_CLOCK_GRACE_S))
+            execution.timers.append(timer)
+        self._unreported.append(execution)
+        if self._running_timer is None:
+            self._running_timer = self._loop.later(_RUNNING_REPORT_S, self._report_running)
+
+    def _report_running(self) -> None:
+        self._running_timer = None
+        for execution in self._unreported:
+            if execution.state == "running":
+                self._report(execution.event())
+        self._unreported.clear()
+
+    def _refuse(self, execution: Execution, code: str, message: str, details: list[list[str]]) -> None:
+        execution.state, execution.code, execution.message = "failed", code, message
+        execution.details = details
+        execution.end_us = time.time_ns() // 1000
+        self._forget_user(execution)
+        self._report(execution.event())
+
+    def kill(self, exec_id: str, reason: str, grace_s: float) -> None:
+        """End an execution; an unknown one is reported as lost, an ended one as it ended."""
+        execution = self._known.get(exec_id)
+        if execution is None:
+            lost = Execution(exec_id, state="exited", reason="lost", end_us=time.time_ns() // 1000)
+            return self._report(lost.event())
+        if execution.state != "running":
+            return self._report(execution.event())
+        return self._end(execution, f"killed:{reason}", grace_s)
+
+    def acknowledge(self, exec_ids: list[str]) -> None:
+        """The end of these is durable elsewhere: forget them."""
+        for exec_id in exec_ids:
+            execution = self._known.get(exec_id)
+            if execution is not None and execution.state != "running":
+                del self._known[exec_id]
+
+    def on_child(self, pid: int, status: int) -> None:
+        """A process of this machine ended and was collected."""
+        execution = self._by_pid.pop(pid, None)
+        if execution is None:
+            return
+        execution.end_us = time.time_ns() // 1000
+        if os.WIFSIGNALED(status):
+            execution.signal = os.WTERMSIG(status)
+            execution.exit_code = 128 + execution.signal  # as a shell reports it
+        else:
+            execution.exit_code = os.WEXITSTATUS(status)
+        execution.main_gone = True
+        self._draining[execution.exec_id] = execution
+        if not self._check_waits:
+            self._check_waits = True
+            self._loop.at_turn_end(self._check_drained)
+
+    def _check_drained(self) -> None:
+        """Finish executions whose main process ended, once nothing of their tree is left."""
+        self._check_waits = False
+        strays = tree.orphans() - self._by_pid.keys()
+        if strays:
+            self._kill_strays()
+        for execution in list(self._draining.values()):
+            if not strays or not self._owned(execution):
+                del self._draining[execution.exec_id]
+                self._finish(execution)
+        if self._draining:
+            self._loop.later(_DRAIN_S, self._check_drained)
+        elif strays and not self._by_pid:
+            self._loop.later(_LOST_ORPHANS_S, self._check_drained)
+
+    def _kill_strays(self) -> None:
+        everything = tree.processes()
+        for execution in self._draining.values():
+            assert execution.pid is not None
+            tree.send(tree.members(everything, execution.pid, execution.exec_id), signal.SIGKILL)
+        if not self._by_pid:  # nothing runs, so whatever hid from its session and marker is left over too
+            tree.send(set(everything), signal.SIGKILL)
+
+    def _owned(self, execution: Execution) -> bool:
+        assert execution.pid is not None
+        everything = tree.processes()
+        if not self._by_pid:
+            return any(not process.zombie for process in everything.values())
+        return bool(tree.members(everything, execution.pid, execution.exec_id))
+
+    def _finish(self, execution: Execution) -> None:
+        execution.state = "exited"
+        execution.reason = execution.ended_by or "exit"
+        for timer in execution.timers:
+            timer.cancel()
+        execution.timers.clear()
+        self._forget_user(execution)
+        self._report(execution.event())
+
+    def _forget_user(self, execution: Execution) -> None:
+        if execution.identity is not None:
+            self._users.give_back(execution.identity)
+
+    def _end(self, execution: Execution, reason: str, grace_s: float) -> None:
+        """SIGTERM to the whole tree now, SIGKILL to what is left after the grace."""
+        if execution.ended_by is None:
+            execution.ended_by = reason
+        if execution.main_gone or execution.pid is None:
+            return
+        mine = tree.members(tree.processes(), execution.pid, execution.exec_id)
+        tree.send(mine, signal.SIGTERM)
+        tree.send(mine, signal.SIGCONT)  # a stopped process must wake up to see it
+        execution.timers.append(self._loop.later(max(0.0, grace_s), lambda: self._end_hard(execution)))
+
+    def _end_hard(self, execution: Execution) -> None:
+        if execution.main_gone or execution.pid is None:
+            return
+        tree.send(tree.members(tree.processes(), execution.pid, execution.exec_id), signal.SIGKILL)
+        execution.timers.append(self._loop.later(_LOST_ORPHANS_S, lambda: self._end_hard(execution)))

@@ -1,0 +1,212 @@
+"""Starting one execution inside a machine: directory, output files, identity, process.
+
+The first process of a machine is single-threaded and starts programs with `posix_spawn`, which uses vfork: a
+fork of Python costs several times as much. `posix_spawn` cannot change user, so the caller itself changes its
+real and effective ids for the moment of the start and keeps 0 as saved id to come back; execve(2) gives the new
+program the effective id as saved id too, so nothing of root is left in it.
+"""
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shlex
+import signal
+from dataclasses import dataclass
+from typing import Any
+
+from poolwright.agent import tree
+from poolwright.agent.users import Identity
+from poolwright.engines.sandbox.host.layout import NODE_ROOT, TRASH
+
+ROOT_DIRECTORY = "/" + NODE_ROOT
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_OPEN = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+# Python ignores these; a program expects the default.
+_DEFAULT_SIGNALS = [signal.SIGPIPE, signal.SIGXFSZ]
+
+
+class LaunchError(Exception):
+    """The program was not started. `code` is the failure code of the Batch service."""
+
+    def __init__(self, code: str, message: str, details: list[list[str]] | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.details = details or []
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to start, checked."""
+
+    exec_id: str
+    words: tuple[str, ...]
+    directory: str  # absolute
+    fresh: bool
+    environment: dict[str, str]
+
+
+def check(spec: dict[str, Any]) -> Order:
+    """Read an ExecSpec. Raises `LaunchError`."""
+    command = spec.get("command")
+    try:
+        words = shlex.split(command) if isinstance(command, str) else []
+    except ValueError as failure:
+        raise LaunchError("CommandLaunchFailed", f"the command line cannot be split into words: {failure}") from None
+    if not words:
+        raise LaunchError("CommandLaunchFailed", "the command line is empty")
+    relative = str(spec.get("dir", ""))
+    parts = relative.split("/")
+    if not relative or any(part in ("", ".", "..") for part in parts) or "\0" in relative:
+        raise LaunchError("CommandLaunchFailed", f"directory {relative!r} is not a path below the node's root directory")
+    environment = {str(key): str(value) for key, value in (spec.get("env") or {}).items()}
+    directory = f"{ROOT_DIRECTORY}/{relative}"
+    return Order(str(spec["exec"]), tuple(words), directory, bool(spec.get("fresh", True)), environment)
+
+
+class Launcher:
+    """Starts orders. Remembers which parent directories exist and where replaced ones go."""
+
+    def __init__(self) -> None:
+        self._null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        self._parents: set[str] = set()
+        self._path = _image_path()
+        self._trashed = 0
+        self.trash_waits = False  # a replaced directory waits for the host agent to delete it
+
+    def start(self, order: Order, identity: Identity) -> int:
+        """Process id of the started program, a session leader. Raises `LaunchError`."""
+        out = err = -1
+        try:
+            self._make_directory(order, identity)
+            environment = self._environment(order, identity)
+            _become(identity)
+            try:
+                out, err = _prepare(order.directory)
+                os.chdir(order.directory + "/wd")
+                program = self._find(order.words[0], environment)
+                return self._spawn(program, order.words, environment, out, err)
+            finally:
+                _become_root()
+        except OSError as failure:
+            raise _explain(failure, order) from None
+        finally:
+            for fd in (out, err):
+                if fd >= 0:
+                    os.close(fd)
+
+    def _spawn(self, program: str, words: tuple[str, ...], environment: dict[str, str], out: int, err: int) -> int:
+        actions = [(os.POSIX_SPAWN_DUP2, self._null, 0), (os.POSIX_SPAWN_DUP2, out, 1), (os.POSIX_SPAWN_DUP2, err, 2)]
+        try:
+            return os.posix_spawn(
+                program, words, environment, file_actions=actions, setsid=True, setsigdef=_DEFAULT_SIGNALS
+            )
+        except ValueError as failure:  # a NUL character in a word or variable
+            raise LaunchError("CommandLaunchFailed", f"the program cannot be started: {failure}") from None
+        except FileNotFoundError:
+            raise _not_found(program) from None
+        except OSError as failure:
+            text = f"the program {words[0]!r} cannot be started: {failure.strerror}"
+            raise LaunchError("CommandLaunchFailed", text, [["Error", errno.errorcode.get(failure.errno or 0, "")]]) from None
+
+    def _make_directory(self, order: Order, identity: Identity) -> None:
+        directory = order.directory
+        parent = os.path.dirname(directory)
+        if parent not in self._parents:
+            os.makedirs(parent, mode=0o755, exist_ok=True)
+            self._parents.add(parent)
+        try:
+            os.mkdir(directory, 0o770)
+        except FileExistsError:
+            if order.fresh:
+                self._discard(directory)
+                os.mkdir(directory, 0o770)
+        except FileNotFoundError:  # a parent went away since it was made
+            os.makedirs(directory, mode=0o770)
+        if identity.uid != 0:
+            os.chown(directory, identity.uid, identity.gid)
+
+    def _discard(self, directory: str) -> None:
+        self._trashed += 1
+        os.rename(directory, f"{ROOT_DIRECTORY}/{TRASH}/{os.getpid()}-{self._trashed}")
+        self.trash_waits = True
+
+    def _environment(self, order: Order, identity: Identity) -> dict[str, str]:
+        defaults = {
+            "PATH": self._path,
+            "HOME": identity.home or order.directory + "/wd",
+            "USER": identity.name,
+            "LOGNAME": identity.name,
+            "LANG": "C.UTF-8",
+        }
+        return {**defaults, **order.environment, tree.MARKER: order.exec_id}
+
+    def _find(self, word: str, environment: dict[str, str]) -> str:
+        """Search as execvp(3) does, with the program's own PATH; the current directory is its working directory."""
+        if "/" in word:
+            if not os.path.lexists(word):
+                raise _not_found(word)
+            return word
+        denied = False
+        for place in environment["PATH"].split(":"):
+            candidate = f"{place or '.'}/{word}"
+            if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):
+                return candidate
+            denied = denied or os.path.isfile(candidate)
+        if denied:
+            raise LaunchError("CommandLaunchFailed", f"the program {word!r} cannot be started: Permission denied")
+        raise _not_found(word)
+
+
+def _become(identity: Identity) -> None:
+    if identity.uid != 0:
+        os.setgroups(identity.groups)
+        os.setresgid(identity.gid, identity.gid, 0)
+        os.setresuid(identity.uid, identity.uid, 0)
+
+
+def _become_root() -> None:
+    os.setresuid(0, 0, 0)
+    os.setresgid(0, 0, 0)
+    os.umask(0)
+    with contextlib.suppress(OSError):
+        os.setgroups([])
+
+
+def _prepare(directory: str) -> tuple[int, int]:
+    """Working directory and output files, made by the user itself."""
+    os.umask(0)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(directory + "/wd", 0o770)
+    out = os.open(directory + "/stdout.txt", _OPEN, 0o640)
+    try:
+        err = os.open(directory + "/stderr.txt", _OPEN, 0o640)
+    except OSError:
+        os.close(out)
+        raise
+    os.umask(0o022)
+    return out, err
+
+
+def _not_found(word: str) -> LaunchError:
+    return LaunchError("CommandProgramNotFound", f"the program {word!r} was not found", [["Program", word]])
+
+
+def _explain(failure: OSError, order: Order) -> LaunchError:
+    if failure.errno in (errno.ENOSPC, errno.EDQUOT):
+        return LaunchError("DiskFull", f"no space left for directory {order.directory}")
+    text = f"the task directory cannot be prepared: {failure.strerror}"
+    return LaunchError("CommandLaunchFailed", text, [["Path", failure.filename or order.directory]])
+
+
+def _image_path() -> str:
+    """PATH of the image's /etc/environment, as a login there would have it."""
+    try:
+        with open("/etc/environment", encoding="utf-8", errors="replace") as stream:
+            for line in stream:
+                name, _, value = line.strip().partition("=")
+                if name == "PATH" and value:
+                    return value.strip("\"'")
+    except OSError:
+        pass
+    return _DEFAULT_PATH

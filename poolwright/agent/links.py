@@ -1,0 +1,186 @@
+"""The host agent's connections to its machines, and what it knows of their executions."""
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from poolwright.agent.frames import Connection, Message, encode
+from poolwright.agent.loop import Loop
+from poolwright.engines.sandbox.host.layout import TRASH
+from poolwright.engines.sandbox.host.machines import Machines
+from poolwright.engines.sandbox.host.records import Machine
+
+_EXEC_FIELDS = (
+    "exec", "state", "pid", "start_us", "end_us", "exit_code", "signal", "reason", "code", "message", "details",
+)  # fmt: skip
+_RECONNECT_S = 0.05
+_RECONNECTS = 100
+_MAX_EXECS = 20_000  # a machine is not trusted: what it claims is bounded
+
+CommandDone = Callable[[dict[str, Any]], None]
+
+
+class Link:
+    """The connection to one machine. Its executions are kept here until they are acknowledged."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.connection: Connection | None = None
+        self.greeted = False
+        self.execs: dict[str, dict[str, Any]] = {}
+        self.commands: dict[int, CommandDone] = {}
+        self.tries = 0
+
+
+class Links:
+    """All connections. `report` takes event items for the service."""
+
+    def __init__(self, loop: Loop, machines: Callable[[], Machines], report: Callable[[dict[str, Any]], None]) -> None:
+        self._loop = loop
+        self._machines = machines
+        self._report = report
+        self._links: dict[str, Link] = {}
+        self._serial = 0
+
+    def open(self, machine: Machine) -> None:
+        """Connect to a running machine."""
+        link = self._links[machine.name] = Link(machine)
+        self._dial(link)
+
+    def all_greeted(self) -> bool:
+        """Have all machines told their executions?"""
+        return all(link.greeted for link in self._links.values())
+
+    def execs(self) -> list[dict[str, Any]]:
+        """Every execution that is not acknowledged, for the hello."""
+        return [item for link in self._links.values() for item in link.execs.values()]
+
+    def drop(self, name: str) -> None:
+        """The machine is gone, and its executions with it."""
+        link = self._links.pop(name, None)
+        if link is None:
+            return
+        if link.connection is not None:
+            link.connection.close()
+        for done in link.commands.values():
+            done({"error": f"machine {name} ended"})
+
+    def start(self, items: list[dict[str, Any]]) -> None:
+        """Hand execution orders to their machines, one message a machine."""
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for item in items:
+            groups.setdefault(item["machine"], []).append(item)
+        for name, orders in groups.items():
+            link = self._links.get(name)
+            if link is None or link.connection is None or not link.connection.open:
+                for order in orders:
+                    self._refuse(name, order)
+                continue
+            link.connection.send_bytes(encode({"op": "start", "items": orders}))
+
+    def _refuse(self, name: str, order: dict[str, Any]) -> None:
+        item = {"t": "exec", "machine": name, "fence": order.get("fence"), "exec": order.get("exec")}
+        item.update(state="failed", pid=None, start_us=None, end_us=None, code="StaleFence", details=[])
+        item["message"] = f"machine {name} does not run here"
+        self._report(item)
+
+    def kill(self, items: list[dict[str, Any]]) -> None:
+        """Hand kill orders to their machines; executions of machines that are gone are lost."""
+        for item in items:
+            link = self._links.get(item["machine"])
+            if link is not None and link.connection is not None:
+                link.connection.send({"op": "kill", "items": [item]})
+                continue
+            lost = {"t": "exec", "machine": item["machine"], "fence": None, "exec": item["exec"], "state": "exited"}
+            lost.update(pid=None, start_us=None, end_us=None, exit_code=None, signal=None, reason="lost")
+            self._report(lost)
+
+    def acknowledge(self, exec_ids: list[str]) -> None:
+        """Forget executions whose end is durable, here and in the machines."""
+        wanted = set(exec_ids)
+        for link in self._links.values():
+            mine = [exec_id for exec_id in wanted if exec_id in link.execs]
+            if not mine:
+                continue
+            wanted.difference_update(mine)
+            for exec_id in mine:
+                if link.execs[exec_id]["state"] != "running":
+                    del link.execs[exec_id]
+            if link.connection is not None:
+                link.connection.send({"op": "ack", "execs": mine})
+            if not wanted:
+                return
+
+    def command(self, name: str, params: dict[str, Any], done: CommandDone) -> None:
+        """Run a script in a machine."""
+        link = self._links.get(name)
+        if link is None or link.connection is None:
+            return done({"error": f"machine {name} does not run here", "kind": "NotFound"})
+        self._serial += 1
+        link.commands[self._serial] = done
+        message = {"op": "command", "id": self._serial, "script": params["script"], "env": params.get("env")}
+        message["timeout_s"] = params.get("timeout_s", 5400)
+        link.connection.send(message)
+        return None
+
+    def _dial(self, link: Link) -> None:
+        if self._links.get(link.machine.name) is not link:
+            return
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            sock.connect(self._machines().layout.socket(link.machine.name))
+        except OSError:
+            sock.close()
+            link.tries += 1
+            if link.tries < _RECONNECTS:  # after that the machine is alive but deaf; only the service can decide
+                self._loop.later(_RECONNECT_S, lambda: self._dial(link))
+            else:
+                self._deaf(link)
+            return
+        link.connection = Connection(
+            self._loop, sock, lambda message: self._on_message(link, message), lambda: self._on_close(link)
+        )
+
+    def _deaf(self, link: Link) -> None:
+        link.greeted = True
+        machine = link.machine
+        item = {"t": "machine", "name": machine.name, "fence": machine.fence, "state": "broken", "address": None}
+        self._report({**item, "detail": "its first process does not answer"})
+
+    def _on_close(self, link: Link) -> None:
+        link.connection = None
+        link.tries += 1
+        self._loop.later(_RECONNECT_S, lambda: self._dial(link))
+
+    def _on_message(self, link: Link, message: Message) -> None:
+        op = message.get("op")
+        if op == "events":
+            for item in message["items"]:
+                self._take(link, item)
+        elif op == "hello":
+            link.tries = 0
+            link.greeted = True
+            for item in message["execs"]:
+                self._take(link, item)
+        elif op == "command":
+            done = link.commands.pop(int(message.get("id", 0)), None)
+            if done is not None:
+                done({key: message[key] for key in ("result", "error") if key in message})
+        elif op == "trash":
+            self._machines().empty_trash(link.machine.name, TRASH)
+
+    def _take(self, link: Link, raw: dict[str, Any]) -> None:
+        exec_id = raw.get("exec")
+        if not isinstance(exec_id, str) or len(link.execs) > _MAX_EXECS:
+            return
+        item = {field: raw[field] for field in _EXEC_FIELDS if field in raw}
+        item["t"] = "exec"
+        item["machine"] = link.machine.name
+        item["fence"] = link.machine.fence
+        known = link.execs.get(exec_id)
+        if known is not None and known["state"] != "running" and item.get("state") == "running":
+            return  # an end is final, whatever arrives later
+        link.execs[exec_id] = item
+        self._report(item)
+

@@ -1,0 +1,244 @@
+"""The birth of one machine: from a forked copy of the host agent to a process with id 1 in namespaces of its own.
+
+Two processes take part. The *builder* (host root) makes namespaces and mounts, forks the *first process* of the
+new process namespace, gives it its user ids and ends. They report to the host agent over `channel`:
+`{"step":"netns"}` (a link may be laid now; answered by `{"link":bool}`), `{"pid":n}`, `{"ready":{phase:ms}}`
+(answered by `{"go":true}`) or `{"error":text,"phase":name}`. A missing report is a failure too, so nothing needs to be undone here: namespaces,
+mounts and devices end with the two processes; directories and groups are removed by the host agent.
+"""
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from poolwright.engines.sandbox.host import cgroups, idmap, network, rootfs, syscalls
+from poolwright.engines.sandbox.host.layout import DISKS, NODE_ROOT
+
+# linux/capability.h: what a machine's root keeps is what package installation, services and debuggers need.
+_KEPT_CAPABILITIES = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 18, 19, 23, 24, 27, 28, 29, 31})
+_CAPABILITIES = 64
+_MESSAGE_BYTES = 65_536
+_NAMESPACES = (
+    syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNET
+)
+
+
+@dataclass
+class Plan:
+    """Everything a birth needs; paths are relative to the host agent's current directory."""
+
+    name: str
+    kind: str
+    hostname: str
+    directory: str  # of the machine: upper, work, temp
+    scratch: str  # a directory to mount on while building
+    devices: str  # the shared device directory
+    socket_path: str
+    os_mount: str | None = None  # lower directory of a node
+    os_tree: int | None = None  # detached mount of a build machine's own disk
+    disk_mounts: dict[int, str] = field(default_factory=dict)  # lun -> lower directory
+    disk_trees: dict[int, int] = field(default_factory=dict)  # lun -> detached mount
+    groups: tuple[str, ...] = ()
+    link: network.Link | None = None
+    resolver: str = ""
+    config: dict[str, Any] = field(default_factory=dict)  # for the first process
+
+
+FirstProcess = Callable[[socket.socket, dict[str, Any]], None]
+
+
+class _Phases:
+    def __init__(self) -> None:
+        self.name = "start"
+        self.ms: dict[str, float] = {}
+        self._since = time.monotonic()
+
+    def enter(self, name: str) -> None:
+        now = time.monotonic()
+        self.ms[self.name] = round((now - self._since) * 1e3, 3)
+        self.name, self._since = name, now
+
+
+def run_builder(plan: Plan, channel: socket.socket, first_process: FirstProcess) -> None:
+    """Body of the builder after fork. Never returns."""
+    phases = _Phases()
+    try:
+        _forget_host_agent(plan, channel)
+        _build(plan, channel, phases, first_process)
+    except BaseException as failure:  # the process ends here; the report is all that can be done
+        _report(channel, {"error": f"{type(failure).__name__}: {failure}", "phase": phases.name})
+    finally:
+        os._exit(0)
+
+
+def _build(plan: Plan, channel: socket.socket, phases: _Phases, first_process: FirstProcess) -> None:
+    phases.enter("groups")
+    cgroups.join(plan.groups)
+    listener = _listen(plan.socket_path)
+    phases.enter("namespaces")
+    proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    syscalls.unshare(_NAMESPACES)
+    _report(channel, {"step": "netns"})
+    phases.enter("mounts")
+    trees = _detach_trees(plan)
+    _enter_root(plan)
+    syscalls.set_hostname(plan.hostname)
+    syscalls.set_fs_ids(idmap.HOST_BASE, idmap.HOST_BASE)
+    rootfs.mount_kernel_trees(trees.pop("dev"))
+    for target, fd in trees.items():
+        rootfs.directory(target)
+        syscalls.attach_tree(fd, "/" + target)
+        os.close(fd)
+    rootfs.directory("/proc")
+    syscalls.set_fs_ids(0, 0)
+    phases.enter("network")
+    network.configure_inside(plan.link if _await_answer(channel)["link"] else None)
+    phases.enter("identity")
+    _fork_first(plan, channel, phases, first_process, listener, proc)
+
+
+def _forget_host_agent(plan: Plan, channel: socket.socket) -> None:
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    keep = {channel.fileno(), *plan.disk_trees.values()}
+    if plan.os_tree is not None:
+        keep.add(plan.os_tree)
+    low = 3
+    for fd in sorted(keep):
+        os.closerange(low, fd)
+        low = fd + 1
+    os.closerange(low, os.sysconf("SC_OPEN_MAX"))
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.close(null)
+    os.setsid()
+    os.umask(0o022)
+
+
+def _listen(path: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    if os.path.lexists(path):
+        os.unlink(path)
+    listener.bind(path)
+    os.chmod(path, 0o600)
+    listener.listen(4)
+    return listener
+
+
+def _detach_trees(plan: Plan) -> dict[str, int]:
+    """Mounts of the machine besides its root, by target, as descriptors that survive the change of root."""
+    trees = {"dev": syscalls.clone_tree(plan.devices)}
+    if plan.kind == "node":
+        trees[NODE_ROOT] = syscalls.clone_tree(os.path.join(plan.directory, "temp"))
+        syscalls.set_mount_attributes(trees[NODE_ROOT], nodev=True, nosuid=True)
+    for lun, lower in plan.disk_mounts.items():
+        _mount_overlay(plan, lower, f"lun{lun}-")
+        trees[f"{DISKS}/lun{lun}"] = syscalls.clone_tree(plan.scratch)
+        syscalls.umount(plan.scratch, syscalls.MNT_DETACH)
+    for lun, tree in plan.disk_trees.items():
+        trees[f"{DISKS}/lun{lun}"] = tree
+    return trees
+
+
+def _mount_overlay(plan: Plan, lower: str, prefix: str) -> None:
+    upper, work = (os.path.join(plan.directory, prefix + part) for part in ("upper", "work"))
+    if not os.path.isdir(upper):
+        like = os.stat(lower)
+        os.mkdir(upper, like.st_mode & 0o7777)
+        os.chmod(upper, like.st_mode & 0o7777)
+        os.chown(upper, like.st_uid, like.st_gid)
+    os.makedirs(work, exist_ok=True)
+    options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+    syscalls.mount("overlay", plan.scratch, "overlay", syscalls.MS_NODEV, options)
+
+
+def _enter_root(plan: Plan) -> None:
+    if plan.os_tree is not None:
+        syscalls.attach_tree(plan.os_tree, plan.scratch)
+        os.close(plan.os_tree)
+    elif plan.os_mount is not None:
+        _mount_overlay(plan, plan.os_mount, "")
+    os.chdir(plan.scratch)
+    syscalls.pivot_root_here()
+
+
+def _fork_first(
+    plan: Plan,
+    channel: socket.socket,
+    phases: _Phases,
+    first_process: FirstProcess,
+    listener: socket.socket,
+    proc: int,
+) -> None:
+    builder_side, first_side = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    child = os.fork()
+    if child == 0:
+        builder_side.close()
+        os.close(proc)
+        _be_first(plan, channel, phases, first_process, listener, first_side)
+    first_side.close()
+    if builder_side.recv(1) == b"u":
+        idmap.write_maps(proc, child)
+        _report(channel, {"pid": child})
+        builder_side.send(b"m")
+
+
+def _be_first(
+    plan: Plan,
+    channel: socket.socket,
+    phases: _Phases,
+    first_process: FirstProcess,
+    listener: socket.socket,
+    builder: socket.socket,
+) -> None:
+    try:
+        rootfs.mount_proc()
+        syscalls.unshare(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS)
+        builder.send(b"u")
+        if builder.recv(1) != b"m":
+            raise OSError("the builder of this machine ended early")
+        builder.close()
+        os.setgroups([])
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+        for number in range(_CAPABILITIES):
+            if number not in _KEPT_CAPABILITIES and not syscalls.drop_bounding_capability(number):
+                break
+        syscalls.set_not_dumpable()
+        phases.enter("files")
+        rootfs.write_identity(plan.hostname, plan.link.address if plan.link else None, plan.resolver)
+        if plan.kind == "node":
+            rootfs.add_accounts()
+            rootfs.prepare_node_root("/" + NODE_ROOT)
+        phases.enter("end")
+        _report(channel, {"ready": phases.ms})
+        _await_answer(channel)  # a host agent that died before it wrote this machine down must not leave it behind
+        channel.close()
+        first_process(listener, plan.config)
+    except BaseException as failure:  # as in run_builder
+        _report(channel, {"error": f"{type(failure).__name__}: {failure}", "phase": phases.name})
+    finally:
+        os._exit(1)
+
+
+def _await_answer(channel: socket.socket) -> dict[str, Any]:
+    raw = channel.recv(_MESSAGE_BYTES)
+    if not raw:
+        os._exit(1)  # no host agent, no machine
+    answer: dict[str, Any] = json.loads(raw)
+    return answer
+
+
+def _report(channel: socket.socket, message: dict[str, Any]) -> None:
+    try:
+        channel.send(json.dumps(message).encode())
+    except OSError:  # nobody listens: the host agent is gone, and the machine ends with this process
+        os._exit(1)

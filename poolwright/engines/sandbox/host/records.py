@@ -1,0 +1,133 @@
+"""What the host agent knows of one machine, in memory and in its record file (read again after a restart)."""
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from typing import Any
+
+from poolwright.engines.sandbox.host.cgroups import Limits
+from poolwright.engines.sandbox.host.network import Link
+
+_MAX_NAME = 80
+_NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+
+
+class BadRequest(ValueError):
+    """A machine request that can never succeed; the message names the property and the reason."""
+
+
+@dataclass
+class Machine:
+    """One machine. `state`: starting, running, ending, stopped (storage kept), broken (died by itself)."""
+
+    name: str
+    kind: str
+    fence: int
+    hostname: str
+    os_disk: str
+    data_disks: list[dict[str, Any]]
+    limits: Limits
+    labels: dict[str, str]
+    state: str = "starting"
+    pid: int | None = None
+    pid_start: int | None = None  # clock ticks after boot of the host: tells a reused process id
+    link: Link | None = None
+    groups: tuple[str, ...] = ()
+    applied: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    phases_ms: dict[str, float] = field(default_factory=dict)
+    pidfd: int | None = None  # not recorded, as what follows
+    shared: list[str] = field(default_factory=list)  # frozen images held
+    inherited: bool = False  # its directory is older than this fence
+
+    def public(self) -> dict[str, Any]:
+        """The machine as the engine contract shows it."""
+        state = self.state if self.state in ("running", "stopped") else "broken"
+        return {
+            "name": self.name,
+            "fence": self.fence,
+            "kind": self.kind,
+            "state": state,
+            "address": self.link.address if self.link and state == "running" else None,
+            "limits": list(self.applied),
+            "notes": list(self.notes),
+            "phases_ms": self.phases_ms,
+        }
+
+    def to_record(self) -> dict[str, Any]:
+        link = self.link
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "fence": self.fence,
+            "hostname": self.hostname,
+            "os_disk": self.os_disk,
+            "data_disks": self.data_disks,
+            "limits": [self.limits.cores, self.limits.memory_mib, self.limits.pids],
+            "labels": self.labels,
+            "state": self.state,
+            "pid": self.pid,
+            "pid_start": self.pid_start,
+            "link": [link.address, link.gateway, link.interface] if link else None,
+            "groups": list(self.groups),
+            "applied": list(self.applied),
+            "notes": list(self.notes),
+            "phases_ms": self.phases_ms,
+        }
+
+
+def from_request(request: dict[str, Any]) -> Machine:
+    """Check a request and make a machine of it. Raises `BadRequest`."""
+    name = request.get("name")
+    if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME or name[0] == "." or set(name) - _NAME_CHARACTERS:
+        raise BadRequest(f"name {name!r}: 1 to {_MAX_NAME} letters, digits, '-', '_', '.', not starting with '.'")
+    kind = request.get("kind")
+    if kind not in ("node", "vm"):
+        raise BadRequest(f"kind {kind!r}: must be 'node' or 'vm'")
+    fence = request.get("fence")
+    if not isinstance(fence, int) or fence < 0:
+        raise BadRequest(f"fence {fence!r}: must be a whole number from 0")
+    disks = [dict(disk) for disk in request.get("data_disks") or []]
+    luns = [disk.get("lun") for disk in disks]
+    if len(set(luns)) != len(luns) or any(not isinstance(lun, int) or not 0 <= lun <= 63 for lun in luns):
+        raise BadRequest(f"data_disks: lun {luns!r}: must be different whole numbers from 0 to 63")
+    hostname = str(request.get("hostname") or name)[:63]
+    limits = Limits(float(request.get("cores", 1)), int(request.get("memory_mib", 1024)), int(request.get("pids", 4096)))
+    labels = {str(key): str(value) for key, value in (request.get("labels") or {}).items()}
+    return Machine(name, kind, fence, hostname, str(request.get("os_disk", "")), disks, limits, labels)
+
+
+def from_record(path: str) -> Machine | None:
+    """The machine of a record file; None when there is no usable one."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            data = json.load(stream)
+        link = Link(*data["link"]) if data["link"] else None
+        limits = Limits(*data["limits"])
+        return Machine(
+            data["name"], data["kind"], data["fence"], data["hostname"], data["os_disk"], data["data_disks"], limits,
+            data["labels"], data["state"], data["pid"], data["pid_start"], link, tuple(data["groups"]),
+            tuple(data["applied"]), tuple(data["notes"]), data["phases_ms"],
+        )  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def save(machine: Machine, path: str) -> None:
+    """Write the record in one step: a reader sees the old or the new one."""
+    directory = os.path.dirname(path)
+    fd, temporary = tempfile.mkstemp(dir=directory, prefix=".record-")
+    with os.fdopen(fd, "w", encoding="utf-8") as stream:
+        json.dump(machine.to_record(), stream)
+    os.replace(temporary, path)
+
+
+def start_time(pid: int) -> int | None:
+    """When a process started, in clock ticks after boot (proc(5), stat field 22); None when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
+            return int(stream.read().rpartition(")")[2].split()[19])
+    except (OSError, IndexError, ValueError):
+        return None

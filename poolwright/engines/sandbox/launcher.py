@@ -1,0 +1,129 @@
+"""Starts the host agent, adopts a living one, and starts it again (with growing pauses) when it died."""
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import poolwright
+
+_log = logging.getLogger(__name__)
+
+_LOG_LIMIT = 4 * 1024 * 1024
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.2, 30.0
+_STEADY_S = 60.0  # an agent that lived this long starts the pauses anew
+_WATCH_S = 0.5
+# Isolated from the environment and from installed packages: the agent is standard library only, and small.
+_BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from poolwright.agent.host import main; sys.exit(main())"
+
+
+class HostAgentProcess:
+    """The host agent of one data directory. It is not ended by `close`: machines outlive the service."""
+
+    def __init__(self, data_dir: Path, grace_s: float = 600.0) -> None:
+        self._data_dir = data_dir
+        self._grace_s = grace_s
+        self._child: subprocess.Popen[bytes] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._started = 0.0
+
+    def pid(self) -> int | None:
+        """Process id of the living host agent, whoever started it."""
+        if not self._is_locked():
+            return None
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            return int((self._data_dir / "run" / "agent.pid").read_text(encoding="ascii").split()[0])
+        return None
+
+    def start(self) -> None:
+        """Start an agent unless one lives; keep one alive from then on. Call inside an event loop."""
+        self._ensure()
+        self._watcher = asyncio.get_running_loop().create_task(self._watch())
+
+    async def close(self) -> None:
+        """Stop looking after the agent; it goes on, and ends by itself when the service stays away."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watcher
+            self._watcher = None
+
+    async def stop(self, timeout_s: float = 10.0) -> None:
+        """End the agent (SIGTERM, then SIGKILL). Its machines go on until an agent comes back or the grace is over."""
+        await self.close()
+        pid = self.pid()
+        if pid is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + timeout_s
+        while self._is_locked() and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+            self._reap()
+        if self._is_locked():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if self._child is not None:
+            await asyncio.to_thread(self._child.wait, timeout_s)
+
+    def _ensure(self) -> None:
+        if self._reap() or self._is_locked():
+            return
+        for name in ("run", "log"):
+            (self._data_dir / name).mkdir(parents=True, exist_ok=True)
+        self._rotate_log()
+        package_root = str(Path(poolwright.__file__).resolve().parent.parent)
+        command = [sys.executable, "-I", "-S", "-c", _BOOT, package_root, "--data-dir", str(self._data_dir)]
+        command += ["--grace-s", str(self._grace_s)]
+        environment = {"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "LANG": "C.UTF-8"}
+        with self._log_path().open("ab") as log:
+            self._child = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+            )
+        self._started = time.monotonic()
+
+    def _reap(self) -> bool:
+        """Is a child of ours still there?"""
+        return self._child is not None and self._child.poll() is None
+
+    async def _watch(self) -> None:
+        pause = _FIRST_PAUSE_S
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            if self._reap() or self._is_locked():
+                if time.monotonic() - self._started > _STEADY_S:
+                    pause = _FIRST_PAUSE_S
+                continue
+            _log.warning("the host agent ended; another one is started in %.1f s", pause)
+            await asyncio.sleep(pause)
+            pause = min(_LAST_PAUSE_S, pause * 2)
+            try:
+                self._ensure()
+            except OSError as failure:
+                _log.error("the host agent cannot be started: %s", failure)
+
+    def _is_locked(self) -> bool:
+        try:
+            with (self._data_dir / "run" / "agent.lock").open("rb") as stream:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    def _log_path(self) -> Path:
+        return self._data_dir / "log" / "agent.log"
+
+    def _rotate_log(self) -> None:
+        path = self._log_path()
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_size > _LOG_LIMIT:
+                path.replace(path.with_suffix(".log.1"))
