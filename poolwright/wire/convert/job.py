@@ -10,14 +10,12 @@ import msgspec
 from poolwright.domain.clock import FOREVER, etag
 from poolwright.domain.errors import ServiceError, bad_property
 from poolwright.domain.job import Job, JobSpec
-from poolwright.domain.limits import PRIORITY_MAX, PRIORITY_MIN
 from poolwright.domain.rules import check_id
 from poolwright.wire.bodies import convert_body, decode_body, encode_document
 from poolwright.wire.convert.shared import (
     Document,
     check_display_name,
     check_metadata,
-    check_retries,
     read_environment,
     refuse_given,
 )
@@ -99,21 +97,14 @@ def _settle(body: models.BatchJobCreateOptions) -> tuple[JobSpec, bytes]:
     if not pool:
         values = (("PropertyName", "poolInfo.poolId"), ("Reason", "The property is required."))
         raise ServiceError("MissingRequiredProperty", None, values)
-    check_pool_id(pool)
-    priority = body.priority or 0
-    if not PRIORITY_MIN <= priority <= PRIORITY_MAX:
-        reason = f"A number from {PRIORITY_MIN} to {PRIORITY_MAX}."
-        raise bad_property("priority", priority, reason, "OutOfRangePriority")
-    parallel = -1 if body.max_parallel_tasks is None else body.max_parallel_tasks
-    if parallel != -1 and parallel < 1:
-        raise bad_property("maxParallelTasks", parallel, "-1 (without limit) or a number greater than 0.")
+    _check_pool_id(pool)
     given = body.constraints or models.BatchJobConstraints()
     spec = JobSpec(
         pool=pool,
-        priority=priority,
-        max_parallel_tasks=parallel,
+        priority=body.priority or 0,
+        max_parallel_tasks=-1 if body.max_parallel_tasks is None else body.max_parallel_tasks,
         max_wall_clock=FOREVER if given.max_wall_clock_time is None else given.max_wall_clock_time.micros,
-        max_task_retries=check_retries(given.max_task_retry_count, "constraints.maxTaskRetryCount") or 0,
+        max_task_retries=given.max_task_retry_count or 0,
         on_all_tasks_complete=body.on_all_tasks_complete.value if body.on_all_tasks_complete else "noaction",
         environment=read_environment(body.common_environment_settings, "commonEnvironmentSettings"),
         display_name=check_display_name(body.display_name),
@@ -121,8 +112,8 @@ def _settle(body: models.BatchJobCreateOptions) -> tuple[JobSpec, bytes]:
     return spec, encode_document(body)
 
 
-def check_pool_id(pool: str) -> None:
-    """The pool need not exist, but its id must be one that a pool could have."""
+def _check_pool_id(pool: str) -> None:
+    # The pool need not exist, but its id must be one that a pool could have.
     try:
         check_id("pool", pool)
     except ServiceError as bad:

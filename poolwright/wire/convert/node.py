@@ -39,17 +39,18 @@ _COUNTED = {
 }
 
 
-def read_reboot(raw: bytes) -> DeallocationOption:
+def read_reboot(raw: bytes) -> DeallocationOption | None:
     """How a reboot treats running tasks; the body may be absent."""
-    body = decode_body(raw, models.BatchNodeRebootOptions) if raw else models.BatchNodeRebootOptions()
-    return DeallocationOption(body.node_reboot_option or "requeue")
+    given = decode_body(raw, models.BatchNodeRebootOptions).node_reboot_option if raw else None
+    return DeallocationOption(given.value) if given else None
 
 
-def read_disable_scheduling(raw: bytes) -> DeallocationOption:
+def read_disable_scheduling(raw: bytes) -> DeallocationOption | None:
     """How disabling of scheduling treats running tasks; the body may be absent."""
-    kind = models.BatchNodeDisableSchedulingOptions
-    body = decode_body(raw, kind) if raw else kind()
-    return DeallocationOption(body.node_disable_scheduling_option or "requeue")
+    if not raw:
+        return None
+    given = decode_body(raw, models.BatchNodeDisableSchedulingOptions).node_disable_scheduling_option
+    return DeallocationOption(given.value) if given else None
 
 
 def show_node(

@@ -10,12 +10,7 @@ import msgspec
 
 from poolwright.domain.clock import Micros, etag
 from poolwright.domain.errors import ServiceError, bad_property
-from poolwright.domain.limits import (
-    REMOVE_NODES_MAX,
-    RESIZE_TIMEOUT_DEFAULT,
-    RESIZE_TIMEOUT_MIN,
-    SLOTS_PER_NODE_MAX,
-)
+from poolwright.domain.limits import RESIZE_TIMEOUT_DEFAULT
 from poolwright.domain.pool import Pool, PoolSpec, ResizeError, StartTask
 from poolwright.domain.rules import check_id
 from poolwright.domain.states import AllocationState, DeallocationOption, FillType
@@ -36,7 +31,7 @@ from poolwright.wire.convert.shared import (
 from poolwright.wire.durations import format_duration
 from poolwright.wire.generated import batch_models as models
 from poolwright.wire.links import Links
-from poolwright.wire.scalars import Duration
+from poolwright.wire.scalars import Duration, WireEnum
 from poolwright.wire.times import iso
 
 _NOT_YET = (
@@ -67,8 +62,8 @@ class NewPool:
     id: str
     spec: PoolSpec
     document: bytes
-    target_dedicated: int
-    target_low_priority: int
+    target_dedicated: int | None
+    target_low_priority: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +73,7 @@ class ResizeRequest:
     dedicated: int | None
     low_priority: int | None
     timeout: Micros | None
-    option: DeallocationOption
+    option: DeallocationOption | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +82,7 @@ class RemoveRequest:
 
     nodes: tuple[str, ...]
     timeout: Micros | None
-    option: DeallocationOption
+    option: DeallocationOption | None
 
 
 def read_pool(raw: bytes) -> NewPool:
@@ -95,18 +90,7 @@ def read_pool(raw: bytes) -> NewPool:
     body = decode_body(raw, models.BatchPoolCreateOptions)
     check_id("pool", body.id)
     spec, document = _settle(body)
-    dedicated, low_priority = body.target_dedicated_nodes, body.target_low_priority_nodes
-    if dedicated is None and low_priority is None:
-        reason = "Without autoscale, targetDedicatedNodes or targetLowPriorityNodes must be given."
-        values = (("PropertyName", "targetDedicatedNodes"), ("Reason", reason))
-        raise ServiceError("MissingRequiredProperty", None, values)
-    return NewPool(
-        body.id,
-        spec,
-        document,
-        _check_target(dedicated or 0, "targetDedicatedNodes"),
-        _check_target(low_priority or 0, "targetLowPriorityNodes"),
-    )
+    return NewPool(body.id, spec, document, body.target_dedicated_nodes, body.target_low_priority_nodes)
 
 
 def read_pool_patch(raw: bytes) -> Callable[[Pool], tuple[PoolSpec, bytes]]:
@@ -154,16 +138,16 @@ def _settle(body: models.BatchPoolCreateOptions) -> tuple[PoolSpec, bytes]:
     image, agent_sku = read_machine(machine)
     if not body.vm_size:
         raise bad_property("vmSize", body.vm_size, "The name of a size is needed.")
-    policy = body.task_scheduling_policy
+    policy, timeout = body.task_scheduling_policy, body.resize_timeout
     spec = PoolSpec(
         vm_size=body.vm_size.lower(),
         image=image,
         agent_sku=agent_sku,
-        slots_per_node=_read_slots(body),
+        slots_per_node=_slots(body),
         fill=FillType(policy.node_fill_type.value) if policy else FillType.SPREAD,
         start_task=_read_start_task(body.start_task),
         inter_node=bool(body.enable_inter_node_communication),
-        resize_timeout=read_resize_timeout(body.resize_timeout) or RESIZE_TIMEOUT_DEFAULT,
+        resize_timeout=RESIZE_TIMEOUT_DEFAULT if timeout is None else timeout.micros,
         display_name=check_display_name(body.display_name),
     )
     document = _given(body)
@@ -172,13 +156,9 @@ def _settle(body: models.BatchPoolCreateOptions) -> tuple[PoolSpec, bytes]:
     return spec, encode_document(document)
 
 
-def _read_slots(body: models.BatchPoolCreateOptions) -> int:
-    name, slots = "taskSlotsPerNode", body.task_slots_per_node
-    if slots is None:
-        name, slots = "maxTasksPerNode", body.max_tasks_per_node
-    if slots is not None and not 1 <= slots <= SLOTS_PER_NODE_MAX:
-        raise bad_property(name, slots, f"A number from 1 to {SLOTS_PER_NODE_MAX}.")
-    return 1 if slots is None else slots
+def _slots(body: models.BatchPoolCreateOptions) -> int:
+    given = body.max_tasks_per_node if body.task_slots_per_node is None else body.task_slots_per_node
+    return 1 if given is None else given
 
 
 def _read_start_task(body: models.BatchStartTask | None) -> StartTask | None:
@@ -194,43 +174,31 @@ def _read_start_task(body: models.BatchStartTask | None) -> StartTask | None:
     )
 
 
-def _check_target(count: int, name: str) -> int:
-    if count < 0:
-        raise bad_property(name, count, "A number of nodes is not negative.")
-    return count
-
-
-def read_resize_timeout(given: Duration | None) -> Micros | None:
-    """A resize timeout, at least five minutes."""
-    if given is not None and given.micros < RESIZE_TIMEOUT_MIN:
-        least = format_duration(RESIZE_TIMEOUT_MIN)
-        raise bad_property("resizeTimeout", format_duration(given.micros), f"At least {least}.")
-    return None if given is None else given.micros
-
-
 def read_resize(raw: bytes) -> ResizeRequest:
-    """A resize body: at least one target."""
+    """A resize body."""
     body = decode_body(raw, models.BatchPoolResizeOptions)
-    dedicated, low_priority = body.target_dedicated_nodes, body.target_low_priority_nodes
-    if dedicated is None and low_priority is None:
-        reason = "At least one of targetDedicatedNodes and targetLowPriorityNodes must be given."
-        values = (("PropertyName", "targetDedicatedNodes"), ("Reason", reason))
-        raise ServiceError("MissingRequiredProperty", None, values)
     return ResizeRequest(
-        None if dedicated is None else _check_target(dedicated, "targetDedicatedNodes"),
-        None if low_priority is None else _check_target(low_priority, "targetLowPriorityNodes"),
-        read_resize_timeout(body.resize_timeout),
-        DeallocationOption(body.node_deallocation_option or "requeue"),
+        body.target_dedicated_nodes,
+        body.target_low_priority_nodes,
+        _micros(body.resize_timeout),
+        _option(body.node_deallocation_option),
     )
 
 
 def read_remove_nodes(raw: bytes) -> RemoveRequest:
-    """A remove-nodes body: 1 to 100 nodes."""
+    """A remove-nodes body."""
     body = decode_body(raw, models.BatchNodeRemoveOptions)
-    if not 1 <= len(body.node_list) <= REMOVE_NODES_MAX:
-        raise bad_property("nodeList", f"{len(body.node_list)} nodes", f"From 1 to {REMOVE_NODES_MAX} nodes.")
-    option = DeallocationOption(body.node_deallocation_option or "requeue")
-    return RemoveRequest(tuple(body.node_list), read_resize_timeout(body.resize_timeout), option)
+    return RemoveRequest(
+        tuple(body.node_list), _micros(body.resize_timeout), _option(body.node_deallocation_option)
+    )
+
+
+def _micros(given: Duration | None) -> Micros | None:
+    return None if given is None else given.micros
+
+
+def _option(given: WireEnum | None) -> DeallocationOption | None:
+    return None if given is None else DeallocationOption(given.value)
 
 
 def show_pool(pool: Pool, current: tuple[int, int], links: Links) -> Document:

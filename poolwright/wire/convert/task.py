@@ -9,14 +9,9 @@ from typing import Any
 import msgspec
 
 from poolwright.domain.clock import FOREVER, Micros, etag
-from poolwright.domain.errors import ServiceError, bad_property
+from poolwright.domain.errors import ServiceError
 from poolwright.domain.job import Job, TaskCounts
-from poolwright.domain.limits import (
-    RETENTION_DEFAULT,
-    SLOTS_PER_NODE_MAX,
-    TASK_BYTES_MAX,
-    TASKS_PER_COLLECTION_MAX,
-)
+from poolwright.domain.limits import RETENTION_DEFAULT, TASKS_PER_COLLECTION_MAX
 from poolwright.domain.rules import check_id
 from poolwright.domain.task import NewTask, Task, TaskSpec
 from poolwright.wire.bodies import decode_body, encode_document
@@ -24,7 +19,6 @@ from poolwright.wire.convert.shared import (
     Document,
     check_command_line,
     check_display_name,
-    check_retries,
     read_environment,
     read_user,
     refuse_given,
@@ -87,11 +81,6 @@ def _new_task(body: models.BatchTaskCreateOptions) -> NewTask:
     check_id("task", body.id)
     if _not_yet_of(body) != _NONE_GIVEN:
         refuse_given(body, _NOT_YET)
-    slots = body.required_slots
-    if slots is None:
-        slots = 1
-    elif not 1 <= slots <= SLOTS_PER_NODE_MAX:
-        raise bad_property("requiredSlots", slots, f"A number from 1 to {SLOTS_PER_NODE_MAX}.")
     retries, wall_clock, retention = read_constraints(body.constraints)
     spec = TaskSpec(
         check_command_line(body.command_line, "commandLine"),
@@ -100,14 +89,11 @@ def _new_task(body: models.BatchTaskCreateOptions) -> NewTask:
         retries,
         wall_clock,
         retention,
-        slots,
+        1 if body.required_slots is None else body.required_slots,
         body.affinity_info.affinity_id if body.affinity_info else None,
         check_display_name(body.display_name),
     )
-    document = encode_document(body)
-    if len(document) > TASK_BYTES_MAX:
-        raise ServiceError("RequestEntityTooLarge", None, (("MaxLimit", str(TASK_BYTES_MAX)),))
-    return NewTask(body.id, spec, document)
+    return NewTask(body.id, spec, encode_document(body))
 
 
 def read_constraints(given: models.BatchTaskConstraints | None) -> tuple[int | None, Micros, Micros]:
@@ -115,10 +101,8 @@ def read_constraints(given: models.BatchTaskConstraints | None) -> tuple[int | N
     if given is None:
         return None, FOREVER, RETENTION_DEFAULT
     wall_clock, retention = given.max_wall_clock_time, given.retention_time
-    if wall_clock is not None and not wall_clock.micros:
-        raise bad_property("constraints.maxWallClockTime", "PT0S", "A task needs some time to run.")
     return (
-        check_retries(given.max_task_retry_count, "constraints.maxTaskRetryCount"),
+        given.max_task_retry_count,
         FOREVER if wall_clock is None else wall_clock.micros,
         RETENTION_DEFAULT if retention is None else retention.micros,
     )

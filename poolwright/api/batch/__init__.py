@@ -1,0 +1,1 @@
+"""The Batch data plane over HTTP: parse, authorise, one command or query, render."""

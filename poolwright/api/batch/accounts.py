@@ -1,0 +1,62 @@
+"""Handlers of what belongs to the account as a whole."""
+
+from __future__ import annotations
+
+from poolwright.api.batch.answers import Answer
+from poolwright.api.batch.call import Call, Listing, collect
+from poolwright.domain.catalogue import SupportedImage
+from poolwright.domain.limits import NODE_COUNTS_PAGE_MAX
+from poolwright.store.base import Tx
+from poolwright.wire import filters, odata, paging
+from poolwright.wire.convert.node import show_node_counts
+from poolwright.wire.convert.shared import Document
+
+
+def _show_image(image: SupportedImage) -> Document:
+    shown: Document = {
+        "nodeAgentSKUId": image.agent_sku,
+        "imageReference": {
+            "publisher": image.publisher,
+            "offer": image.offer,
+            "sku": image.sku,
+            "version": image.version,
+        },
+        "osType": image.os_type,
+        "verificationType": "verified" if image.verified else "unverified",
+    }
+    if image.capabilities:
+        shown["capabilities"] = list(image.capabilities)
+    return shown
+
+
+def _image_key(image: SupportedImage) -> str:
+    return "/".join((image.publisher, image.offer, image.sku, image.version, image.agent_sku)).lower()
+
+
+async def list_images(call: Call) -> Answer:
+    """GET /supportedimages."""
+    test = odata.read_filter(call.query, filters.SUPPORTED_IMAGES)
+    listing = Listing("image", paging.read_page(call.query), test, None, call.version)
+    images = sorted(call.services.images, key=_image_key)
+
+    def fetch(after: str | None, limit: int) -> list[SupportedImage]:
+        return [image for image in images if after is None or _image_key(image) > after][:limit]
+
+    return call.page("supportedimages", *collect(listing, fetch, _image_key, _show_image))
+
+
+async def list_node_counts(call: Call) -> Answer:
+    """GET /nodecounts."""
+    test = odata.read_filter(call.query, filters.NODE_COUNTS)
+    page = paging.read_page(call.query, NODE_COUNTS_PAGE_MAX)
+    listing = Listing("nodecounts", page, test, None, call.version)
+
+    def query(tx: Tx) -> tuple[list[Document], str | None]:
+        return collect(
+            listing,
+            lambda after, limit: tx.pools.page(call.account, after, limit),
+            lambda pool: pool.id,
+            lambda pool: show_node_counts(pool.id, tx.nodes.counts(call.account, pool.id)),
+        )
+
+    return call.page("nodecounts", *await call.read(query))

@@ -1,0 +1,105 @@
+"""Handlers of jobs."""
+
+from __future__ import annotations
+
+from poolwright.api.batch.answers import Answer, json_answer, written
+from poolwright.api.batch.call import Call, check_read, collect, read_listing
+from poolwright.commands import jobs
+from poolwright.store.base import Tx
+from poolwright.wire import filters
+from poolwright.wire.convert import job as convert
+from poolwright.wire.convert.shared import Document
+from poolwright.wire.convert.task import show_counts
+from poolwright.wire.versions import shape
+
+
+async def create(call: Call) -> Answer:
+    """POST /jobs."""
+    new = convert.read_job(call.body)
+    job = await call.write(
+        lambda tx: jobs.create(tx, call.context, call.account, new.id, new.spec, new.document)
+    )
+    address = call.links.job(job.id)
+    return written(job.modified_at, address, address)
+
+
+async def list_all(call: Call) -> Answer:
+    """GET /jobs."""
+    listing = read_listing(call, "job", filters.JOBS)
+
+    def query(tx: Tx) -> tuple[list[Document], str | None]:
+        return collect(
+            listing,
+            lambda after, limit: tx.jobs.page(call.account, after, limit),
+            lambda job: job.id,
+            lambda job: convert.show_job(job, call.links),
+        )
+
+    return call.page("jobs", *await call.read(query))
+
+
+async def get(call: Call) -> Answer:
+    """GET /jobs/{jobId}."""
+    pre = call.preconditions
+    job = await call.read(lambda tx: jobs.get(tx, call.account, call.params["jobId"]))
+    check_read(pre, job.modified_at)
+    return call.entity("job", "jobs", convert.show_job(job, call.links), job.modified_at)
+
+
+async def patch(call: Call) -> Answer:
+    """PATCH /jobs/{jobId}."""
+    change, pre = convert.read_job_patch(call.body), call.preconditions
+    job = await call.write(
+        lambda tx: jobs.patch(tx, call.context, call.account, call.params["jobId"], change, pre)
+    )
+    return written(job.modified_at, call.url)
+
+
+async def replace(call: Call) -> Answer:
+    """PUT /jobs/{jobId}."""
+    change, pre = convert.read_job_replacement(call.body), call.preconditions
+    job = await call.write(
+        lambda tx: jobs.replace(tx, call.context, call.account, call.params["jobId"], change, pre)
+    )
+    return written(job.modified_at, call.url)
+
+
+async def delete(call: Call) -> Answer:
+    """DELETE /jobs/{jobId}."""
+    call.query.flag("force")
+    pre = call.preconditions
+    await call.write(lambda tx: jobs.delete(tx, call.context, call.account, call.params["jobId"], pre))
+    return Answer()
+
+
+async def disable(call: Call) -> Answer:
+    """POST /jobs/{jobId}/disable."""
+    running, pre = convert.read_disable(call.body), call.preconditions
+    job = await call.write(
+        lambda tx: jobs.disable(tx, call.context, call.account, call.params["jobId"], running, pre)
+    )
+    return written(job.modified_at, call.url)
+
+
+async def enable(call: Call) -> Answer:
+    """POST /jobs/{jobId}/enable."""
+    pre = call.preconditions
+    job = await call.write(lambda tx: jobs.enable(tx, call.context, call.account, call.params["jobId"], pre))
+    return written(job.modified_at, call.url)
+
+
+async def terminate(call: Call) -> Answer:
+    """POST /jobs/{jobId}/terminate."""
+    call.query.flag("force")
+    reason, pre = convert.read_terminate(call.body), call.preconditions
+    job = await call.write(
+        lambda tx: jobs.terminate(tx, call.context, call.account, call.params["jobId"], reason, pre)
+    )
+    return written(job.modified_at, call.url)
+
+
+async def task_counts(call: Call) -> Answer:
+    """GET /jobs/{jobId}/taskcounts."""
+    counts = await call.read(lambda tx: jobs.counts(tx, call.account, call.params["jobId"]))
+    document = shape("taskcounts", show_counts(*counts), call.version)
+    return json_answer({"odata.metadata": call.links.metadata("taskcountsresult/@Element"), **document})

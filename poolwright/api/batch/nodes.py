@@ -1,0 +1,110 @@
+"""Handlers of nodes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from poolwright.api.batch.answers import Answer, written
+from poolwright.api.batch.call import Call, collect, read_listing
+from poolwright.commands import nodes, pools
+from poolwright.domain.node import Node
+from poolwright.domain.pool import Pool
+from poolwright.domain.task import Task
+from poolwright.store.base import Tx
+from poolwright.wire import filters
+from poolwright.wire.convert import node as convert
+from poolwright.wire.convert.shared import Document
+
+_RECENT_TASKS = 10  # shown per node by the public service
+
+
+class _Shower:
+    """Renders nodes of one pool inside one transaction, reading what they share once."""
+
+    def __init__(self, tx: Tx, pool: Pool, call: Call) -> None:
+        self._tx, self._pool, self._call = tx, pool, call
+        self._slots = tx.executions.slots(pool.account, pool.id)
+        self._running = Counter(execution.node for execution in tx.executions.of_pool(pool.account, pool.id))
+        self._jobs: dict[int, str | None] = {}
+
+    def show(self, node: Node) -> Document:
+        """One node's document."""
+        running = (self._running[node.id], self._slots.get(node.id, 0))
+        return convert.show_node(node, self._pool, running, self._recent(node), self._call.links)
+
+    def _recent(self, node: Node) -> Sequence[tuple[str, Task]]:
+        found = self._tx.tasks.recent_of_node(node.account, node.pool, node.id, _RECENT_TASKS)
+        named = ((self._job(task.job_pk), task) for task in found)
+        return [(job, task) for job, task in named if job is not None]
+
+    def _job(self, pk: int) -> str | None:
+        if pk not in self._jobs:
+            job = self._tx.jobs.by_pk(pk)
+            self._jobs[pk] = job.id if job else None
+        return self._jobs[pk]
+
+
+async def list_all(call: Call) -> Answer:
+    """GET /pools/{poolId}/nodes."""
+    listing = read_listing(call, "node", filters.NODES)
+
+    def query(tx: Tx) -> tuple[list[Document], str | None]:
+        pool = pools.get(tx, call.account, call.params["poolId"])
+        return collect(
+            listing,
+            lambda after, limit: tx.nodes.page(call.account, pool.id, after, limit),
+            lambda node: node.id,
+            _Shower(tx, pool, call).show,
+        )
+
+    return call.page("nodes", *await call.read(query))
+
+
+async def get(call: Call) -> Answer:
+    """GET /pools/{poolId}/nodes/{nodeId}."""
+
+    def query(tx: Tx) -> Document:
+        pool = pools.get(tx, call.account, call.params["poolId"])
+        node = nodes.get(tx, call.account, pool.id, call.params["nodeId"])
+        return _Shower(tx, pool, call).show(node)
+
+    return call.entity("node", "nodes", await call.read(query))
+
+
+async def reboot(call: Call) -> Answer:
+    """POST /pools/{poolId}/nodes/{nodeId}/reboot."""
+    option, params = convert.read_reboot(call.body), call.params
+    await call.write(
+        lambda tx: nodes.reboot(tx, call.context, call.account, params["poolId"], params["nodeId"], option)
+    )
+    return written(None, call.url)
+
+
+async def disable_scheduling(call: Call) -> Answer:
+    """POST /pools/{poolId}/nodes/{nodeId}/disablescheduling."""
+    option, params = convert.read_disable_scheduling(call.body), call.params
+    await call.write(
+        lambda tx: nodes.disable_scheduling(
+            tx, call.context, call.account, params["poolId"], params["nodeId"], option
+        )
+    )
+    return written(None, call.url)
+
+
+async def enable_scheduling(call: Call) -> Answer:
+    """POST /pools/{poolId}/nodes/{nodeId}/enablescheduling."""
+    params = call.params
+    await call.write(
+        lambda tx: nodes.enable_scheduling(tx, call.context, call.account, params["poolId"], params["nodeId"])
+    )
+    return written(None, call.url)
+
+
+async def preempt(call: Call) -> Answer:
+    """POST /pools/{poolId}/nodes/{nodeId}/preempt: our extension, takes a low-priority node away."""
+    params = call.params
+    await call.write(
+        lambda tx: nodes.preempt(tx, call.context, call.account, params["poolId"], params["nodeId"])
+    )
+    return written(None, call.url)

@@ -1,0 +1,151 @@
+"""Handlers of pools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from poolwright.api.batch.answers import Answer, validators, written
+from poolwright.api.batch.call import Call, check_read, collect, read_listing
+from poolwright.commands import pools
+from poolwright.domain.clock import Instant
+from poolwright.domain.pool import Pool, PoolSpec
+from poolwright.store.base import Tx
+from poolwright.wire import filters
+from poolwright.wire.convert import pool as convert
+from poolwright.wire.convert.shared import Document
+
+
+async def create(call: Call) -> Answer:
+    """POST /pools."""
+    new = convert.read_pool(call.body)
+    made = await call.write(
+        lambda tx: pools.create(
+            tx,
+            call.context,
+            call.account,
+            new.id,
+            new.spec,
+            new.document,
+            new.target_dedicated,
+            new.target_low_priority,
+        )
+    )
+    address = call.links.pool(made.id)
+    return written(made.modified_at, address, address)
+
+
+def _show(tx: Tx, pool: Pool, call: Call) -> Document:
+    dedicated = low_priority = 0
+    for (_, is_dedicated), count in tx.nodes.counts(pool.account, pool.id).items():
+        if is_dedicated:
+            dedicated += count
+        else:
+            low_priority += count
+    return convert.show_pool(pool, (dedicated, low_priority), call.links)
+
+
+async def list_all(call: Call) -> Answer:
+    """GET /pools."""
+    listing = read_listing(call, "pool", filters.POOLS)
+
+    def query(tx: Tx) -> tuple[list[Document], str | None]:
+        return collect(
+            listing,
+            lambda after, limit: tx.pools.page(call.account, after, limit),
+            lambda pool: pool.id,
+            lambda pool: _show(tx, pool, call),
+        )
+
+    return call.page("pools", *await call.read(query))
+
+
+async def get(call: Call) -> Answer:
+    """GET /pools/{poolId}."""
+    pre, pool_id = call.preconditions, call.params["poolId"]
+
+    def query(tx: Tx) -> tuple[Document, Instant]:
+        pool = pools.get(tx, call.account, pool_id)
+        check_read(pre, pool.modified_at)
+        return _show(tx, pool, call), pool.modified_at
+
+    document, modified_at = await call.read(query)
+    return call.entity("pool", "pools", document, modified_at)
+
+
+async def exists(call: Call) -> Answer:
+    """HEAD /pools/{poolId}."""
+    pre = call.preconditions
+    pool = await call.read(lambda tx: pools.get(tx, call.account, call.params["poolId"]))
+    check_read(pre, pool.modified_at)
+    return Answer(headers=validators(pool.modified_at))
+
+
+async def patch(call: Call) -> Answer:
+    """PATCH /pools/{poolId}."""
+    return await _change(call, convert.read_pool_patch(call.body))
+
+
+async def replace_properties(call: Call) -> Answer:
+    """POST /pools/{poolId}/updateproperties."""
+    return await _change(call, convert.read_pool_properties(call.body))
+
+
+async def _change(call: Call, change: Callable[[Pool], tuple[PoolSpec, bytes]]) -> Answer:
+    pre = call.preconditions
+    pool = await call.write(
+        lambda tx: pools.patch(tx, call.context, call.account, call.params["poolId"], change, pre)
+    )
+    return written(pool.modified_at, call.url)
+
+
+async def delete(call: Call) -> Answer:
+    """DELETE /pools/{poolId}."""
+    pre = call.preconditions
+    await call.write(lambda tx: pools.delete(tx, call.context, call.account, call.params["poolId"], pre))
+    return Answer()
+
+
+async def resize(call: Call) -> Answer:
+    """POST /pools/{poolId}/resize."""
+    asked, pre = convert.read_resize(call.body), call.preconditions
+    pool = await call.write(
+        lambda tx: pools.resize(
+            tx,
+            call.context,
+            call.account,
+            call.params["poolId"],
+            asked.dedicated,
+            asked.low_priority,
+            asked.timeout,
+            asked.option,
+            pre,
+        )
+    )
+    return written(pool.modified_at, call.url)
+
+
+async def stop_resize(call: Call) -> Answer:
+    """POST /pools/{poolId}/stopresize."""
+    pre = call.preconditions
+    pool = await call.write(
+        lambda tx: pools.stop_resize(tx, call.context, call.account, call.params["poolId"], pre)
+    )
+    return written(pool.modified_at, call.url)
+
+
+async def remove_nodes(call: Call) -> Answer:
+    """POST /pools/{poolId}/removenodes."""
+    asked, pre = convert.read_remove_nodes(call.body), call.preconditions
+    pool = await call.write(
+        lambda tx: pools.remove_nodes(
+            tx,
+            call.context,
+            call.account,
+            call.params["poolId"],
+            asked.nodes,
+            asked.timeout,
+            asked.option,
+            pre,
+        )
+    )
+    return written(pool.modified_at, call.url)

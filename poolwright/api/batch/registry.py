@@ -1,0 +1,193 @@
+"""The table of all operations: name, method, path, permission, success code, handler."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from poolwright.api.auth import Permission, permission
+from poolwright.api.batch import accounts, explain, files, jobs, nodes, pools, tasks
+from poolwright.api.batch.answers import Answer
+from poolwright.api.batch.call import Call
+from poolwright.domain.errors import ServiceError
+from poolwright.domain.limits import COLLECTION_BYTES_MAX, REQUEST_BODY_BYTES_MAX
+
+Handler = Callable[[Call], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation. `job` names the path parameter that holds a job, for callers bound to one."""
+
+    name: str
+    method: str
+    path: str
+    permission: Permission
+    success: int
+    handler: Handler
+    body_max: int = REQUEST_BODY_BYTES_MAX
+
+
+def _operation(
+    name: str,
+    method: str,
+    path: str,
+    wanted: str,
+    success: int,
+    handler: Handler,
+    body_max: int | None = None,
+) -> Operation:
+    return Operation(
+        name,
+        method,
+        path,
+        permission(f"Batch/{wanted}"),
+        success,
+        handler,
+        body_max or REQUEST_BODY_BYTES_MAX,
+    )
+
+
+_POOL = "/pools/{poolId}"
+_NODE = _POOL + "/nodes/{nodeId}"
+_JOB = "/jobs/{jobId}"
+_TASK = _JOB + "/tasks/{taskId}"
+_FILE = "/files/{filePath...}"
+
+SERVED: tuple[Operation, ...] = (
+    _operation("list_supported_images", "GET", "/supportedimages", "images/read", 200, accounts.list_images),
+    _operation("list_pool_node_counts", "GET", "/nodecounts", "pools/read", 200, accounts.list_node_counts),
+    _operation("create_pool", "POST", "/pools", "pools/write", 201, pools.create),
+    _operation("list_pools", "GET", "/pools", "pools/read", 200, pools.list_all),
+    _operation("get_pool", "GET", _POOL, "pools/read", 200, pools.get),
+    _operation("pool_exists", "HEAD", _POOL, "pools/read", 200, pools.exists),
+    _operation("update_pool", "PATCH", _POOL, "pools/write", 200, pools.patch),
+    _operation("delete_pool", "DELETE", _POOL, "pools/delete", 202, pools.delete),
+    _operation("resize_pool", "POST", _POOL + "/resize", "pools/write", 202, pools.resize),
+    _operation("stop_pool_resize", "POST", _POOL + "/stopresize", "pools/write", 202, pools.stop_resize),
+    _operation("remove_nodes", "POST", _POOL + "/removenodes", "pools/write", 202, pools.remove_nodes),
+    _operation(
+        "replace_pool_properties",
+        "POST",
+        _POOL + "/updateproperties",
+        "pools/write",
+        204,
+        pools.replace_properties,
+    ),
+    _operation("explain_pool", "GET", _POOL + "/explain", "pools/read", 200, explain.pool),
+    _operation("list_nodes", "GET", _POOL + "/nodes", "nodes/read", 200, nodes.list_all),
+    _operation("get_node", "GET", _NODE, "nodes/read", 200, nodes.get),
+    _operation("reboot_node", "POST", _NODE + "/reboot", "nodes/action", 202, nodes.reboot),
+    _operation(
+        "disable_node_scheduling",
+        "POST",
+        _NODE + "/disablescheduling",
+        "nodes/action",
+        200,
+        nodes.disable_scheduling,
+    ),
+    _operation(
+        "enable_node_scheduling",
+        "POST",
+        _NODE + "/enablescheduling",
+        "nodes/action",
+        200,
+        nodes.enable_scheduling,
+    ),
+    _operation("preempt_node", "POST", _NODE + "/preempt", "nodes/action", 202, nodes.preempt),
+    _operation("explain_node", "GET", _NODE + "/explain", "nodes/read", 200, explain.node),
+    _operation("list_node_files", "GET", _NODE + "/files", "nodes/files/read", 200, files.list_of_node),
+    _operation("download_node_file", "GET", _NODE + _FILE, "nodes/files/read", 200, files.get_of_node),
+    _operation(
+        "get_node_file_properties", "HEAD", _NODE + _FILE, "nodes/files/read", 200, files.head_of_node
+    ),
+    _operation("delete_node_file", "DELETE", _NODE + _FILE, "nodes/files/delete", 200, files.delete_of_node),
+    _operation("create_job", "POST", "/jobs", "jobs/write", 201, jobs.create),
+    _operation("list_jobs", "GET", "/jobs", "jobs/read", 200, jobs.list_all),
+    _operation("get_job", "GET", _JOB, "jobs/read", 200, jobs.get),
+    _operation("update_job", "PATCH", _JOB, "jobs/write", 200, jobs.patch),
+    _operation("replace_job", "PUT", _JOB, "jobs/write", 200, jobs.replace),
+    _operation("delete_job", "DELETE", _JOB, "jobs/delete", 202, jobs.delete),
+    _operation("disable_job", "POST", _JOB + "/disable", "jobs/write", 202, jobs.disable),
+    _operation("enable_job", "POST", _JOB + "/enable", "jobs/write", 202, jobs.enable),
+    _operation("terminate_job", "POST", _JOB + "/terminate", "jobs/write", 202, jobs.terminate),
+    _operation("get_job_task_counts", "GET", _JOB + "/taskcounts", "jobs/read", 200, jobs.task_counts),
+    _operation("create_task", "POST", _JOB + "/tasks", "tasks/write", 201, tasks.create),
+    _operation(
+        "create_task_collection",
+        "POST",
+        _JOB + "/addtaskcollection",
+        "tasks/write",
+        200,
+        tasks.create_many,
+        COLLECTION_BYTES_MAX,
+    ),
+    _operation("list_tasks", "GET", _JOB + "/tasks", "tasks/read", 200, tasks.list_all),
+    _operation("get_task", "GET", _TASK, "tasks/read", 200, tasks.get),
+    _operation("replace_task", "PUT", _TASK, "tasks/write", 200, tasks.replace),
+    _operation("delete_task", "DELETE", _TASK, "tasks/delete", 200, tasks.delete),
+    _operation("terminate_task", "POST", _TASK + "/terminate", "tasks/write", 204, tasks.terminate),
+    _operation("reactivate_task", "POST", _TASK + "/reactivate", "tasks/write", 204, tasks.reactivate),
+    _operation("explain_task", "GET", _TASK + "/explain", "tasks/read", 200, explain.task),
+    _operation("list_task_files", "GET", _TASK + "/files", "files/read", 200, files.list_of_task),
+    _operation("download_task_file", "GET", _TASK + _FILE, "files/read", 200, files.get_of_task),
+    _operation("get_task_file_properties", "HEAD", _TASK + _FILE, "files/read", 200, files.head_of_task),
+    _operation("delete_task_file", "DELETE", _TASK + _FILE, "files/delete", 200, files.delete_of_task),
+)
+
+_SCHEDULE = "/jobschedules/{jobScheduleId}"
+_KNOWN: tuple[tuple[str, str, str], ...] = (
+    ("list_applications", "GET", "/applications"),
+    ("get_application", "GET", "/applications/{applicationId}"),
+    ("list_pool_usage_metrics", "GET", "/poolusagemetrics"),
+    ("get_all_pool_lifetime_statistics", "GET", "/lifetimepoolstats"),
+    ("get_all_job_lifetime_statistics", "GET", "/lifetimejobstats"),
+    ("list_certificates", "GET", "/certificates"),
+    ("create_certificate", "POST", "/certificates"),
+    ("enable_pool_auto_scale", "POST", _POOL + "/enableautoscale"),
+    ("disable_pool_auto_scale", "POST", _POOL + "/disableautoscale"),
+    ("evaluate_pool_auto_scale", "POST", _POOL + "/evaluateautoscale"),
+    ("upgrade_pool_os", "POST", _POOL + "/upgradeos"),
+    ("start_node", "POST", _NODE + "/start"),
+    ("deallocate_node", "POST", _NODE + "/deallocate"),
+    ("reimage_node", "POST", _NODE + "/reimage"),
+    ("get_node_remote_login_settings", "GET", _NODE + "/remoteloginsettings"),
+    ("get_node_remote_desktop_file", "GET", _NODE + "/rdp"),
+    ("upload_node_logs", "POST", _NODE + "/uploadbatchservicelogs"),
+    ("create_node_user", "POST", _NODE + "/users"),
+    ("replace_node_user", "PUT", _NODE + "/users/{userName}"),
+    ("delete_node_user", "DELETE", _NODE + "/users/{userName}"),
+    ("list_node_extensions", "GET", _NODE + "/extensions"),
+    ("get_node_extension", "GET", _NODE + "/extensions/{extensionName}"),
+    ("list_job_preparation_and_release_task_status", "GET", _JOB + "/jobpreparationandreleasetaskstatus"),
+    ("list_subtasks", "GET", _TASK + "/subtasksinfo"),
+    ("list_job_schedules", "GET", "/jobschedules"),
+    ("create_job_schedule", "POST", "/jobschedules"),
+    ("get_job_schedule", "GET", _SCHEDULE),
+    ("job_schedule_exists", "HEAD", _SCHEDULE),
+    ("update_job_schedule", "PATCH", _SCHEDULE),
+    ("replace_job_schedule", "PUT", _SCHEDULE),
+    ("delete_job_schedule", "DELETE", _SCHEDULE),
+    ("disable_job_schedule", "POST", _SCHEDULE + "/disable"),
+    ("enable_job_schedule", "POST", _SCHEDULE + "/enable"),
+    ("terminate_job_schedule", "POST", _SCHEDULE + "/terminate"),
+    ("list_jobs_from_schedule", "GET", _SCHEDULE + "/jobs"),
+)
+"""Operations of the public API that this version does not have."""
+
+_VERBS = {"GET": "read", "HEAD": "read", "DELETE": "delete"}
+
+
+def _not_yet(name: str) -> Handler:
+    async def handler(_: Call) -> Answer:
+        text = f"This version does not support the operation {name} yet."
+        raise ServiceError("NotImplemented", text, (("Operation", name),))
+
+    return handler
+
+
+KNOWN: tuple[Operation, ...] = tuple(
+    _operation(name, method, path, f"unsupported/{_VERBS.get(method, 'write')}", 200, _not_yet(name))
+    for name, method, path in _KNOWN
+)
+OPERATIONS = (*SERVED, *KNOWN)

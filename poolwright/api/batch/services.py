@@ -1,0 +1,104 @@
+"""What the data plane needs from the rest of the house, handed to it by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from poolwright.api.auth import DEFAULT_ROLES, Principal, RoleBook
+from poolwright.api.auth.requests import Scope
+from poolwright.domain.catalogue import SUPPORTED_IMAGES, SupportedImage
+from poolwright.domain.clock import Clock, Ids, Instant
+from poolwright.domain.facts import Explanation
+from poolwright.domain.limits import Settings
+from poolwright.store.base import Store
+
+
+class Authenticator(Protocol):
+    """Finds out who is calling."""
+
+    def __call__(self, scope: Scope, account: str | None) -> Principal:
+        """The caller of a request whose address named `account` (or none). Raises AuthError."""
+        ...
+
+
+class AccountDirectory(Protocol):
+    """The names of the batch accounts there are; asked for every request, so it answers from memory."""
+
+    def find(self, name: str) -> str | None:
+        """The stored spelling of an account's name (compared without regard to case), or None."""
+        ...
+
+    def default(self) -> str | None:
+        """The account meant when a request names none: the only one, or the configured one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """A file or directory on a node. `name` is relative to the directory asked for, with `/` between parts."""
+
+    name: str
+    directory: bool
+    size: int
+    modified_at: Instant
+    mode: int
+    created_at: Instant | None = None
+
+
+class FileMissing(Exception):
+    """There is nothing at this path."""
+
+
+class PathRefused(Exception):
+    """The path leads out of the node's directory, or what is there cannot be served; the message says which."""
+
+
+class NodeUnreachable(Exception):
+    """The node does not answer now; the message says why."""
+
+
+class Files(Protocol):
+    """Files of nodes. Paths are relative to the node's root directory; every method raises the errors above."""
+
+    async def list(self, machine: str, directory: str, *, recursive: bool, prefix: str) -> Sequence[FileInfo]:
+        """What is in a directory, whose name starts with `prefix`."""
+        ...
+
+    async def stat(self, machine: str, path: str) -> FileInfo: ...
+
+    def read(self, machine: str, path: str, offset: int, length: int) -> AsyncIterator[bytes]:
+        """`length` bytes from `offset` on, in pieces; fewer when the file is shorter by now."""
+        ...
+
+    async def delete(self, machine: str, path: str, *, recursive: bool) -> None:
+        """Remove a file or directory. PathRefused for a directory that is not empty, unless `recursive`."""
+        ...
+
+
+class Explainer(Protocol):
+    """Says why something waits or failed. Each method raises ServiceError when the noun does not exist."""
+
+    async def pool(self, account: str, pool: str) -> Sequence[Explanation]: ...
+
+    async def node(self, account: str, pool: str, node: str) -> Sequence[Explanation]: ...
+
+    async def task(self, account: str, job: str, task: str) -> Sequence[Explanation]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BatchServices:
+    """Everything the handlers use. `endpoint` (`https://host:port`) stands in where a request has no Host header."""
+
+    store: Store
+    clock: Clock
+    ids: Ids
+    settings: Settings
+    accounts: AccountDirectory
+    authenticate: Authenticator
+    files: Files
+    explain: Explainer
+    endpoint: str
+    images: Sequence[SupportedImage] = SUPPORTED_IMAGES
+    roles: RoleBook = DEFAULT_ROLES
