@@ -168,14 +168,7 @@ class MachineState:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class GroupState:
-    """`inner` of a resource group: nothing but the wish to delete images in use as well."""
-
-    force: bool = False
-
-
-State = DiskState | ImageState | MachineState | GroupState
+State = DiskState | ImageState | MachineState
 
 
 def dump(state: State) -> bytes:
@@ -206,11 +199,6 @@ def machine_state(inner: bytes) -> MachineState:
     fields = json.loads(inner)
     disks = tuple(MachineDisk(**disk) for disk in fields["disks"])
     return MachineState(**{**fields, "disks": disks, "notes": tuple(fields["notes"])})
-
-
-def group_state(inner: bytes) -> GroupState:
-    """`inner` of a resource group."""
-    return GroupState(**json.loads(inner))
 
 
 def _recipe(fields: Mapping[str, Any]) -> Recipe:

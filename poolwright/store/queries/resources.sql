@@ -19,6 +19,9 @@ DELETE FROM resource WHERE key = ?
 SELECT {columns} FROM resource
 WHERE subscription_key = ?1 AND (?2 IS NULL OR group_key = ?2) AND (?3 IS NULL OR type_key = ?3) ORDER BY key
 
+-- name: of_type
+SELECT {columns} FROM resource WHERE type_key = ? ORDER BY key
+
 -- name: unsettled
 SELECT {columns} FROM resource
 WHERE key IN (

@@ -54,6 +54,9 @@ class ResourceTable:
         where = (subscription.lower(), group and group.lower(), type and type.lower())
         return [_RESOURCE.read(row) for row in self._db.all(_SQL["select"], where)]
 
+    def of_type(self, type: str) -> list[Resource]:
+        return [_RESOURCE.read(row) for row in self._db.all(_SQL["of_type"], (type.lower(),))]
+
     def unsettled(self) -> list[Resource]:
         return [_RESOURCE.read(row) for row in self._db.all(_SQL["unsettled"])]
 

@@ -1,0 +1,186 @@
+"""Managed images: an OS disk and data disks, frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from poolwright.commands import resources
+from poolwright.commands.context import Context
+from poolwright.commands.disks import check_quiet, record_file
+from poolwright.commands.resources import Accepted, Outline, bad, conflict
+from poolwright.domain.compute import (
+    GIB,
+    ImageDisk,
+    ImageDiskSpec,
+    ImageSpec,
+    ImageState,
+    Recipe,
+    disk_state,
+    image_state,
+    machine_state,
+)
+from poolwright.domain.pool import Pool
+from poolwright.domain.resource import Resource
+from poolwright.domain.resource_id import DISKS, MACHINES, SNAPSHOTS, ResourceId
+from poolwright.domain.states import PowerState, ResourceState
+from poolwright.store.base import Tx
+
+LUN_MAX = 63  # public range 0..63
+_NAMED_MAX = 20  # pools named in an error
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """One disk the image is made from."""
+
+    lun: int | None
+    resource: Resource
+    file: str
+    size_bytes: int
+    caching: str
+    storage_type: str
+
+
+def put(tx: Tx, ctx: Context, id: ResourceId, outline: Outline, spec: ImageSpec) -> Accepted:
+    """Make an image from snapshots, disks or a generalized machine; of an existing image only tags change.
+
+    Raises ManagementError 400, 404 or 409 as the sources demand.
+    """
+    id, location = resources.check_place(tx, id, outline)
+    existing = tx.resources.get(id.key)
+    if existing is not None and existing.state is not ResourceState.FAILED:
+        resources.check_not_busy(existing)
+        resources.check_same_place(existing, location)
+        _check_same_sources(tx, existing, spec)
+        return Accepted(resources.set_tags(tx, ctx, existing, outline.tags))
+    sources, origin = _from_machine(tx, spec.machine_id) if spec.machine_id else _from_disks(tx, spec)
+    state = _state(ctx, sources)
+    resources.clear_failed(tx, existing)
+    resource = resources.new(ctx, id, location, outline, state)
+    resources.insert(tx, ctx, resource, [("image-of", key) for key in origin])
+    for recipe in state.recipes:
+        record_file(tx, resource, recipe, "image")
+    return Accepted(resource, True, resources.start_operation(tx, ctx, resource, "create"))
+
+
+def _state(ctx: Context, sources: list[_Source]) -> ImageState:
+    stem = f"i-{ctx.ids.short()}"
+    recipes = tuple(
+        Recipe(f"{stem}-{'os' if source.lun is None else f'lun{source.lun}'}", "freeze", source.file)
+        for source in sources
+    )
+    data = tuple(
+        ImageDisk(source.lun, recipe.name, source.size_bytes, source.caching, source.storage_type)
+        for source, recipe in zip(sources, recipes, strict=True)
+        if source.lun is not None
+    )
+    return ImageState(recipes[0].name, recipes, data, sources[0].size_bytes)
+
+
+def _from_disks(tx: Tx, spec: ImageSpec) -> tuple[list[_Source], list[str]]:
+    if spec.os_disk is None:
+        raise bad(
+            "properties.storageProfile.osDisk",
+            "null",
+            "An image is made from an OS disk or from a source virtual machine.",
+        )
+    if spec.os_state != "Generalized":
+        text = "A managed image holds a generalized operating system."
+        raise bad("properties.storageProfile.osDisk.osState", spec.os_state, text)
+    check_luns("properties.storageProfile.dataDisks", [disk.lun for disk in spec.data_disks])
+    sources = [_source(tx, disk) for disk in (spec.os_disk, *spec.data_disks)]
+    return sources, list(dict.fromkeys(source.resource.key for source in sources))
+
+
+def _source(tx: Tx, spec: ImageDiskSpec) -> _Source:
+    target = "properties.storageProfile." + ("osDisk" if spec.lun is None else f"dataDisks[lun {spec.lun}]")
+    source = resources.referred(tx, target, spec.source_id, (SNAPSHOTS, DISKS))
+    check_quiet(tx, source)
+    state = disk_state(source.inner)
+    if spec.size_gib is not None and spec.size_gib * GIB < state.size_bytes:
+        raise bad(
+            f"{target}.diskSizeGB", spec.size_gib, f"The source has {state.size_bytes} bytes, which is more."
+        )
+    storage_type = spec.storage_type or source.sku or "Standard_LRS"
+    return _Source(spec.lun, source, state.recipe.name, state.size_bytes, spec.caching, storage_type)
+
+
+def _from_machine(tx: Tx, machine_id: str) -> tuple[list[_Source], list[str]]:
+    target = "properties.sourceVirtualMachine.id"
+    machine = resources.referred(tx, target, machine_id, (MACHINES,))
+    state = machine_state(machine.inner)
+    if not state.generalized:
+        raise conflict(
+            f"The virtual machine '{machine.id}' is not generalized; generalize it before making an image of it.",
+            target=target,
+        )
+    if state.power not in (PowerState.STOPPED, PowerState.DEALLOCATED):
+        raise conflict(
+            f"The virtual machine '{machine.id}' is {state.power}; deallocate it first.", target=target
+        )
+    sources = []
+    for attached in sorted(state.disks, key=lambda disk: -1 if disk.lun is None else disk.lun):
+        disk = resources.referred(tx, target, attached.disk, (DISKS,))
+        inner = disk_state(disk.inner)
+        storage_type = disk.sku or "Standard_LRS"
+        sources.append(
+            _Source(attached.lun, disk, inner.recipe.name, inner.size_bytes, attached.caching, storage_type)
+        )
+    # The bond with the disks keeps them unwritten while the copies are made.
+    return sources, [machine.key, *(source.resource.key for source in sources)]
+
+
+def check_luns(target: str, luns: list[int | None]) -> None:
+    """400 unless every data disk has its own number from 0 to 63 (public rule)."""
+    seen: set[int] = set()
+    for index, lun in enumerate(luns):
+        if lun is None or not 0 <= lun <= LUN_MAX:
+            raise bad(f"{target}[{index}].lun", lun, f"A logical unit number lies from 0 to {LUN_MAX}.")
+        if lun in seen:
+            raise bad(f"{target}[{index}].lun", lun, "Two data disks have the same number.")
+        seen.add(lun)
+
+
+def _check_same_sources(tx: Tx, existing: Resource, spec: ImageSpec) -> None:
+    origins = {edge.parent for edge in tx.resources.parents(existing.key)}
+    named = [spec.machine_id] if spec.machine_id else []
+    named += [disk.source_id for disk in (spec.os_disk, *spec.data_disks) if disk is not None]
+    for source in named:
+        if source.lower() not in origins:
+            raise conflict(
+                f"The image '{existing.id}' exists already; what it is made from cannot be changed."
+            )
+
+
+def users(tx: Tx, image: Resource) -> list[Pool]:
+    """Pools of any account made from the image."""
+    return tx.pools.with_image(image.key)
+
+
+def check_unused(tx: Tx, image: Resource, ignore_accounts: frozenset[str] = frozenset()) -> None:
+    """409 naming the pools that need the image; pools of `ignore_accounts` (lower case) do not count."""
+    pools = [pool for pool in users(tx, image) if pool.account.lower() not in ignore_accounts]
+    if pools:
+        named = ", ".join(f"{pool.account}/{pool.id}" for pool in pools[:_NAMED_MAX])
+        more = f" and {len(pools) - _NAMED_MAX} more" if len(pools) > _NAMED_MAX else ""
+        raise conflict(
+            f"The image '{image.id}' cannot be deleted while pools use it: {named}{more}. Delete these pools "
+            "first, or repeat the request with forceDeletion=true, after which they can no longer grow.",
+            "ImageInUse",
+        )
+
+
+def delete(tx: Tx, ctx: Context, id: ResourceId, force: bool = False) -> Accepted | None:
+    """Begin to delete an image; None when there is none. 409 naming the pools that use it, unless forced."""
+    existing = tx.resources.get(id.key)
+    if existing is None:
+        return None
+    if not force:
+        check_unused(tx, existing)
+    resources.check_readers(tx, existing, "delete it")
+    return resources.begin_delete(tx, ctx, existing, replace(image_state(existing.inner), force=force))
+
+
+def patch(tx: Tx, ctx: Context, id: ResourceId, tags: tuple[tuple[str, str], ...] | None) -> Resource:
+    """Change tags."""
+    return resources.set_tags(tx, ctx, resources.check_not_busy(resources.get(tx, id)), tags)

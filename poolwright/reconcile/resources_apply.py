@@ -1,0 +1,186 @@
+"""Acts on image plane and engine for management resources. Every function may be called again at any time."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from poolwright.domain import sizes
+from poolwright.domain.compute import MachineDisk, MachineState, Recipe, disk_state
+from poolwright.domain.resource import DiskRow, Resource
+from poolwright.engines.base import (
+    DiskMount,
+    Engine,
+    EngineError,
+    Machine,
+    MachineRequest,
+    NotFound,
+    Transient,
+)
+from poolwright.images.base import (
+    DiskExists,
+    DiskInfo,
+    DiskNotEmpty,
+    ImagePlane,
+    MarketplaceImage,
+    Progress,
+)
+
+T = TypeVar("T")
+_THREADS = 4  # image work is bound by the disk; more at once would only make each slower
+_GONE_TRIES = 10  # deletes asked of an engine in one go before the loop backs off
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptOutcome:
+    """How a script in a machine ended. Outputs are the last part of what it printed."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+class Commander(Protocol):
+    """Runs scripts in build machines."""
+
+    async def command(self, machine: str, script: list[str], timeout_s: float) -> ScriptOutcome:
+        """Run the lines with /bin/sh as root of the machine.
+
+        Raises EngineError: NotFound when there is no such machine, Transient when the outcome is unknown.
+        """
+        ...
+
+
+class Actor:
+    """The image plane (in threads of its own) and the engine."""
+
+    def __init__(self, images: ImagePlane, engine: Engine) -> None:
+        self._images = images
+        self._engine = engine
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="images")
+
+    def close(self) -> None:
+        """Let the threads end once their present work is done."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+    async def make(self, recipe: Recipe, progress: Progress) -> DiskInfo:
+        """The file of a recipe, made now or found as it was made before. Raises ImagePlaneError."""
+        return await self._in_thread(lambda: _make(self._images, recipe, progress))
+
+    async def remove(self, name: str) -> None:
+        """Remove a file; it may be gone already. Raises ImagePlaneError (DiskBusy while somebody uses it)."""
+        await self._in_thread(lambda: self._images.delete(name, missing_ok=True))
+
+    async def inspect(self, name: str) -> dict[str, str | None]:
+        """The operating system on a disk."""
+        found = await self._in_thread(lambda: self._images.inspect(name))
+        return {
+            "id": found.os_id,
+            "version": found.os_version,
+            "pretty": found.os_pretty,
+            "agent_sku": found.agent_sku,
+        }
+
+    async def files(self) -> tuple[DiskInfo, ...]:
+        """Everything callers made in the image plane."""
+        return await self._in_thread(self._images.list)
+
+    async def boot(self, resource: Resource, state: MachineState, disks: Mapping[str, Resource]) -> Machine:
+        """The machine under its present fence. Raises EngineError, ImagePlaneError."""
+        request = await self._in_thread(lambda: self._request(resource, state, disks))
+        (outcome,) = await self._engine.create([request])
+        if isinstance(outcome, EngineError):
+            raise outcome
+        return outcome
+
+    def _request(
+        self, resource: Resource, state: MachineState, disks: Mapping[str, Resource]
+    ) -> MachineRequest:
+        def path(attached: MachineDisk) -> str:
+            file = disk_state(disks[attached.disk.lower()].inner).recipe.name
+            return str(self._images.path(file, writable=True))
+
+        size = sizes.find(state.size)
+        os_disk = next(attached for attached in state.disks if attached.lun is None)
+        return MachineRequest(
+            name=state.machine,
+            kind="vm",
+            fence=state.fence,
+            hostname=state.hostname,
+            os_disk=path(os_disk),
+            data_disks=tuple(
+                DiskMount(attached.lun, path(attached), writable_in_place=True)
+                for attached in state.disks
+                if attached.lun is not None
+            ),
+            cores=float(size.cores) if size is not None else 1.0,
+            memory_mib=size.memory_mib if size is not None else 1024,
+            labels={"resource": resource.id},
+        )
+
+    async def stop(self, name: str) -> None:
+        """Stop a machine and keep its temporary disk; it may be gone already. Raises EngineError."""
+        (problem,) = await self._engine.delete([name], keep_storage=True)
+        if problem is not None and not isinstance(problem, NotFound):
+            raise problem
+
+    async def destroy(self, name: str) -> None:
+        """Remove a machine until the engine says there is none. Raises EngineError."""
+        for _ in range(_GONE_TRIES):
+            (problem,) = await self._engine.delete([name])
+            if isinstance(problem, NotFound):
+                return
+            if problem is not None:
+                raise problem
+        raise Transient(f"the engine still does not say that machine {name} is gone")
+
+    async def machines(self) -> dict[str, Machine]:
+        """Build machines by name. Raises EngineError."""
+        return {machine.name: machine for machine in await self._engine.machines() if machine.kind == "vm"}
+
+
+def _make(images: ImagePlane, recipe: Recipe, progress: Progress) -> DiskInfo:
+    if recipe.how == "empty":
+        assert recipe.size_bytes is not None
+        try:
+            images.create_empty(recipe.name, recipe.size_bytes)
+        except DiskExists:
+            pass  # made before a crash
+        try:
+            return images.format_empty(recipe.name, "data")
+        except DiskNotEmpty:
+            return images.get(recipe.name)  # formatted before a crash
+    if recipe.how == "freeze":
+        assert recipe.source is not None
+        try:
+            return images.snapshot(recipe.source, recipe.name)
+        except DiskExists:
+            images.freeze(recipe.name)
+            return images.get(recipe.name)
+    source = recipe.source
+    if recipe.how == "base":
+        assert recipe.urn is not None
+        source = images.ensure_base(MarketplaceImage(*recipe.urn), progress).name
+    assert source is not None
+    try:
+        made = images.clone(source, recipe.name)
+    except DiskExists:
+        made = images.get(recipe.name)
+    if recipe.size_bytes is not None and made.size_bytes < recipe.size_bytes:
+        made = images.resize(recipe.name, recipe.size_bytes)
+    return made
+
+
+def image_digest(rows: Iterable[DiskRow]) -> str:
+    """One digest for all disks of an image, in order of their names' ends (os, lun0, lun1, ...)."""
+    whole = hashlib.sha256()
+    for row in sorted(rows, key=lambda row: row.name):
+        whole.update(f"{row.name.rpartition('-')[2]} {row.digest} {row.size_bytes}\n".encode())
+    return f"sha256:{whole.hexdigest()}"

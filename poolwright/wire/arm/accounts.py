@@ -1,0 +1,110 @@
+"""Microsoft.Batch accounts: request bodies, documents to keep, answers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from poolwright.domain.account import Account
+from poolwright.domain.errors import ManagementError
+from poolwright.domain.limits import Quotas
+from poolwright.domain.resource import Resource
+from poolwright.wire.arm.compute_out import envelope
+from poolwright.wire.arm.decode import one_of
+
+UNLIMITED = 2**31 - 1  # shown where the operator set no limit: the largest number every client can hold
+MODES = ("SharedKey", "AAD", "TaskAuthenticationToken")
+Json = dict[str, Any]
+
+
+class AutoStorage(Struct, frozen=True, omit_defaults=True, rename="camel"):
+    storage_account_id: str
+    authentication_mode: str | None = None
+
+
+class AccountProperties(Struct, frozen=True, omit_defaults=True, rename="camel"):
+    auto_storage: AutoStorage | None = None
+    pool_allocation_mode: str | None = None
+    public_network_access: str | None = None
+    allowed_authentication_modes: list[str] | None = None
+
+
+class AccountBody(Struct, frozen=True):
+    """PUT and PATCH of an account."""
+
+    location: str | None = None
+    tags: dict[str, str] | None = None
+    properties: AccountProperties | None = None
+
+
+class KeyBody(Struct, frozen=True, rename="camel"):
+    """POST regenerateKeys."""
+
+    key_name: str
+
+
+class NameBody(Struct, frozen=True):
+    """POST checkNameAvailability."""
+
+    name: str
+    type: str
+
+
+def document(body: AccountBody, base: bytes = b"{}") -> bytes:
+    """The properties to keep: those given over those there were. 400 for values outside their enum."""
+    given = body.properties or AccountProperties()
+    mode = one_of(
+        "properties.poolAllocationMode", given.pool_allocation_mode, ("BatchService", "UserSubscription")
+    )
+    if mode == "UserSubscription":
+        text = "The value 'UserSubscription' of 'properties.poolAllocationMode' is not supported; use BatchService."
+        raise ManagementError(400, "InvalidParameter", text, "properties.poolAllocationMode")
+    access = one_of(
+        "properties.publicNetworkAccess",
+        given.public_network_access,
+        ("Enabled", "Disabled", "SecuredByPerimeter"),
+    )
+    modes = given.allowed_authentication_modes
+    if modes is not None:
+        target = "properties.allowedAuthenticationModes"
+        modes = [one_of(f"{target}[{index}]", value, MODES) or "" for index, value in enumerate(modes)]
+    changed = msgspec.structs.replace(
+        given, pool_allocation_mode=mode, public_network_access=access, allowed_authentication_modes=modes
+    )
+    return json.dumps(json.loads(base) | msgspec.to_builtins(changed), separators=(",", ":")).encode()
+
+
+def shown(resource: Resource, endpoint: str, quotas: Quotas) -> Json:
+    """An account as answered. `endpoint` is host[:port][/prefix] of its data plane."""
+    properties: Json = {
+        "poolAllocationMode": "BatchService",
+        "publicNetworkAccess": "Enabled",
+        "allowedAuthenticationModes": list(MODES),
+        "encryption": {"keySource": "Microsoft.Batch"},
+        "privateEndpointConnections": [],
+        **json.loads(resource.properties),
+        "accountEndpoint": endpoint,
+        "nodeManagementEndpoint": endpoint,
+        "provisioningState": resource.state.value,
+        "dedicatedCoreQuota": _quota(quotas.dedicated_cores),
+        "dedicatedCoreQuotaPerVMFamily": [],
+        "dedicatedCoreQuotaPerVMFamilyEnforced": False,
+        "lowPriorityCoreQuota": _quota(quotas.low_priority_cores),
+        "poolQuota": quotas.pools,
+        "activeJobAndJobScheduleQuota": quotas.active_jobs,
+    }
+    answer = envelope(resource, properties)
+    answer["identity"] = {"type": "None"}
+    return answer
+
+
+def _quota(limit: int | None) -> int:
+    return UNLIMITED if limit is None else limit
+
+
+def keys(account: Account) -> Json:
+    """Both keys of an account."""
+    return {"accountName": account.name, "primary": account.primary_key, "secondary": account.secondary_key}
