@@ -18,7 +18,8 @@ LEASE_MARGIN: Micros = MINUTE
 
 _IMMEDIATE = {DeallocationOption.REQUEUE: REQUEUE, DeallocationOption.TERMINATE: TERMINATE}
 _SETTLED = frozenset({NodeState.IDLE, NodeState.RUNNING, NodeState.OFFLINE})
-_HEARD = _SETTLED | {NodeState.STARTING, NodeState.WAITING_FOR_START_TASK, NodeState.START_TASK_FAILED}
+#: States in which the machine is thought to run, so that silence means something.
+HEARD = _SETTLED | {NodeState.STARTING, NodeState.WAITING_FOR_START_TASK, NodeState.START_TASK_FAILED}
 
 
 class Act(Enum):
@@ -118,7 +119,7 @@ def _present(node: Node, snapshot: PoolSnapshot) -> NodePlan:
     """A node whose machine is thought to run: is it heard of, does it rest in the right state, its start task?"""
     now = snapshot.now
     silent_at = node.seen_at + NODE_UNKNOWN_AFTER
-    if node.state in _HEARD and silent_at <= now:
+    if node.state in HEARD and silent_at <= now:
         seconds = (now - node.seen_at) // 1_000_000
         node = move(node, NodeState.UNKNOWN, now, f"no word from its agent for {seconds} s")
         return NodePlan(node, wake_at=node.seen_at + NODE_LEASE + LEASE_MARGIN)

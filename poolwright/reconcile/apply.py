@@ -1,0 +1,111 @@
+"""The only place that acts on engines and agents: what was recorded is done, what was done is confirmed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from poolwright.engines.base import Engine, EngineError, MachineRequest, NotFound, Outcome
+from poolwright.reconcile import confirm
+from poolwright.reconcile.events import Reaction
+from poolwright.reconcile.fleet import ExecSpec, Fleet, Kill
+from poolwright.reconcile.kit import Kit
+from poolwright.reconcile.pools import Life, PoolWork
+from poolwright.store.base import Store
+
+
+class Applier:
+    """Performs work. Every step may be repeated; none is taken before the row that owns it is durable."""
+
+    def __init__(self, store: Store, engine: Engine, fleet: Fleet, kit: Kit) -> None:
+        self._store = store
+        self._engine = engine
+        self._fleet = fleet
+        self._kit = kit
+
+    async def learn_capabilities(self) -> None:
+        """Ask the engine what it can do; kept for the planners."""
+        self._kit.capabilities = await self._engine.capabilities()
+
+    def deliver(self, reaction: Reaction) -> None:
+        """Send what a durable transaction decided."""
+        if reaction.acks:
+            self._kit.delivery.forget(reaction.acks)
+            self._fleet.ack(reaction.acks)
+        self._kit.delivery.note(reaction.heard, self._kit.clock.now())
+        self.orders(reaction.starts, reaction.kills)
+
+    def orders(self, starts: Sequence[ExecSpec], kills: Sequence[Kill]) -> None:
+        """Send starts and kills; nothing is assumed of their arrival."""
+        if kills:
+            self._fleet.send_kill([kill.as_json() for kill in kills])
+        if starts:
+            self._kit.delivery.note([spec.name for spec in starts], self._kit.clock.now())
+            self._fleet.send_start([spec.as_json() for spec in starts])
+
+    async def machines(self, work: PoolWork) -> bool:
+        """Do the engine work of one pool pass. Returns whether something moved, so that the next pass may follow at
+        once; False when the engine answered nothing useful and the pool had better wait."""
+        moved = await self._removes(work.removes)
+        moved = await self._evicts(work.evicts) or moved
+        return await self._creates(work) or moved
+
+    async def delete_orphans(self, names: Sequence[str]) -> None:
+        """Machines that no row owns."""
+        await self._delete(names, keep_storage=False)
+
+    async def _removes(self, lives: Sequence[Life]) -> bool:
+        if not lives:
+            return False
+        answers = await self._delete_surely(lives)
+        now = self._kit.clock.now()
+        await self._store.write(lambda tx: confirm.removed(tx, answers, now))
+        return any(isinstance(error, NotFound) for _, error in answers)
+
+    async def _evicts(self, lives: Sequence[Life]) -> bool:
+        if not lives:
+            return False
+        answers = await self._delete_surely(lives)
+        now = self._kit.clock.now()
+        await self._store.write(lambda tx: confirm.evictions(tx, answers, now))
+        return any(isinstance(error, NotFound) for _, error in answers)
+
+    async def _creates(self, work: PoolWork) -> bool:
+        requests = work.creates
+        if work.stops:
+            errors = await self._delete([life.machine for life in work.stops], keep_storage=True)
+            stops = list(zip(work.stops, errors, strict=True))
+            stopped_at = self._kit.clock.now()
+            done = await self._store.write(lambda tx: confirm.stopped(tx, stops, stopped_at))
+            restarting = {life.machine for life in work.stops}
+            requests = [
+                pair for pair in requests if pair[0].machine in done or pair[0].machine not in restarting
+            ]
+        if not requests:
+            return bool(work.stops)
+        outcomes: list[Outcome] = await self._create([request for _, request in requests])
+        answers = [(life, outcome) for (life, _), outcome in zip(requests, outcomes, strict=True)]
+        now = self._kit.clock.now()
+        self.deliver(await self._store.write(lambda tx: confirm.created(tx, self._kit, answers, now)))
+        return True
+
+    async def _create(self, requests: Sequence[MachineRequest]) -> list[Outcome]:
+        try:
+            return await self._engine.create(requests)
+        except EngineError as error:
+            return [error] * len(requests)
+
+    async def _delete_surely(self, lives: Sequence[Life]) -> list[tuple[Life, EngineError | None]]:
+        """Delete until the engine says not found; one more question is enough for an engine that is done."""
+        names = [life.machine for life in lives]
+        errors = await self._delete(names, keep_storage=False)
+        unsure = [name for name, error in zip(names, errors, strict=True) if error is None]
+        if unsure:
+            again = dict(zip(unsure, await self._delete(unsure, keep_storage=False), strict=True))
+            errors = [again.get(name, error) for name, error in zip(names, errors, strict=True)]
+        return list(zip(lives, errors, strict=True))
+
+    async def _delete(self, names: Sequence[str], *, keep_storage: bool) -> list[EngineError | None]:
+        try:
+            return await self._engine.delete(names, keep_storage=keep_storage)
+        except EngineError as error:
+            return [error] * len(names)

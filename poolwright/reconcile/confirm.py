@@ -1,0 +1,161 @@
+"""What an engine answered, written down: the last third of record, act, confirm.
+
+An answer counts only for the life it was asked for: if the node has moved on since, the answer is dropped and the
+next pass looks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from poolwright.decide import pool_size
+from poolwright.decide.node_events import (
+    Booted,
+    evicted,
+    joined,
+    machine_gone,
+    move,
+    put_off,
+    refused,
+)
+from poolwright.decide.pool_size import Kind
+from poolwright.decide.snapshot import allocated
+from poolwright.decide.task_life import End
+from poolwright.domain.clock import SECOND, Instant
+from poolwright.domain.facts import DirtyKey
+from poolwright.domain.node import Drain, Node
+from poolwright.domain.pool import Pool, ResizeError
+from poolwright.domain.states import AllocationState, DeallocationOption, NodeState
+from poolwright.engines.base import (
+    EngineError,
+    Machine,
+    NoCapacity,
+    NotFound,
+    Outcome,
+    QuotaExceeded,
+    Rejected,
+)
+from poolwright.reconcile import endings
+from poolwright.reconcile.events import Batch, Reaction
+from poolwright.reconcile.kit import Kit
+from poolwright.reconcile.pools import Life
+from poolwright.store.base import Tx
+
+_BOOTING = (NodeState.CREATING, NodeState.REBOOTING, NodeState.REIMAGING)
+
+
+def created(tx: Tx, kit: Kit, answers: Sequence[tuple[Life, Outcome]], now: Instant) -> Reaction:
+    """Machines that exist now, or why they do not; start tasks and ready tasks go out with it."""
+    batch = Batch(tx, kit, now)
+    ready = []
+    for life, outcome in answers:
+        node = _present(tx, life)
+        if node is None or node.state not in _BOOTING:
+            continue
+        if isinstance(outcome, Machine):
+            if _made(batch, node, outcome):
+                ready.append(node.machine)
+        else:
+            _not_made(batch, node, outcome)
+    batch.refill(ready)
+    return batch.reaction
+
+
+def stopped(tx: Tx, answers: Sequence[tuple[Life, EngineError | None]], now: Instant) -> set[str]:
+    """Machines of former lives that are gone; returns those whose new life may be made."""
+    done = set()
+    for life, error in answers:
+        node = _present(tx, life)
+        if node is None:
+            continue
+        if error is not None and not isinstance(error, NotFound):
+            tx.nodes.update(put_off(node, now, str(error)))
+            continue
+        _over(tx, life.machine, life.fence, now)
+        done.add(life.machine)
+    return done
+
+
+def removed(tx: Tx, answers: Sequence[tuple[Life, EngineError | None]], now: Instant) -> None:
+    """Machines whose absence is certain: their rows go. Others are asked again in the next pass."""
+    for life, error in answers:
+        node = tx.nodes.get(life.account, life.pool, life.node)
+        if node is None or node.state is not NodeState.LEAVING_POOL or not isinstance(error, NotFound):
+            continue
+        _over(tx, life.machine, node.fence + 1, now)
+        tx.nodes.delete(life.account, life.pool, life.node)
+    for account, pool in {(life.account, life.pool) for life, _ in answers}:
+        tx.mark_dirty(DirtyKey("pool", account, pool))
+
+
+def evictions(tx: Tx, answers: Sequence[tuple[Life, EngineError | None]], now: Instant) -> None:
+    """Machines of preempted nodes whose absence is certain: their tasks run elsewhere."""
+    for life, error in answers:
+        node = _present(tx, life)
+        if node is None or node.state is not NodeState.PREEMPTED or not isinstance(error, NotFound):
+            continue
+        _over(tx, life.machine, node.fence + 1, now)
+        tx.nodes.update(evicted(node, now))
+
+
+def _present(tx: Tx, life: Life) -> Node | None:
+    node = tx.nodes.get(life.account, life.pool, life.node)
+    return node if node is not None and node.fence == life.fence else None
+
+
+def _over(tx: Tx, machine: str, below_fence: int, now: Instant) -> None:
+    """Executions of lives below this fence are dead: their machine is."""
+    dead = [e for e in tx.executions.of_machine(machine) if e.fence < below_fence]
+    endings.finish(tx, [(e, End(now, "lost", message="its machine was removed")) for e in dead], now)
+
+
+def _made(batch: Batch, node: Node, machine: Machine) -> bool:
+    """Whether the node takes tasks now."""
+    now = batch.now
+    if machine.state != "running" or machine.fence != node.fence:
+        node = move(node, NodeState.STARTING, now, f"the machine is {machine.state}")
+        batch.save(machine_gone(replace(node, booted_at=now), f"the machine came up {machine.state}", now))
+        return False
+    limits = () if not machine.limits else (f"limits in force: {', '.join(machine.limits)}",)
+    booted = Booted(machine.address, (*machine.notes, *limits), machine.phases_ms)
+    node = batch.save(joined(node, booted, batch.pool(node).spec.start_task, now))
+    batch.start_again(node)
+    return node.start_task is None or node.state is NodeState.IDLE
+
+
+def _not_made(batch: Batch, node: Node, error: EngineError) -> None:
+    """Growth that is refused ends for its kind; a node that had a machine before waits for another."""
+    tx, now = batch.tx, batch.now
+    pool = batch.pool(node)
+    kind = Kind(node.dedicated)
+    final = isinstance(error, NoCapacity | QuotaExceeded | Rejected)
+    growing = not allocated(node)
+    if final and growing and (pool.allocation is not AllocationState.STEADY or isinstance(error, Rejected)):
+        drain = Drain("remove", DeallocationOption.REQUEUE, now)
+        leaving = move(node, NodeState.LEAVING_POOL, now, f"no machine: {error}")
+        batch.save(replace(leaving, drain=drain))
+        _note(tx, node, _resize_error(kind, error))
+    elif isinstance(error, Rejected):
+        batch.save(refused(node, str(error), now))
+    elif (
+        isinstance(error, NoCapacity | QuotaExceeded)
+        and not node.dedicated
+        and node.state is NodeState.CREATING
+    ):
+        back = node if growing else move(node, NodeState.PREEMPTED, now, str(error))
+        batch.save(put_off(back, now, str(error), 30 * SECOND))
+    else:
+        batch.save(put_off(node, now, str(error)))
+
+
+def _resize_error(kind: Kind, error: EngineError) -> ResizeError:
+    if isinstance(error, QuotaExceeded):
+        return pool_size.quota_reached(kind, str(error))
+    return pool_size.allocation_failed(kind, str(error))
+
+
+def _note(tx: Tx, node: Node, error: ResizeError) -> None:
+    pool: Pool | None = tx.pools.get(node.account, node.pool)
+    if pool is not None and not pool_size.blocked(pool, Kind(node.dedicated)):
+        tx.pools.update(pool_size.with_resize_error(pool, error))

@@ -1,0 +1,86 @@
+"""All loops of one service, put together: start, stop, and the listener for the agents' carrier."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from poolwright.domain.facts import DirtyKey
+from poolwright.engines.base import Engine
+from poolwright.reconcile.agents import Agents
+from poolwright.reconcile.apply import Applier
+from poolwright.reconcile.dispatch import Dispatcher, Handler
+from poolwright.reconcile.fleet import Fleet
+from poolwright.reconcile.kit import Kit
+from poolwright.reconcile.loop import Loop
+from poolwright.store.base import Store, StoreError, Tx
+
+_log = logging.getLogger(__name__)
+
+#: Wait before the agents' inbox is tried again after the store refused.
+STORE_WAIT_S = 0.1
+
+
+class Reconciler:
+    """Made first, so that its `agents` can be given to the carrier; connected and started once the carrier is."""
+
+    def __init__(self, store: Store, kit: Kit) -> None:
+        self._store = store
+        self._kit = kit
+        self.agents = Agents(store, kit)
+        self._loop: Loop | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._mail = asyncio.Event()
+        self._stopping = False
+
+    def connect(
+        self,
+        engine: Engine,
+        fleet: Fleet,
+        others: Mapping[str, Handler] | None = None,
+        more_keys: Callable[[Tx], list[DirtyKey]] = lambda _: [],
+    ) -> None:
+        """Say where machines come from and through whom agents are told; `others` serve further nouns, and
+        `more_keys` lists their keys for the periodic pass."""
+        applier = Applier(self._store, engine, fleet, self._kit)
+        self.agents.connect(applier, self._mail.set)
+        dispatcher = Dispatcher(self._store, engine, applier, self._kit, others, more_keys)
+        self._loop = Loop(
+            dispatcher.handle, dispatcher.due, self._store.wakeups, self._kit.clock, self._kit.rng
+        )
+
+    def start(self) -> None:
+        """Begin; needs a running event loop."""
+        assert self._loop is not None, "connect() comes before start()"
+        self._tasks = [
+            asyncio.create_task(self._loop.run(), name="reconcile"),
+            asyncio.create_task(self._listen(), name="agents"),
+        ]
+
+    async def stop(self) -> None:
+        """Finish what is being served, take nothing new. The store must still be open."""
+        self._stopping = True
+        self._mail.set()
+        if self._loop is not None:
+            self._loop.stop()
+        await asyncio.gather(*self._tasks)
+
+    async def _listen(self) -> None:
+        while not self._stopping:
+            await self._mail.wait()
+            self._mail.clear()
+            try:
+                await self.agents.drain()
+            except StoreError as error:
+                _log.warning(
+                    "the store refused word of the agents (%s); again in %.1f s", error, STORE_WAIT_S
+                )
+                await asyncio.sleep(STORE_WAIT_S)
+                self._mail.set()
+            except Exception:  # noqa: BLE001 - one bad message must not stop the ears
+                _log.exception(
+                    "word of the agents could not be dealt with and is dropped; they are asked again"
+                )
+                self.agents.drop_first()
+                self._mail.set()

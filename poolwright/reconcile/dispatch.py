@@ -1,0 +1,103 @@
+"""One key, one look: which pass serves which noun, and what the periodic pass looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+from poolwright.domain.clock import SECOND, Instant, Micros
+from poolwright.domain.facts import DirtyKey
+from poolwright.engines.base import Engine, EngineError
+from poolwright.reconcile import collector, jobs, pools
+from poolwright.reconcile.apply import Applier
+from poolwright.reconcile.kit import Kit
+from poolwright.store.base import Store, Tx
+
+#: Look for leaks this often; events and greetings find nearly everything sooner.
+COLLECT_PERIOD: Micros = 30 * SECOND
+#: After an engine answered nothing useful.
+ENGINE_WAIT: Micros = 2 * SECOND
+
+COLLECTOR = DirtyKey("collector", "", "machines")
+
+
+class Handler(Protocol):
+    """Serves the keys of one noun; returns when to look again without being told, or None."""
+
+    def __call__(self, key: DirtyKey, /) -> Awaitable[Instant | None]: ...
+
+
+class Dispatcher:
+    """Serves keys one by one. `others` are handlers of nouns that live elsewhere (resources)."""
+
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        applier: Applier,
+        kit: Kit,
+        others: Mapping[str, Handler] | None = None,
+        more_keys: Callable[[Tx], list[DirtyKey]] = lambda _: [],
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._applier = applier
+        self._kit = kit
+        self._more_keys = more_keys
+        self._collected_at: Instant = 0
+        self._handlers: dict[str, Handler] = {
+            "pool": self._pool,
+            "job": self._job,
+            "collector": self._collect,
+            **(others or {}),
+        }
+
+    async def handle(self, key: DirtyKey) -> Instant | None:
+        """Serve one key. Raises KeyError for a noun nobody serves."""
+        return await self._handlers[key.noun](key)
+
+    async def due(self) -> list[DirtyKey]:
+        """Everything the periodic pass looks at: correctness never depends on a wake-up having arrived."""
+        now = self._kit.clock.now()
+        keys = await self._store.read(lambda tx: self._all_keys(tx, now))
+        if now - self._collected_at >= COLLECT_PERIOD:
+            self._collected_at = now
+            keys.append(COLLECTOR)
+        return keys
+
+    def _all_keys(self, tx: Tx, now: Instant) -> list[DirtyKey]:
+        keys = [DirtyKey("pool", pool.account, pool.id) for pool in tx.pools.every()]
+        waiting = {job.pk: job for job in (*tx.jobs.unsettled(), *tx.jobs.due(now))}
+        keys += [DirtyKey("job", job.account, job.id) for job in waiting.values()]
+        return keys + self._more_keys(tx)
+
+    async def _pool(self, key: DirtyKey) -> Instant | None:
+        now = self._kit.clock.now()
+        work = await self._store.write(lambda tx: pools.run(tx, self._kit, key.account, key.id, now))
+        if work.prepare is not None:
+            self._kit.images.prepare(work.prepare)
+        self._applier.orders(work.starts, work.kills)
+        if work.acts and not await self._applier.machines(work):
+            return now + ENGINE_WAIT
+        return now if work.more else work.wake_at
+
+    async def _job(self, key: DirtyKey) -> Instant | None:
+        now = self._kit.clock.now()
+        work = await self._store.write(lambda tx: jobs.run(tx, self._kit, key.account, key.id, now))
+        self._applier.orders((), work.kills)
+        return now if work.more else work.wake_at
+
+    async def _collect(self, _: DirtyKey) -> Instant | None:
+        listed_at = self._kit.clock.now()
+        try:
+            machines = await self._engine.machines()
+        except EngineError:
+            return listed_at + COLLECT_PERIOD
+        now = self._kit.clock.now()
+        reaction, orphans = await self._store.write(
+            lambda tx: collector.collect(tx, self._kit, machines, listed_at, now)
+        )
+        self._applier.deliver(reaction)
+        if orphans:
+            await self._applier.delete_orphans(orphans)
+        return None

@@ -1,0 +1,97 @@
+"""Executions that are over: their tasks move on, their slots are free, whoever waited for them is woken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from poolwright.decide import task_life
+from poolwright.decide.task_life import End
+from poolwright.domain.clock import Instant
+from poolwright.domain.facts import DirtyKey, Fact
+from poolwright.domain.job import Job
+from poolwright.domain.states import ExecutionResult, JobState, TaskState
+from poolwright.domain.task import Execution, Task
+from poolwright.store.base import Tx
+
+
+def finish(tx: Tx, over: Sequence[tuple[Execution, End]], now: Instant) -> None:
+    """Record the ends of these live executions.
+
+    Only the present attempt of a task changes the task: an older execution (of a task deleted or started anew since)
+    just frees its slots. Wakes the job if something waits for it, and the job's pool if a task is active again.
+    """
+    if not over:
+        return
+    tasks = tx.tasks.by_pks([execution.task_pk for execution, _ in over])
+    jobs: dict[int, Job | None] = {}
+    changed: list[Task] = []
+    facts: list[Fact] = []
+    totals: dict[tuple[str, str], dict[str, tuple[int, int]]] = {}
+    for execution, end in over:
+        pk = execution.job_pk
+        if pk not in jobs:
+            jobs[pk] = tx.jobs.by_pk(pk)
+        job, task = jobs[pk], tasks.get(execution.task_pk)
+        success = False
+        if job is not None and task is not None and task.execution == execution.name:
+            after = task_life.ended(_with_order(task, execution), job.spec.max_task_retries, end, now)
+            if after is not task:
+                changed.append(after)
+                success = after.result is ExecutionResult.SUCCESS
+                _tell(facts, job, after, now)
+        _count(totals, execution, success)
+    tx.tasks.update_many(changed)
+    tx.executions.delete_many([execution.name for execution, _ in over])
+    for (account, pool), deltas in totals.items():
+        tx.nodes.add_task_totals(account, pool, deltas)
+    if facts:
+        tx.journal.record(facts)
+    active_again = {task.job_pk for task in changed if task.state is TaskState.ACTIVE}
+    for pk, job in jobs.items():
+        if job is not None:
+            _wake(tx, job, pk in active_again)
+
+
+def _with_order(task: Task, execution: Execution) -> Task:
+    """The kill order may be noted at the execution only (a node's drain): the task's end has to know it."""
+    if execution.kill_reason is None or task.kill_reason is not None:
+        return task
+    if task.state in (TaskState.COMPLETED, TaskState.ACTIVE):
+        return task
+    return replace(task, kill_reason=execution.kill_reason)
+
+
+def _wake(tx: Tx, job: Job, active_again: bool) -> None:
+    if job.state is not JobState.ACTIVE:
+        tx.mark_dirty(DirtyKey("job", job.account, job.id))
+    elif job.spec.on_all_tasks_complete != "noaction":
+        counts, _ = tx.tasks.counts(job.pk)
+        if counts.active + counts.running == 0:
+            tx.mark_dirty(DirtyKey("job", job.account, job.id))
+    if active_again:
+        tx.mark_dirty(DirtyKey("pool", job.account, job.spec.pool))
+
+
+def _count(
+    totals: dict[tuple[str, str], dict[str, tuple[int, int]]], execution: Execution, success: bool
+) -> None:
+    deltas = totals.setdefault((execution.account, execution.pool), {})
+    run, succeeded = deltas.get(execution.node, (0, 0))
+    deltas[execution.node] = (run + 1, succeeded + success)
+
+
+def _tell(facts: list[Fact], job: Job, task: Task, now: Instant) -> None:
+    """Facts for what did not go well; a million successes are told by the counters."""
+    if task.result is ExecutionResult.SUCCESS:
+        return
+    kind = "task.fail" if task.state is TaskState.COMPLETED else "task.requeue"
+    detail: dict[str, str | int | float | bool | None] = {
+        "node": task.node,
+        "attempt": task.attempt,
+        "code": task.failure.code if task.failure is not None else None,
+        "retries": task.retry_count,
+        "requeues": task.requeue_count,
+        "systemRequeues": task.system_requeues,
+    }
+    facts.append(Fact(now, kind, job.account, f"task/{job.id}/{task.id}", detail))

@@ -1,0 +1,96 @@
+"""What an execution is given: its directories, its command, and the documented environment variables.
+
+A task's own variables win over its job's; the service's variables win over both.
+"""
+
+from __future__ import annotations
+
+from poolwright.domain.clock import FOREVER
+from poolwright.domain.job import Job
+from poolwright.domain.node import Node
+from poolwright.domain.pool import Pool, StartTask
+from poolwright.domain.task import Task
+from poolwright.reconcile.fleet import ExecSpec
+
+ROOT = "/mnt/batch/tasks"
+STARTUP = "startup"
+#: Free space below which a node counts as full, told to tasks under the name the public service uses.
+RESERVED_DISK_BYTES = 1_000_000
+
+
+def task_directory(job_id: str, task_id: str) -> str:
+    """Relative to the node's root directory."""
+    return f"workitems/{job_id}/job-1/{task_id}"
+
+
+def start_name(node: Node, attempt: int) -> str:
+    """The name of an attempt of a node's start task: unique for ever, as task executions are."""
+    return f"s{node.machine}.{node.fence}.{attempt}"
+
+
+def parse_start(name: str) -> tuple[str, int, int] | None:
+    """(machine, fence, attempt) of a start task's execution, or None if it is not one."""
+    machine, _, rest = name[1:].partition(".")
+    fence, _, attempt = rest.partition(".")
+    if not name.startswith("s") or not fence.isdigit() or not attempt.isdigit():
+        return None
+    return machine, int(fence), int(attempt)
+
+
+def node_environment(pool: Pool, node: Node, account_url: str) -> dict[str, str]:
+    """The variables every execution on this node has."""
+    return {
+        "AZ_BATCH_ACCOUNT_NAME": pool.account,
+        "AZ_BATCH_ACCOUNT_URL": account_url,
+        "AZ_BATCH_POOL_ID": pool.id,
+        "AZ_BATCH_NODE_ID": node.id,
+        "AZ_BATCH_NODE_IS_DEDICATED": "true" if node.dedicated else "false",
+        "AZ_BATCH_NODE_ROOT_DIR": ROOT,
+        "AZ_BATCH_NODE_SHARED_DIR": f"{ROOT}/shared",
+        "AZ_BATCH_NODE_STARTUP_DIR": f"{ROOT}/{STARTUP}",
+        "AZ_BATCH_NODE_STARTUP_WORKING_DIR": f"{ROOT}/{STARTUP}/wd",
+        "AZ_BATCH_NODE_MOUNTS_DIR": f"{ROOT}/fsmounts",
+        "AZ_BATCH_TASK_RESERVED_EPHEMERAL_DISK_SPACE_BYTES": str(RESERVED_DISK_BYTES),
+    }
+
+
+def task_spec(task: Task, job: Job, node: Node, common: dict[str, str]) -> ExecSpec:
+    """The execution of the task's present attempt; `common` is `node_environment` of its node."""
+    directory = task_directory(job.id, task.id)
+    env = dict(job.spec.environment)
+    env.update(task.spec.environment)
+    env.update(common)
+    env["AZ_BATCH_JOB_ID"] = job.id
+    env["AZ_BATCH_TASK_ID"] = task.id
+    env["AZ_BATCH_TASK_DIR"] = f"{ROOT}/{directory}"
+    env["AZ_BATCH_TASK_WORKING_DIR"] = f"{ROOT}/{directory}/wd"
+    limit = task.spec.max_wall_clock
+    return ExecSpec(
+        machine=node.machine,
+        fence=node.fence,
+        name=task.execution,
+        kind="task",
+        directory=directory,
+        command=task.spec.command_line,
+        env=env,
+        user=task.spec.user,
+        wall_clock_s=None if limit >= FOREVER else limit / 1_000_000,
+    )
+
+
+def start_spec(start: StartTask, attempt: int, pool: Pool, node: Node, account_url: str) -> ExecSpec:
+    """The execution of an attempt of the node's start task."""
+    env = dict(start.environment)
+    env.update(node_environment(pool, node, account_url))
+    env["AZ_BATCH_TASK_DIR"] = f"{ROOT}/{STARTUP}"
+    env["AZ_BATCH_TASK_WORKING_DIR"] = f"{ROOT}/{STARTUP}/wd"
+    return ExecSpec(
+        machine=node.machine,
+        fence=node.fence,
+        name=start_name(node, attempt),
+        kind="start",
+        directory=STARTUP,
+        command=start.command_line,
+        env=env,
+        user=start.user,
+    )

@@ -1,0 +1,196 @@
+"""The hot path: what agents report, and the next tasks for the slots that became free, in one transaction.
+
+A batch costs one commit whatever its length; per task it costs a few rows. An event of an execution that is not
+live under its name, machine and fence changes nothing: its end is acknowledged, its running is a reason to kill it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from poolwright.decide.node_events import Booted, joined, machine_gone, start_ended
+from poolwright.decide.task_life import End
+from poolwright.domain.clock import Instant
+from poolwright.domain.facts import DirtyKey
+from poolwright.domain.node import Node
+from poolwright.domain.pool import Pool
+from poolwright.domain.states import NodeState
+from poolwright.domain.task import Execution
+from poolwright.reconcile import endings
+from poolwright.reconcile.environment import parse_start, start_name, start_spec
+from poolwright.reconcile.fleet import Event, ExecEvent, ExecSpec, Kill, MachineEvent
+from poolwright.reconcile.kit import Kit
+from poolwright.reconcile.placer import Placer, settle
+from poolwright.store.base import Tx
+
+
+@dataclass(slots=True)
+class Reaction:
+    """What to tell the agents once the transaction is durable, and what was heard."""
+
+    acks: list[str] = field(default_factory=list)
+    starts: list[ExecSpec] = field(default_factory=list)
+    kills: list[Kill] = field(default_factory=list)
+    heard: list[str] = field(default_factory=list)
+
+
+class Batch:
+    """The nodes and pools a batch touches, each read once."""
+
+    def __init__(self, tx: Tx, kit: Kit, now: Instant) -> None:
+        self.tx = tx
+        self.kit = kit
+        self.now = now
+        self.reaction = Reaction()
+        self._nodes: dict[str, Node | None] = {}
+        self._pools: dict[tuple[str, str], Pool | None] = {}
+
+    def node(self, machine: str) -> Node | None:
+        """The node whose machine this is."""
+        if machine not in self._nodes:
+            self._nodes[machine] = self.tx.nodes.by_machine(machine)
+        return self._nodes[machine]
+
+    def pool(self, node: Node) -> Pool:
+        """The node's pool."""
+        key = (node.account, node.pool)
+        if key not in self._pools:
+            self._pools[key] = self.tx.pools.get(*key)
+        pool = self._pools[key]
+        assert pool is not None, f"node {node.id} has no pool"
+        return pool
+
+    def save(self, node: Node) -> Node:
+        """Write the node and go on with what was written."""
+        written = self.tx.nodes.update(node)
+        self._nodes[node.machine] = written
+        return written
+
+    def start_again(self, node: Node) -> None:
+        """Send the node's start task if its present attempt is due."""
+        start, info = self.pool(node).spec.start_task, node.start_task
+        if start is None or info is None or info.ended_at is not None or node.retry_at > self.now:
+            return
+        url = self.kit.account_url(node.account)
+        self.reaction.starts.append(start_spec(start, info.attempt, self.pool(node), node, url))
+
+    def refill(self, machines: Iterable[str]) -> None:
+        """Place ready tasks on the nodes of these machines, and note which are idle or running now."""
+        by_pool: dict[tuple[str, str], list[Node]] = {}
+        for machine in machines:
+            node = self.node(machine)
+            if node is not None:
+                by_pool.setdefault((node.account, node.pool), []).append(node)
+        for key, nodes in by_pool.items():
+            placer = Placer(
+                self.tx, self.kit, self.pool(nodes[0]), nodes, self.tx.executions.slots(*key), self.now
+            )
+            more = placer.run()
+            settle(self.tx, nodes, placer.used, self.now)
+            self.reaction.starts += placer.starts
+            if more or any(node.drain is not None for node in nodes):
+                self.tx.mark_dirty(DirtyKey("pool", *key))
+        self._nodes.clear()
+
+
+def apply(tx: Tx, kit: Kit, items: Sequence[Event], now: Instant) -> Reaction:
+    """Record a batch of reports. Call it inside a write; deliver the reaction after the commit."""
+    batch = Batch(tx, kit, now)
+    freed = record(batch, items)
+    batch.refill(freed)
+    return batch.reaction
+
+
+def record(batch: Batch, items: Sequence[Event]) -> set[str]:
+    """Everything but placing; returns the machines that have room now."""
+    execs = [item for item in items if isinstance(item, ExecEvent)]
+    freed = _tasks(batch, [item for item in execs if not item.name.startswith("s")])
+    for item in execs:
+        if item.name.startswith("s"):
+            freed |= _start_task(batch, item)
+    for machine in items:
+        if isinstance(machine, MachineEvent):
+            freed |= _machine(batch, machine)
+    return freed
+
+
+def lose(batch: Batch, node: Node, why: str) -> None:
+    """The node's machine is gone: its executions are over, the node is to be made again."""
+    over = [(e, End(batch.now, "lost", message=why)) for e in batch.tx.executions.of_machine(node.machine)]
+    endings.finish(batch.tx, over, batch.now)
+    batch.reaction.acks += [execution.name for execution, _ in over]
+    after = machine_gone(node, why, batch.now)
+    if after is not node:
+        batch.save(after)
+    batch.tx.mark_dirty(DirtyKey("pool", node.account, node.pool))
+
+
+def _tasks(batch: Batch, items: Sequence[ExecEvent]) -> set[str]:
+    """Ends of tasks, each at most once; unknown executions are acknowledged or killed."""
+    if not items:
+        return set()
+    live = batch.tx.executions.get_many([item.name for item in items])
+    over: dict[str, tuple[Execution, End]] = {}
+    reaction = batch.reaction
+    for item in items:
+        execution = live.get(item.name)
+        known = execution is not None and (execution.machine, execution.fence) == (item.machine, item.fence)
+        if item.end is None:
+            if not known:
+                reaction.kills.append(Kill(item.machine, item.name, "unknown"))
+            elif execution is not None and execution.kill_reason is not None:
+                reaction.kills.append(Kill(item.machine, item.name, execution.kill_reason))
+            else:
+                reaction.heard.append(item.name)
+            continue
+        reaction.acks.append(item.name)
+        if execution is not None and known:
+            over.setdefault(item.name, (execution, item.end))
+    endings.finish(batch.tx, list(over.values()), batch.now)
+    return {execution.machine for execution, _ in over.values()}
+
+
+def _start_task(batch: Batch, item: ExecEvent) -> set[str]:
+    named = parse_start(item.name)
+    node = batch.node(item.machine)
+    info = None if node is None else node.start_task
+    present = (
+        named is not None
+        and node is not None
+        and info is not None
+        and item.name == start_name(node, info.attempt)
+        and item.fence == node.fence
+        and info.ended_at is None
+    )
+    if item.end is None:
+        if present:
+            batch.reaction.heard.append(item.name)
+        else:
+            batch.reaction.kills.append(Kill(item.machine, item.name, "unknown"))
+        return set()
+    batch.reaction.acks.append(item.name)
+    start = None if node is None else batch.pool(node).spec.start_task
+    if not present or node is None or start is None:
+        return set()
+    after = start_ended(node, start, item.end, False, batch.now)
+    if after is not node:
+        after = batch.save(after)
+        batch.start_again(after)
+        batch.tx.mark_dirty(DirtyKey("pool", node.account, node.pool))
+    return {item.machine}
+
+
+def _machine(batch: Batch, item: MachineEvent) -> set[str]:
+    node = batch.node(item.machine)
+    if node is None or node.fence != item.fence:
+        return set()
+    if item.state in ("gone", "broken"):
+        lose(batch, node, item.detail or f"its machine is {item.state}")
+        return set()
+    if node.state is NodeState.STARTING:
+        start = batch.pool(node).spec.start_task
+        booted = Booted(item.address or node.address, node.notes, node.phases_ms)
+        batch.start_again(batch.save(joined(node, booted, start, batch.now)))
+        return {item.machine}
+    return set()

@@ -1,0 +1,59 @@
+"""The planners' reasons for one task, node or pool, read from the store: what `.../explain` answers."""
+
+from __future__ import annotations
+
+from poolwright.decide import explain
+from poolwright.decide.explain import TaskSituation
+from poolwright.domain.facts import Explanation
+from poolwright.domain.rules import not_found
+from poolwright.reconcile import snapshots
+from poolwright.reconcile.kit import Kit
+from poolwright.store.base import Tx
+
+
+class Explanations:
+    """Answers in words; each method reads in the caller's transaction."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+
+    def task(self, tx: Tx, account: str, job_id: str, task_id: str) -> Explanation:
+        """Why the task waits. Raises ServiceError JobNotFound, TaskNotFound."""
+        job = tx.jobs.get(account, job_id)
+        if job is None:
+            raise not_found("job", job_id)
+        row = tx.tasks.get(job.pk, task_id)
+        if row is None:
+            raise not_found("task", task_id)
+        pool = tx.pools.get(account, job.spec.pool)
+        counts, _ = tx.tasks.counts(job.pk)
+        situation = TaskSituation(
+            task=row,
+            job=job,
+            pool=pool,
+            nodes=tx.nodes.of_pool(account, pool.id) if pool is not None else (),
+            used=tx.executions.slots(account, pool.id) if pool is not None else {},
+            job_running=counts.running,
+        )
+        said = explain.task(situation)
+        if said.code != "PoolEmpty":
+            return said
+        why = self.pool(tx, account, job.spec.pool)
+        return Explanation(said.code, f"{said.message} {why.message}", why.next_step, why.evidence)
+
+    def node(self, tx: Tx, account: str, pool_id: str, node_id: str) -> Explanation:
+        """Why the node takes no tasks. Raises ServiceError PoolNotFound, NodeNotFound."""
+        pool = tx.pools.get(account, pool_id)
+        if pool is None:
+            raise not_found("pool", pool_id)
+        row = tx.nodes.get(account, pool_id, node_id)
+        if row is None:
+            raise not_found("node", node_id)
+        return explain.node(row, pool, tx.executions.slots(account, pool_id).get(row.id, 0))
+
+    def pool(self, tx: Tx, account: str, pool_id: str) -> Explanation:
+        """Why the pool has not the size that was asked for. Raises ServiceError PoolNotFound."""
+        view = snapshots.load(tx, self._kit, account, pool_id, self._kit.clock.now())
+        if view is None:
+            raise not_found("pool", pool_id)
+        return explain.resize(view.snapshot)

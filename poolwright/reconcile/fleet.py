@@ -1,0 +1,166 @@
+"""What goes to and comes from the agents, as values; and the Fleet, which carries it.
+
+The JSON forms are those of the agent connection; a message that is not in form is left out and counted by its
+carrier's log, never trusted in part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from poolwright.decide.task_life import End
+from poolwright.domain.clock import Instant
+from poolwright.domain.limits import KILL_GRACE_S
+from poolwright.domain.pool import UserIdentity
+
+Json = Mapping[str, Any]
+
+
+class Fleet(Protocol):
+    """Sends orders to whichever agent holds the machine. Orders may be lost: they are repeated until answered."""
+
+    def send_start(self, items: Sequence[Json]) -> None:
+        """Start executions (ExecSpec objects). Starting a known one only makes its agent report it again."""
+        ...
+
+    def send_kill(self, items: Sequence[Json]) -> None:
+        """End executions: {"machine", "exec", "reason", "grace_s"}."""
+        ...
+
+    def ack(self, executions: Sequence[str]) -> None:
+        """The ends of these are durable; their agent may forget them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ExecSpec:
+    """One execution to start. `directory` is relative to the node's root directory."""
+
+    machine: str
+    fence: int
+    name: str
+    kind: str  # "task" | "start"
+    directory: str
+    command: str
+    env: Mapping[str, str]
+    user: UserIdentity
+    wall_clock_s: float | None = None
+
+    def as_json(self) -> Json:
+        return {
+            "machine": self.machine,
+            "fence": self.fence,
+            "exec": self.name,
+            "kind": self.kind,
+            "dir": self.directory,
+            "command": self.command,
+            "env": self.env,
+            "user": {"scope": self.user.scope, "elevation": self.user.elevation, "name": self.user.username},
+            "wall_clock_s": self.wall_clock_s,
+            "fresh": True,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """One execution to end."""
+
+    machine: str
+    name: str
+    reason: str
+
+    def as_json(self) -> Json:
+        return {"machine": self.machine, "exec": self.name, "reason": self.reason, "grace_s": KILL_GRACE_S}
+
+
+@dataclass(frozen=True, slots=True)
+class ExecEvent:
+    """What an agent says of an execution: it runs (`end` is None), or how it ended."""
+
+    machine: str
+    fence: int
+    name: str
+    end: End | None
+
+
+@dataclass(frozen=True, slots=True)
+class MachineEvent:
+    """What an agent says of a machine: "running", "broken" or "gone"."""
+
+    machine: str
+    fence: int
+    state: str
+    address: str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Everything an agent holds, said when it connects."""
+
+    machines: tuple[MachineEvent, ...]
+    kinds: Mapping[str, str]  # machine -> "node" | "vm"
+    execs: tuple[ExecEvent, ...]
+
+
+Event = ExecEvent | MachineEvent
+
+
+def read_event(item: Json, now: Instant) -> Event | None:
+    """One item of an `events` message, or None if it is not in form."""
+    try:
+        if item["t"] == "exec":
+            return read_exec(item, now)
+        return _read_machine(item)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def read_hello(message: Json, now: Instant) -> Hello:
+    """The `hello` message; entries that are not in form are left out."""
+    machines = [entry for entry in message.get("machines", ()) if "name" in entry and "fence" in entry]
+    execs = [read_event({**entry, "t": "exec"}, now) for entry in message.get("execs", ())]
+    return Hello(
+        machines=tuple(_read_machine({"state": "running", **entry}) for entry in machines),
+        kinds={entry["name"]: entry.get("kind", "node") for entry in machines},
+        execs=tuple(event for event in execs if isinstance(event, ExecEvent)),
+    )
+
+
+def read_exec(item: Json, now: Instant) -> ExecEvent:
+    """An exec event. Raises KeyError, TypeError or ValueError if it is not in form."""
+    state = item["state"]
+    end = None
+    if state == "exited":
+        end = End(
+            at=item.get("end_us") or now,
+            reason=item.get("reason") or "exit",
+            exit_code=item.get("exit_code"),
+            signal=item.get("signal"),
+            message=item.get("message") or "",
+            details=_pairs(item),
+            started_at=item.get("start_us"),
+        )
+    elif state == "failed":
+        end = End(
+            at=item.get("end_us") or now,
+            reason="failed",
+            code=item.get("code") or "CommandLaunchFailed",
+            message=item.get("message") or "",
+            details=_pairs(item),
+        )
+    elif state != "running":
+        raise ValueError(f"unknown state of an execution: {state!r}")
+    return ExecEvent(item["machine"], int(item["fence"]), item["exec"], end)
+
+
+def _read_machine(item: Json) -> MachineEvent:
+    return MachineEvent(
+        item["name"], int(item["fence"]), item["state"], item.get("address"), item.get("detail") or ""
+    )
+
+
+def _pairs(item: Json) -> tuple[tuple[str, str], ...]:
+    return tuple((str(name), str(value)) for name, value in item.get("details") or ())

@@ -1,0 +1,32 @@
+"""Where the disks of a pool's machines come from, as the loops see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from poolwright.decide.snapshot import ImageMissing, ImagePreparing
+from poolwright.domain.pool import Pool
+from poolwright.engines.base import DiskMount
+from poolwright.store.base import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSet:
+    """Disks that exist and are frozen. `os` is a capability word of engines, e.g. "linux"."""
+
+    os_path: str
+    data: tuple[DiskMount, ...] = ()
+    os: str = "linux"
+
+
+class ImageSource(Protocol):
+    """Resolves a pool's image reference to disks."""
+
+    def disks_for(self, tx: Tx, pool: Pool) -> DiskSet | ImagePreparing | ImageMissing:
+        """The disks, or why there are none (yet). Never blocks, has no effect."""
+        ...
+
+    def prepare(self, pool: Pool) -> None:
+        """See that the disks get made (a marketplace image not built yet). Returns at once; may be called again."""
+        ...

@@ -1,0 +1,67 @@
+"""One pass over one job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from poolwright.decide import job_life
+from poolwright.decide.job_life import JobSnapshot
+from poolwright.domain.clock import Instant
+from poolwright.domain.facts import DirtyKey, Fact
+from poolwright.domain.job import Job
+from poolwright.reconcile.fleet import Kill
+from poolwright.reconcile.kit import Kit
+from poolwright.reconcile.pools import order_end, ordered
+from poolwright.store.base import Tx
+
+#: Tasks ended or deleted in one transaction, so that others get their turn.
+CHUNK = 500
+
+
+@dataclass(slots=True)
+class JobWork:
+    """What to do outside once the pass is durable."""
+
+    kills: list[Kill] = field(default_factory=list)
+    more: bool = False
+    wake_at: Instant | None = None
+
+
+def run(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> JobWork:
+    """Plan the job and write what changes. Call it inside a write."""
+    job = tx.jobs.get(account, id)
+    if job is None:
+        return JobWork()
+    counts, _ = tx.tasks.counts(job.pk)
+    plan = job_life.plan(JobSnapshot(job, counts, tx.executions.count_of_job(job.pk), now))
+    work = JobWork(wake_at=plan.wake_at)
+    if plan.job is not None:
+        job = tx.jobs.update(plan.job)
+        detail: dict[str, str | int | float | bool | None] = {"reason": job.terminate_reason}
+        tx.journal.record([Fact(now, f"job.{job.state.value}", account, f"job/{job.id}", detail)])
+    if plan.running is not None:
+        _end_running(tx, kit, job, plan.running, now, work)
+    if plan.delete:
+        _delete(tx, job, now, work)
+    if plan.wake_pool:
+        tx.mark_dirty(DirtyKey("pool", account, job.spec.pool))
+    return work
+
+
+def _end_running(tx: Tx, kit: Kit, job: Job, reason: str, now: Instant, work: JobWork) -> None:
+    tasks = tx.tasks.running_of_job(job.pk, CHUNK * 4)
+    executions = tx.executions.get_many([task.execution for task in tasks])
+    fresh = [execution for execution in executions.values() if not ordered(execution, reason)]
+    order_end(tx, fresh[:CHUNK], reason, now)
+    work.more = len(fresh) > CHUNK
+    for execution in fresh[:CHUNK]:
+        if kit.delivery.kill_due(execution.name, now):
+            work.kills.append(Kill(execution.machine, execution.name, reason))
+
+
+def _delete(tx: Tx, job: Job, now: Instant, work: JobWork) -> None:
+    if tx.tasks.delete_some(job.pk, CHUNK):
+        work.more = True
+        return
+    tx.jobs.delete(job.account, job.id)
+    tx.journal.record([Fact(now, "job.deleted", job.account, f"job/{job.id}")])

@@ -1,0 +1,193 @@
+"""One pass over one pool: its plan, its placement, and the work that follows, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from poolwright.decide import pool_plan, task_life
+from poolwright.decide.node_life import Act
+from poolwright.decide.pool_plan import PoolPlan
+from poolwright.decide.snapshot import ImagePreparing
+from poolwright.decide.task_life import TERMINATE, End
+from poolwright.domain import sizes
+from poolwright.domain.clock import Instant
+from poolwright.domain.limits import CREATE_BATCH_MAX
+from poolwright.domain.node import Node
+from poolwright.domain.pool import Pool
+from poolwright.domain.resource import pool_key
+from poolwright.domain.states import TaskState
+from poolwright.domain.task import Execution
+from poolwright.engines.base import MachineRequest
+from poolwright.reconcile import endings, hello, snapshots
+from poolwright.reconcile.environment import start_name, start_spec
+from poolwright.reconcile.fleet import ExecSpec, Kill
+from poolwright.reconcile.images import DiskSet
+from poolwright.reconcile.kit import Kit
+from poolwright.reconcile.placer import Placer, settle
+from poolwright.reconcile.snapshots import PoolView
+from poolwright.store.base import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One life of one node: what an engine call is about, and what its answer must still match."""
+
+    account: str
+    pool: str
+    node: str
+    machine: str
+    fence: int
+
+
+@dataclass(slots=True)
+class PoolWork:
+    """What to do outside once the pass is durable. Engine work is at most one batch of each sort."""
+
+    starts: list[ExecSpec] = field(default_factory=list)
+    kills: list[Kill] = field(default_factory=list)
+    acks: list[str] = field(default_factory=list)
+    creates: list[tuple[Life, MachineRequest]] = field(default_factory=list)
+    stops: list[Life] = field(default_factory=list)  # of restarts: to be stopped before their create
+    removes: list[Life] = field(default_factory=list)
+    evicts: list[Life] = field(default_factory=list)
+    prepare: Pool | None = None
+    more: bool = False  # a bound was met: look again at once
+    wake_at: Instant | None = None
+
+    @property
+    def acts(self) -> bool:
+        """Whether an engine is asked for anything."""
+        return bool(self.creates or self.stops or self.removes or self.evicts)
+
+
+def run(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolWork:
+    """Plan the pool, write what changes, place what is ready. Call it inside a write."""
+    view = snapshots.load(tx, kit, account, id, now)
+    if view is None:
+        return PoolWork()
+    plan = pool_plan.plan(view.snapshot, kit.ids)
+    work = PoolWork(wake_at=plan.wake_at)
+    if plan.gone:
+        tx.journal.record(plan.facts)
+        tx.pools.delete(account, id)
+        tx.resources.unlink(pool_key(account, id))
+        return work
+    nodes = _write(tx, view, plan)
+    _end_tasks(tx, view, plan, now)
+    if isinstance(view.snapshot.image, ImagePreparing):
+        work.prepare = view.snapshot.pool
+    _acts(work, plan, nodes, view.disks)
+    _place(tx, kit, plan.pool, list(nodes.values()), now, work)
+    _orders(tx, kit, view, nodes, now, work)
+    return work
+
+
+def life(node: Node) -> Life:
+    """What an engine call about this node is about."""
+    return Life(node.account, node.pool, node.id, node.machine, node.fence)
+
+
+def request(pool: Pool, node: Node, disks: DiskSet) -> MachineRequest:
+    """The machine of this life of the node."""
+    size = sizes.find(pool.spec.vm_size)
+    return MachineRequest(
+        name=node.machine,
+        kind="node",
+        fence=node.fence,
+        hostname=node.id.replace("_", "-")[:63],
+        os_disk=disks.os_path,
+        data_disks=disks.data,
+        cores=float(size.cores) if size is not None else 1.0,
+        memory_mib=size.memory_mib if size is not None else 1024,
+        labels={"account": node.account, "pool": node.pool, "node": node.id},
+    )
+
+
+def _write(tx: Tx, view: PoolView, plan: PoolPlan) -> dict[str, Node]:
+    """Write what the plan changes; returns the pool's nodes as they are now, by id."""
+    if plan.pool_changed:
+        tx.pools.update(plan.pool)
+    if plan.new:
+        tx.nodes.insert_many(plan.new)
+    nodes = {node.id: node for node in view.snapshot.nodes} | {node.id: node for node in plan.new}
+    for node in plan.changed:
+        nodes[node.id] = tx.nodes.update(node)
+    if plan.facts:
+        tx.journal.record(plan.facts)
+    return nodes
+
+
+def _end_tasks(tx: Tx, view: PoolView, plan: PoolPlan, now: Instant) -> None:
+    """Carry out what the plan says of running tasks: kill orders are noted here and sent with the other orders."""
+    for node, reason in plan.end_tasks:
+        order_end(tx, [e for e in view.executions if e.node == node.id], reason, now)
+    lost = {node.id for node in plan.lost}
+    over = [(e, End(now, "lost", message="its node is lost")) for e in view.executions if e.node in lost]
+    endings.finish(tx, over, now)
+
+
+def order_end(tx: Tx, executions: Sequence[Execution], reason: str, now: Instant) -> None:
+    """Note the order to end these. A terminated task is completed at once; a requeued one is active again only when
+    its execution is over, so that it never runs twice."""
+    fresh = [execution for execution in executions if not ordered(execution, reason)]
+    if not fresh:
+        return
+    tx.executions.order_kill([execution.name for execution in fresh], reason)
+    tasks = tx.tasks.by_pks([execution.task_pk for execution in fresh])
+    names = {execution.name for execution in fresh}
+    running = [t for t in tasks.values() if t.state is TaskState.RUNNING and t.execution in names]
+    if reason == TERMINATE:
+        ended = [task_life.terminated(task, now, "The task was ended by request.") for task in running]
+    else:
+        ended = [replace(task, kill_reason=reason) for task in running]
+    tx.tasks.update_many(ended)
+
+
+def ordered(execution: Execution, reason: str) -> bool:
+    """Whether its end is ordered already; an order to terminate takes the place of any other."""
+    return execution.kill_reason == TERMINATE or (execution.kill_reason is not None and reason != TERMINATE)
+
+
+def _acts(work: PoolWork, plan: PoolPlan, nodes: dict[str, Node], disks: DiskSet | None) -> None:
+    for act, planned in plan.acts:
+        node = nodes[planned.id]
+        if act is Act.REMOVE and len(work.removes) < CREATE_BATCH_MAX:
+            work.removes.append(life(node))
+        elif act is Act.EVICT and len(work.evicts) < CREATE_BATCH_MAX:
+            work.evicts.append(life(node))
+        elif act in (Act.CREATE, Act.RESTART) and disks is not None and len(work.creates) < CREATE_BATCH_MAX:
+            work.creates.append((life(node), request(plan.pool, node, disks)))
+            if act is Act.RESTART:
+                work.stops.append(life(node))
+    work.more = work.acts
+
+
+def _place(tx: Tx, kit: Kit, pool: Pool, nodes: list[Node], now: Instant, work: PoolWork) -> None:
+    placer = Placer(tx, kit, pool, nodes, tx.executions.slots(pool.account, pool.id), now)
+    work.more = placer.run() or work.more
+    settle(tx, nodes, placer.used, now)
+    work.starts += placer.starts
+
+
+def _orders(tx: Tx, kit: Kit, view: PoolView, nodes: dict[str, Node], now: Instant, work: PoolWork) -> None:
+    """Kill orders until the end is known, and starts nobody has heard of for long."""
+    live = tx.executions.of_pool(view.snapshot.pool.account, view.snapshot.pool.id)
+    started = {spec.name for spec in work.starts}
+    for execution in live:
+        if execution.kill_reason is not None and kit.delivery.kill_due(execution.name, now):
+            work.kills.append(Kill(execution.machine, execution.name, execution.kill_reason))
+    silent = set(
+        kit.delivery.starts_due(
+            (e.name for e in live if e.kill_reason is None and e.name not in started), now
+        )
+    )
+    work.starts += hello.specs(tx, kit, [e for e in live if e.name in silent], nodes)
+    pool = view.snapshot.pool
+    start = pool.spec.start_task
+    for node in nodes.values():
+        info = node.start_task
+        if start is None or info is None or info.ended_at is not None or node.retry_at > now:
+            continue
+        if node.booted_at is not None and kit.delivery.starts_due([start_name(node, info.attempt)], now):
+            work.starts.append(start_spec(start, info.attempt, pool, node, kit.account_url(pool.account)))

@@ -1,0 +1,129 @@
+"""Reading one pool for its planners: rows become a PoolSnapshot."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from poolwright.decide import preempt
+from poolwright.decide.snapshot import Headroom, Held, ImageReady, PoolSnapshot
+from poolwright.domain import sizes
+from poolwright.domain.clock import Instant
+from poolwright.domain.node import Node
+from poolwright.domain.pool import Pool
+from poolwright.domain.states import AllocationState, DeallocationOption
+from poolwright.domain.task import Execution
+from poolwright.reconcile.images import DiskSet
+from poolwright.reconcile.kit import Kit
+from poolwright.store.base import Tx
+
+#: Finished tasks of a node looked at for their retention; older ones are taken to be over.
+RETAINED_TASKS_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    """A pool's snapshot, with what the planners do not need but the pass does."""
+
+    snapshot: PoolSnapshot
+    executions: tuple[Execution, ...]
+    disks: DiskSet | None
+
+
+def load(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolView | None:
+    """The pool as it is, or None if there is none."""
+    pool = tx.pools.get(account, id)
+    if pool is None:
+        return None
+    nodes = tx.nodes.of_pool(account, id)
+    executions = tx.executions.of_pool(account, id)
+    live = Counter(execution.node for execution in executions)
+    ordered = Counter(execution.node for execution in executions if execution.kill_reason is not None)
+    answer = kit.images.disks_for(tx, pool)
+    disks = answer if isinstance(answer, DiskSet) else None
+    snapshot = PoolSnapshot(
+        pool=pool,
+        nodes=tuple(nodes),
+        now=now,
+        image=ImageReady() if isinstance(answer, DiskSet) else answer,
+        held={node: Held(count, ordered[node]) for node, count in live.items()},
+        retained_until=_retained(tx, nodes, live),
+        headroom=headroom(tx, kit, pool, len(nodes)),
+        quotas=kit.settings.quotas,
+        host_refuses=_refusal(kit, disks),
+        pressure=preempt.holds_back(kit.beat, kit.pressure_limit_mib),
+    )
+    return PoolView(snapshot, tuple(executions), disks)
+
+
+def headroom(tx: Tx, kit: Kit, pool: Pool, have: int) -> Headroom:
+    """What other pools use of what this one shares; only read while the pool may grow."""
+    size = sizes.find(pool.spec.vm_size)
+    cores = size.cores if size is not None else 1
+    growing = (
+        pool.allocation is AllocationState.RESIZING or have < pool.target_dedicated + pool.target_low_priority
+    )
+    if not growing:
+        return Headroom(cores_per_node=cores)
+    image_dedicated, image_low = _nodes_of(tx, sharing(tx, pool))
+    quotas = kit.settings.quotas
+    cores_dedicated = cores_low = 0
+    if quotas.dedicated_cores is not None or quotas.low_priority_cores is not None:
+        for other in tx.pools.every():
+            if other.account == pool.account and other.id.lower() != pool.id.lower():
+                dedicated, low = _nodes_of(tx, [other])
+                each = sizes.find(other.spec.vm_size)
+                cores_dedicated += dedicated * (each.cores if each is not None else 1)
+                cores_low += low * (each.cores if each is not None else 1)
+    return Headroom(image_dedicated, image_low, cores_dedicated, cores_low, cores)
+
+
+def sharing(tx: Tx, pool: Pool) -> list[Pool]:
+    """Other pools made from the same custom image, or from an image of the same snapshot or disk."""
+    image = pool.spec.image.image_id
+    if image is None:
+        return []
+    images = {image.lower()}
+    for origin in tx.resources.parents(image.lower()):
+        images |= {edge.child for edge in tx.resources.children(origin.parent)}
+    found = {(p.account, p.id.lower()): p for key in sorted(images) for p in tx.pools.with_image(key)}
+    found.pop((pool.account, pool.id.lower()), None)
+    return list(found.values())
+
+
+def _nodes_of(tx: Tx, pools: Sequence[Pool]) -> tuple[int, int]:
+    dedicated = low = 0
+    for pool in pools:
+        for (_, is_dedicated), count in tx.nodes.counts(pool.account, pool.id).items():
+            if is_dedicated:
+                dedicated += count
+            else:
+                low += count
+    return dedicated, low
+
+
+def _retained(tx: Tx, nodes: Sequence[Node], live: Counter[str]) -> dict[str, Instant]:
+    """Until when nodes that wait for it must keep the data of finished tasks."""
+    until = {}
+    for node in nodes:
+        if node.drain is None or node.drain.option is not DeallocationOption.RETAINED_DATA or live[node.id]:
+            continue
+        tasks = tx.tasks.recent_of_node(node.account, node.pool, node.id, RETAINED_TASKS_MAX)
+        kept = [task.ended_at + task.spec.retention for task in tasks if task.ended_at is not None]
+        until[node.id] = max(kept, default=0)
+    return until
+
+
+def _refusal(kit: Kit, disks: DiskSet | None) -> str | None:
+    """Why this host can never run the image, as far as the engine has told."""
+    able = kit.capabilities
+    if able is None:
+        return None
+    if not able.usable:
+        return "this host runs no machines: " + "; ".join(f"{m.what}: {m.consequence}" for m in able.missing)
+    if disks is not None and disks.os not in able.runs_os:
+        return f"this host cannot run {disks.os} images (it runs {', '.join(sorted(able.runs_os))})"
+    if disks is not None and disks.data and not able.data_disks:
+        return "this host cannot attach the data disks of the image"
+    return None
