@@ -19,6 +19,9 @@ SELECT {columns} FROM account ORDER BY name_key
 -- name: principal
 SELECT client_id, object_id, name, secret_hash, roles FROM principal WHERE client_key = ?
 
+-- name: principals
+SELECT client_id, object_id, name, secret_hash, roles FROM principal ORDER BY client_key
+
 -- name: put_principal
 INSERT INTO principal (client_id, object_id, name, secret_hash, roles, client_key) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (client_key) DO UPDATE SET client_id = excluded.client_id, object_id = excluded.object_id,

@@ -46,6 +46,9 @@ class AccountTable:
     def principal(self, client_id: str) -> ServicePrincipal | None:
         return _PRINCIPAL.maybe(self._db.one(_SQL["principal"], (client_id.lower(),)))
 
+    def principals(self) -> list[ServicePrincipal]:
+        return [_PRINCIPAL.read(row) for row in self._db.all(_SQL["principals"])]
+
     def put_principal(self, principal: ServicePrincipal) -> None:
         self._db.execute(_SQL["put_principal"], [*_PRINCIPAL.values(principal), principal.client_id.lower()])
 
