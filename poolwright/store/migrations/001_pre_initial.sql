@@ -223,6 +223,7 @@ CREATE TABLE resource (
 ) STRICT;
 
 CREATE INDEX resource_of_group ON resource (subscription_key, group_key, type_key);
+CREATE INDEX resource_of_type ON resource (type_key, key);
 CREATE INDEX resource_unsettled ON resource (key) WHERE state IN ('Creating', 'Updating', 'Deleting');
 
 CREATE TABLE lineage (
