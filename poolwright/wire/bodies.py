@@ -15,7 +15,6 @@ T = TypeVar("T")
 _AT = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?\Z", re.DOTALL)
 _NAMED = re.compile(r"Object (?:missing required field|contains unknown field) `(?P<name>[^`]*)`\Z")
 _STEP = re.compile(r"\.(?P<key>[^.\[\]]+)|\[(?P<index>\d+|\.\.\.)\]")
-_NOT_THERE = object()
 
 _encoder = msgspec.json.Encoder(enc_hook=encode_scalar)
 
@@ -63,25 +62,28 @@ def unreadable(reason: str) -> ServiceError:
 
 def explain(message: str, raw: bytes) -> ServiceError:
     """A validation failure of msgspec as the service's error."""
+    try:
+        whole = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as bad:
+        return unreadable(str(bad))
+    except RecursionError:
+        return unreadable("The body is nested too deeply.")
     match = _AT.match(message)
     what, path = (match["what"], match["path"] or "$") if match else (message, "$")
     named = _NAMED.match(what)
     if named:
         path = f"{path}.{named['name']}"
     property_name = path.removeprefix("$").removeprefix(".")
-    value = _value_at(raw, path)
-    if what.startswith("Object missing") or (value is None and "got `null`" in what):
-        reason = "The property is required."
-        return ServiceError(
-            "MissingRequiredProperty", None, (("PropertyName", property_name), ("Reason", reason))
-        )
     if not property_name:
         return unreadable(what.replace("`", "'") + ".")
-    shown = "" if value is _NOT_THERE else value
+    if what.startswith("Object missing") or "got `null`" in what:
+        values = (("PropertyName", property_name), ("Reason", "The property is required."))
+        return ServiceError("MissingRequiredProperty", None, values)
+    shown = _shown(_value_at(whole, path))
     if named:
         reason = "There is no property of this name here."
-        return bad_property(property_name, _shown(shown), reason, "UnsupportedProperty")
-    return bad_property(property_name, _shown(shown), what.replace("`", "'"))
+        return bad_property(property_name, shown, reason, "UnsupportedProperty")
+    return bad_property(property_name, shown, what.replace("`", "'"))
 
 
 def _shown(value: Any) -> str:
@@ -90,12 +92,9 @@ def _shown(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _value_at(raw: bytes, path: str) -> Any:
-    """What the caller wrote at a path such as `$.value[3].constraints`, or _NOT_THERE."""
-    try:
-        value = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
-        return _NOT_THERE
+def _value_at(whole: Any, path: str) -> Any:
+    """What the caller wrote at a path such as `$.value[3].constraints`; empty where the path is not exact."""
+    value = whole
     for step in _STEP.finditer(path):
         key, index = step["key"], step["index"]
         if isinstance(value, dict) and key is not None and key in value:
@@ -103,5 +102,5 @@ def _value_at(raw: bytes, path: str) -> Any:
         elif isinstance(value, list) and index is not None and index.isdigit() and int(index) < len(value):
             value = value[int(index)]
         else:
-            return _NOT_THERE
+            return ""
     return value
