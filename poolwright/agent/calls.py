@@ -1,4 +1,5 @@
 """Calls of the service on the host agent: machines, commands, files."""
+
 from __future__ import annotations
 
 import base64
@@ -8,7 +9,7 @@ from typing import Any
 from poolwright.agent import files
 from poolwright.agent.frames import Message, encode_binary
 from poolwright.agent.links import Links
-from poolwright.engines.sandbox.host.machines import Machines
+from poolwright.agent.machines import Machines
 
 _MAX_SCRIPT = 1024 * 1024
 
@@ -90,7 +91,9 @@ class Calls:
 
     def _command(self, call_id: int, params: Params, answer: Answer) -> None:
         if not isinstance(params.get("script"), list) or sum(map(len, params["script"])) > _MAX_SCRIPT:
-            raise CallError("Rejected", f"script: must be lines of text, at most {_MAX_SCRIPT} characters in all")
+            raise CallError(
+                "Rejected", f"script: must be lines of text, at most {_MAX_SCRIPT} characters in all"
+            )
 
         def done(outcome: dict[str, Any]) -> None:
             if "error" in outcome:
@@ -105,15 +108,16 @@ class Calls:
         self._links.command(str(params["machine"]), params, done)
 
     def _tree(self, params: Params) -> files.Tree:
-        machine = self._machines.get(str(params["machine"]))
-        if machine is None:
-            raise CallError("NotFound", f"no machine {params['machine']}")
-        return files.Tree(self._machines.layout.temp(machine.name))
+        name = str(params["machine"])
+        if not self._machines.has(name):
+            raise CallError("NotFound", f"no machine {name}")
+        return files.Tree(self._machines.files_root(name))
 
     def _list_files(self, _call_id: int, params: Params, answer: Answer) -> None:
         limit = int(params.get("limit", files.MAX_LISTED))
         with self._tree(params) as tree:
-            found = tree.entries(str(params.get("dir", "")), bool(params.get("recursive")), limit, params.get("prefix", ""))
+            recursive, prefix = bool(params.get("recursive")), str(params.get("prefix", ""))
+            found = tree.entries(str(params.get("dir", "")), recursive, limit, prefix)
         answer({"files": found})
 
     def _status_file(self, _call_id: int, params: Params, answer: Answer) -> None:

@@ -1,4 +1,5 @@
 """The run-command operation of build machines: a shell script as container root, its last output and exit code."""
+
 from __future__ import annotations
 
 import base64
@@ -72,7 +73,9 @@ class Commands:
         self._running[command.pid] = command
         for stream in command.streams:
             self._loop.read(stream.fd, functools.partial(self._on_output, stream))
-        command.timer = self._loop.later(float(message.get("timeout_s", 5400)), lambda: self._on_timeout(command))
+        command.timer = self._loop.later(
+            float(message.get("timeout_s", 5400)), lambda: self._on_timeout(command)
+        )
         return None
 
     def _spawn(self, call_id: int, script: str, env: dict[str, str]) -> _Command:

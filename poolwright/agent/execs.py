@@ -1,4 +1,5 @@
 """The executions of one machine: started, watched, ended, remembered until their end is acknowledged."""
+
 from __future__ import annotations
 
 import os
@@ -12,7 +13,9 @@ from poolwright.agent import launch, tree
 from poolwright.agent.loop import Loop, Timer
 from poolwright.agent.users import Identity, UnknownUser, Users
 
-MAX_REMEMBERED = 10_000  # ends nobody acknowledged; more means the service is not there, so nothing new is started
+MAX_REMEMBERED = (
+    10_000  # ends nobody acknowledged; more means the service is not there, so nothing new is started
+)
 _RUNNING_REPORT_S = 0.025  # a program that ends sooner is reported once, at its end
 _DRAIN_S = 0.01
 _WALL_CLOCK_GRACE_S = 5.0
@@ -95,7 +98,9 @@ class Executions:
             text = f"the machine's fence is {self._fence}, the order's {spec.get('fence')}"
             raise launch.LaunchError("StaleFence", text)
         if len(self._known) > MAX_REMEMBERED:
-            raise launch.LaunchError("CommandLaunchFailed", f"{MAX_REMEMBERED} ended executions are not acknowledged")
+            raise launch.LaunchError(
+                "CommandLaunchFailed", f"{MAX_REMEMBERED} ended executions are not acknowledged"
+            )
         order = launch.check(spec)
         execution.identity = self._users.take(spec.get("user") or {})
         execution.start_us = time.time_ns() // 1000
@@ -103,7 +108,9 @@ class Executions:
         self._by_pid[execution.pid] = execution
         limit = spec.get("wall_clock_s")
         if limit is not None:
-            timer = self._loop.later(float(limit), lambda: self._end(execution, "wallclock", _WALL_CLOCK_GRACE_S))
+            timer = self._loop.later(
+                float(limit), lambda: self._end(execution, "wallclock", _WALL_CLOCK_GRACE_S)
+            )
             execution.timers.append(timer)
         self._unreported.append(execution)
         if self._running_timer is None:

@@ -1,4 +1,5 @@
 """Files of a machine's temporary disk, read from the host's side. No path and no symbolic link leads out of it."""
+
 from __future__ import annotations
 
 import errno
@@ -6,7 +7,7 @@ import os
 import stat
 from typing import Any
 
-from poolwright.engines.sandbox.host import syscalls
+from poolwright.agent import syscalls
 
 MAX_READ = 1024 * 1024
 MAX_LISTED = 10_000
@@ -71,7 +72,14 @@ class Tree:
         return found
 
     def _walk(
-        self, fd: int, base: str, recursive: bool, limit: int, prefix: str, found: list[dict[str, Any]], depth: int
+        self,
+        fd: int,
+        base: str,
+        recursive: bool,
+        limit: int,
+        prefix: str,
+        found: list[dict[str, Any]],
+        depth: int,
     ) -> None:
         for name in sorted(os.listdir(fd)):
             if len(found) >= limit:
@@ -88,7 +96,9 @@ class Tree:
             related = path.startswith(prefix) or prefix.startswith(path + "/")
             if recursive and related and depth > 0 and stat.S_ISDIR(status.st_mode):
                 try:
-                    inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+                    inner = os.open(
+                        name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd
+                    )
                 except OSError:
                     continue
                 try:
@@ -122,7 +132,10 @@ class Tree:
     def usage(self) -> dict[str, int]:
         """Room on the file system that holds the temporary disk."""
         numbers = os.fstatvfs(self._root)
-        return {"free_bytes": numbers.f_bavail * numbers.f_frsize, "total_bytes": numbers.f_blocks * numbers.f_frsize}
+        return {
+            "free_bytes": numbers.f_bavail * numbers.f_frsize,
+            "total_bytes": numbers.f_blocks * numbers.f_frsize,
+        }
 
     def _open(self, path: str, flags: int) -> int:
         if "\0" in path:

@@ -2,6 +2,7 @@
 
 Kind `J`: a UTF-8 JSON object. Kind `B`: 8-byte big-endian call id, then raw bytes.
 """
+
 from __future__ import annotations
 
 import json
@@ -98,12 +99,12 @@ class Connection:
     def send_bytes(self, data: bytes) -> None:
         """Send an encoded frame."""
         if not self.open:
-            return
+            return None
         if self._unsent:
             self._unsent += data
             if len(self._unsent) > MAX_UNSENT:
                 self.close()
-            return
+            return None
         try:
             sent = self._socket.send(data)
         except BlockingIOError:
@@ -128,7 +129,7 @@ class Connection:
         try:
             data = self._socket.recv(_RECEIVE)
         except BlockingIOError:
-            return
+            return None
         except OSError:
             data = b""
         if not data:
@@ -149,7 +150,7 @@ class Connection:
         try:
             sent = self._socket.send(self._unsent)
         except BlockingIOError:
-            return
+            return None
         except OSError:
             return self.close()
         del self._unsent[:sent]

@@ -1,58 +1,49 @@
 """The host agent: makes machines on this host and relays them to the service over one connection.
 
 Started by the service, but outlives it: machines and their executions go on while the service restarts.
-`python -m poolwright.agent.host --data-dir D [--grace-s N]`
 """
+
 from __future__ import annotations
 
-import argparse
-import fcntl
 import gc
 import os
-import resource
 import signal
-import sys
 import time
-import traceback
 from typing import Any
 
 import poolwright
-from poolwright.agent import node
 from poolwright.agent.calls import Calls
 from poolwright.agent.frames import Message
 from poolwright.agent.links import Links
 from poolwright.agent.loop import Loop
+from poolwright.agent.machines import Machine, MachinesMaker
 from poolwright.agent.service import Service, pressure
-from poolwright.engines.sandbox.host import syscalls
-from poolwright.engines.sandbox.host.layout import Layout
-from poolwright.engines.sandbox.host.machines import Machines, enter_private_mounts
-from poolwright.engines.sandbox.host.records import Machine, start_time
 
-DEFAULT_GRACE_S = 600.0
 _IDLE_EXIT_S = 5.0
 _WATCH_S = 0.5
 _GREETING_PATIENCE_S = 5.0
-EXIT_ALREADY_RUNNING = 75
+_LEAVING_PATIENCE_S = 8.0
 
 
 class HostAgent:
     """Wires the parts together. Its current directory is the data directory: socket paths stay short."""
 
-    def __init__(self, grace_s: float) -> None:
+    def __init__(self, run_dir: str, grace_s: float, make_machines: MachinesMaker) -> None:
         self._grace_s = grace_s
         self._started_us = time.time_ns() // 1000
         self._loop = Loop()
-        layout = Layout(".")
-        layout.prepare()
         self._links = Links(self._loop, lambda: self._machines, self._report)
-        self._machines = Machines(self._loop, layout, node.run, grace_s, self._on_running, self._on_gone)
-        self._service = Service(self._loop, layout.run, self._hello, self._on_message)
-        self._calls = Calls(self._machines, self._links, self._facts, self._service.send, self._service.send_bytes)
+        self._machines = make_machines(self._loop, self._on_running, self._on_gone)
+        self._service = Service(self._loop, run_dir, self._hello, self._on_message)
+        self._calls = Calls(
+            self._machines, self._links, self._facts, self._service.send, self._service.send_bytes
+        )
         self._dial_by = time.monotonic() + _GREETING_PATIENCE_S
         self._ending = False
+        self._leave_by: float | None = None
 
     def run(self) -> None:
-        self._loop.handle_signals({signal.SIGTERM: self._loop.stop, signal.SIGINT: self._loop.stop})
+        self._loop.handle_signals({signal.SIGTERM: self._leave, signal.SIGINT: self._leave})
         self._machines.sweep()
         for machine in self._machines.running():
             self._links.open(machine)
@@ -62,6 +53,14 @@ class HostAgent:
         self._loop.later(_WATCH_S, self._watch)
         self._loop.run()
         self._machines.close()
+
+    def _leave(self) -> None:
+        """Stop once what is half made or half removed is settled; running machines go on."""
+        self._leave_by = self._leave_by or time.monotonic() + _LEAVING_PATIENCE_S
+        if not self._machines.is_busy() or time.monotonic() > self._leave_by:
+            self._loop.stop()
+        else:
+            self._loop.later(0.01, self._leave)
 
     def _dial_when_complete(self) -> None:
         """The first hello tells of every execution, so the machines are asked before."""
@@ -107,7 +106,12 @@ class HostAgent:
             "limits": facts["limits"],
             "missing": facts["missing"],
         }
-        return {"capabilities": capabilities, "cores": os.cpu_count(), "kernel": os.uname().release, **pressure()}
+        return {
+            "capabilities": capabilities,
+            "cores": os.cpu_count(),
+            "kernel": os.uname().release,
+            **pressure(),
+        }
 
     def _on_message(self, message: Message) -> None:
         op = message.get("op")
@@ -132,52 +136,5 @@ class HostAgent:
         self._report_machine(machine, "gone", "its first process ended")
 
     def _report_machine(self, machine: Machine, state: str, detail: str) -> None:
-        address = machine.link.address if machine.link is not None else None
         item = {"t": "machine", "name": machine.name, "fence": machine.fence, "state": state}
-        self._report({**item, "address": address, "detail": detail})
-
-
-def _lock(run_dir: str) -> int | None:
-    """The lock of this data directory, held until the process ends; None when another host agent has it."""
-    fd = os.open(os.path.join(run_dir, "agent.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        return None
-    return fd
-
-
-def _write_pid(run_dir: str) -> None:
-    path = os.path.join(run_dir, "agent.pid")
-    with open(path + ".new", "w", encoding="ascii") as stream:
-        stream.write(f"{os.getpid()} {start_time(os.getpid())}\n")
-    os.replace(path + ".new", path)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run until stopped. Exit status 75: another host agent serves this data directory."""
-    parser = argparse.ArgumentParser(prog="poolwright.agent.host", description="Poolwright's host agent")
-    parser.add_argument("--data-dir", required=True)
-    parser.add_argument("--grace-s", type=float, default=DEFAULT_GRACE_S)
-    options = parser.parse_args(arguments)
-    os.chdir(options.data_dir)
-    os.makedirs("run", mode=0o711, exist_ok=True)
-    if _lock("run") is None:
-        print("another host agent serves this data directory", file=sys.stderr)
-        return EXIT_ALREADY_RUNNING
-    _write_pid("run")
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    syscalls.become_subreaper()
-    enter_private_mounts()
-    try:
-        HostAgent(options.grace_s).run()
-    except Exception:
-        traceback.print_exc()
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        self._report({**item, "address": machine.address, "detail": detail})

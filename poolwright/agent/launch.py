@@ -5,6 +5,7 @@ fork of Python costs several times as much. `posix_spawn` cannot change user, so
 real and effective ids for the moment of the start and keeps 0 as saved id to come back; execve(2) gives the new
 program the effective id as saved id too, so nothing of root is left in it.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -16,8 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from poolwright.agent import tree
+from poolwright.agent.layout import NODE_ROOT, TRASH
 from poolwright.agent.users import Identity
-from poolwright.engines.sandbox.host.layout import NODE_ROOT, TRASH
 
 ROOT_DIRECTORY = "/" + NODE_ROOT
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -52,13 +53,16 @@ def check(spec: dict[str, Any]) -> Order:
     try:
         words = shlex.split(command) if isinstance(command, str) else []
     except ValueError as failure:
-        raise LaunchError("CommandLaunchFailed", f"the command line cannot be split into words: {failure}") from None
+        raise LaunchError(
+            "CommandLaunchFailed", f"the command line cannot be split into words: {failure}"
+        ) from None
     if not words:
         raise LaunchError("CommandLaunchFailed", "the command line is empty")
     relative = str(spec.get("dir", ""))
     parts = relative.split("/")
     if not relative or any(part in ("", ".", "..") for part in parts) or "\0" in relative:
-        raise LaunchError("CommandLaunchFailed", f"directory {relative!r} is not a path below the node's root directory")
+        text = f"directory {relative!r} is not a path below the node's root directory"
+        raise LaunchError("CommandLaunchFailed", text)
     environment = {str(key): str(value) for key, value in (spec.get("env") or {}).items()}
     directory = f"{ROOT_DIRECTORY}/{relative}"
     return Order(str(spec["exec"]), tuple(words), directory, bool(spec.get("fresh", True)), environment)
@@ -95,8 +99,14 @@ class Launcher:
                 if fd >= 0:
                     os.close(fd)
 
-    def _spawn(self, program: str, words: tuple[str, ...], environment: dict[str, str], out: int, err: int) -> int:
-        actions = [(os.POSIX_SPAWN_DUP2, self._null, 0), (os.POSIX_SPAWN_DUP2, out, 1), (os.POSIX_SPAWN_DUP2, err, 2)]
+    def _spawn(
+        self, program: str, words: tuple[str, ...], environment: dict[str, str], out: int, err: int
+    ) -> int:
+        actions = [
+            (os.POSIX_SPAWN_DUP2, self._null, 0),
+            (os.POSIX_SPAWN_DUP2, out, 1),
+            (os.POSIX_SPAWN_DUP2, err, 2),
+        ]
         try:
             return os.posix_spawn(
                 program, words, environment, file_actions=actions, setsid=True, setsigdef=_DEFAULT_SIGNALS
@@ -107,7 +117,8 @@ class Launcher:
             raise _not_found(program) from None
         except OSError as failure:
             text = f"the program {words[0]!r} cannot be started: {failure.strerror}"
-            raise LaunchError("CommandLaunchFailed", text, [["Error", errno.errorcode.get(failure.errno or 0, "")]]) from None
+            details = [["Error", errno.errorcode.get(failure.errno or 0, "")]]
+            raise LaunchError("CommandLaunchFailed", text, details) from None
 
     def _make_directory(self, order: Order, identity: Identity) -> None:
         directory = order.directory
@@ -154,7 +165,9 @@ class Launcher:
                 return candidate
             denied = denied or os.path.isfile(candidate)
         if denied:
-            raise LaunchError("CommandLaunchFailed", f"the program {word!r} cannot be started: Permission denied")
+            raise LaunchError(
+                "CommandLaunchFailed", f"the program {word!r} cannot be started: Permission denied"
+            )
         raise _not_found(word)
 
 

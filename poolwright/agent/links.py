@@ -1,4 +1,5 @@
 """The host agent's connections to its machines, and what it knows of their executions."""
+
 from __future__ import annotations
 
 import socket
@@ -6,10 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from poolwright.agent.frames import Connection, Message, encode
+from poolwright.agent.layout import TRASH
 from poolwright.agent.loop import Loop
-from poolwright.engines.sandbox.host.layout import TRASH
-from poolwright.engines.sandbox.host.machines import Machines
-from poolwright.engines.sandbox.host.records import Machine
+from poolwright.agent.machines import Machine, Machines
 
 _EXEC_FIELDS = (
     "exec", "state", "pid", "start_us", "end_us", "exit_code", "signal", "reason", "code", "message", "details",
@@ -36,7 +36,9 @@ class Link:
 class Links:
     """All connections. `report` takes event items for the service."""
 
-    def __init__(self, loop: Loop, machines: Callable[[], Machines], report: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self, loop: Loop, machines: Callable[[], Machines], report: Callable[[dict[str, Any]], None]
+    ) -> None:
         self._loop = loop
         self._machines = machines
         self._report = report
@@ -92,7 +94,13 @@ class Links:
             if link is not None and link.connection is not None:
                 link.connection.send({"op": "kill", "items": [item]})
                 continue
-            lost = {"t": "exec", "machine": item["machine"], "fence": None, "exec": item["exec"], "state": "exited"}
+            lost = {
+                "t": "exec",
+                "machine": item["machine"],
+                "fence": None,
+                "exec": item["exec"],
+                "state": "exited",
+            }
             lost.update(pid=None, start_us=None, end_us=None, exit_code=None, signal=None, reason="lost")
             self._report(lost)
 
@@ -129,11 +137,13 @@ class Links:
             return
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
-            sock.connect(self._machines().layout.socket(link.machine.name))
+            sock.connect(self._machines().socket_path(link.machine.name))
         except OSError:
             sock.close()
             link.tries += 1
-            if link.tries < _RECONNECTS:  # after that the machine is alive but deaf; only the service can decide
+            if (
+                link.tries < _RECONNECTS
+            ):  # after that the machine is alive but deaf; only the service can decide
                 self._loop.later(_RECONNECT_S, lambda: self._dial(link))
             else:
                 self._deaf(link)
@@ -145,7 +155,13 @@ class Links:
     def _deaf(self, link: Link) -> None:
         link.greeted = True
         machine = link.machine
-        item = {"t": "machine", "name": machine.name, "fence": machine.fence, "state": "broken", "address": None}
+        item = {
+            "t": "machine",
+            "name": machine.name,
+            "fence": machine.fence,
+            "state": "broken",
+            "address": None,
+        }
         self._report({**item, "detail": "its first process does not answer"})
 
     def _on_close(self, link: Link) -> None:
@@ -183,4 +199,3 @@ class Links:
             return  # an end is final, whatever arrives later
         link.execs[exec_id] = item
         self._report(item)
-

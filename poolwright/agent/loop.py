@@ -2,6 +2,7 @@
 
 Single-threaded because its users fork; written out because asyncio would triple what each forked machine carries.
 """
+
 from __future__ import annotations
 
 import heapq

@@ -3,6 +3,7 @@
 It listens on a socket made before the machine's root was entered, so that a later host agent finds it again.
 Messages (JSON frames): in `start`, `kill`, `ack`, `command`; out `hello`, `events`, `command`, `trash`.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -42,7 +43,9 @@ class NodeAgent:
         self._commands = Commands(self._loop, self._send)
 
     def run(self) -> None:
-        ignore = {number: (lambda: None) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPWR)}
+        ignore = {
+            number: (lambda: None) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPWR)
+        }
         self._loop.handle_signals(ignore)
         self._loop.on_any_child(self._on_child)
         self._listener.setblocking(False)
@@ -63,7 +66,12 @@ class NodeAgent:
         self._items.clear()  # the hello tells all of it
         config = self._config
         self._send(
-            {"op": "hello", "name": config["name"], "fence": config["fence"], "execs": self._executions.states()}
+            {
+                "op": "hello",
+                "name": config["name"],
+                "fence": config["fence"],
+                "execs": self._executions.states(),
+            }
         )
 
     def _on_close(self) -> None:
@@ -86,7 +94,9 @@ class NodeAgent:
             self._executions.acknowledge(message["execs"])
         elif op == "kill":
             for item in message["items"]:
-                self._executions.kill(item["exec"], str(item.get("reason", "")), float(item.get("grace_s", 30)))
+                self._executions.kill(
+                    item["exec"], str(item.get("reason", "")), float(item.get("grace_s", 30))
+                )
         elif op == "command":
             self._commands.start(message)
 

@@ -1,4 +1,5 @@
 """The host agent's side of its one connection to the service: dial, greet, batch, beat."""
+
 from __future__ import annotations
 
 import os

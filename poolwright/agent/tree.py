@@ -3,6 +3,7 @@
 Programs leave their session (daemons) or their parent (double fork); the marker in the environment they were
 started with still tells whose they are (proc(5): stat, environ, children).
 """
+
 from __future__ import annotations
 
 import contextlib

@@ -1,10 +1,11 @@
 """Whom a task runs as: the automatic users of a machine and the named ones of its image."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from poolwright.engines.sandbox.host.layout import POOL_UID, POOL_USER, TASK_UID, TASK_USER, TASK_USERS
+from poolwright.agent.layout import POOL_UID, POOL_USER, TASK_UID, TASK_USER, TASK_USERS
 
 
 class UnknownUser(Exception):

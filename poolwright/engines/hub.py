@@ -1,4 +1,5 @@
 """The service's end of the connection to the host agent: greeting, calls, batched orders, events."""
+
 from __future__ import annotations
 
 import asyncio
@@ -8,6 +9,7 @@ import logging
 import os
 import struct
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -93,9 +95,9 @@ class AgentHub:
         loop = asyncio.get_running_loop()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
-        directory = os.open(os.path.dirname(self._path) or ".", os.O_PATH | os.O_DIRECTORY)
+        directory = os.open(Path(self._path).parent, os.O_PATH | os.O_DIRECTORY)
         try:  # by way of the descriptor, as a socket address holds only 107 bytes
-            short = f"/proc/self/fd/{directory}/{os.path.basename(self._path)}"
+            short = f"/proc/self/fd/{directory}/{Path(self._path).name}"
             self._server = await loop.create_unix_server(lambda: _AgentProtocol(self), short)
         finally:
             os.close(directory)
@@ -117,7 +119,7 @@ class AgentHub:
         """Wait for an agent's greeting. Raises `Transient` when none comes in time."""
         try:
             await asyncio.wait_for(self._connected.wait(), timeout_s)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise base.Transient(f"no host agent greeted within {timeout_s:.0f} s") from None
 
     async def call(self, method: str, params: Mapping[str, Any], timeout_s: float) -> Json:
@@ -125,7 +127,9 @@ class AgentHub:
         result, _ = await self._call(method, params, timeout_s)
         return result
 
-    async def read_file(self, machine: str, path: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+    async def read_file(
+        self, machine: str, path: str, offset: int = 0, length: int | None = None
+    ) -> AsyncIterator[bytes]:
         """Bytes of a file of a machine, in pieces of at most 1 MiB, up to its end or `length` bytes."""
         left = length
         while left is None or left > 0:
@@ -171,14 +175,15 @@ class AgentHub:
             if not self._send({"op": "call", "id": self._serial, "method": method, "params": params}):
                 raise base.Transient("no host agent is connected")
             return await asyncio.wait_for(call.answer, timeout_s)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise base.Transient(f"host agent: no answer to {method} within {timeout_s:.0f} s") from None
         finally:
             for number, waiting in list(self._calls.items()):
                 if waiting is call:
                     del self._calls[number]
 
-    def _greet(self, protocol: _AgentProtocol, hello: Json) -> bool:
+    def greet(self, protocol: _AgentProtocol, hello: Json) -> bool:
+        """A connection's first message; False when it is not a host agent's greeting with our token."""
         given = hello.pop("token", "")
         if hello.get("op") != "hello" or not isinstance(given, str):
             return False
@@ -193,7 +198,8 @@ class AgentHub:
         self._listener.on_hello(hello)
         return True
 
-    def _on_message(self, message: Json) -> None:
+    def on_message(self, message: Json) -> None:
+        """A message of the greeted connection."""
         op = message.get("op")
         if op == "events":
             self._listener.on_events(message["items"])
@@ -211,12 +217,14 @@ class AgentHub:
         else:
             call.answer.set_exception(error_of(message.get("error") or {}))
 
-    def _on_bytes(self, call_id: int, data: bytes) -> None:
+    def on_bytes(self, call_id: int, data: bytes) -> None:
+        """Bytes that belong to a call's answer."""
         call = self._calls.get(call_id)
         if call is not None:
             call.data += data
 
-    def _on_lost(self, protocol: _AgentProtocol) -> None:
+    def on_lost(self, protocol: _AgentProtocol) -> None:
+        """A connection ended."""
         if self._protocol is not protocol:
             return
         self._protocol = None
@@ -271,7 +279,9 @@ class _AgentProtocol(asyncio.Protocol):
         try:
             self._take_frames()
         except (msgspec.DecodeError, KeyError, TypeError, ValueError) as failure:
-            _log.error("the host agent sent something that cannot be read (%s); the connection is dropped", failure)
+            _log.error(
+                "the host agent sent something that cannot be read (%s); the connection is dropped", failure
+            )
             self.close()
 
     def _take_frames(self) -> None:
@@ -291,22 +301,22 @@ class _AgentProtocol(asyncio.Protocol):
 
     def _take(self, kind: int, body: bytes) -> None:
         if kind == _BINARY and self._greeted:
-            self._hub._on_bytes(int.from_bytes(body[:8], "big"), body[8:])
+            self._hub.on_bytes(int.from_bytes(body[:8], "big"), body[8:])
             return
         if kind != _JSON:
             raise ValueError(f"frame kind {kind}")
         message = _decoder.decode(body)
         if self._greeted:
-            self._hub._on_message(message)
+            self._hub.on_message(message)
             return
         if self._timer is not None:
             self._timer.cancel()
         self._greeted = True
-        if not self._hub._greet(self, message):
+        if not self._hub.greet(self, message):
             self.close()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         if self._timer is not None:
             self._timer.cancel()
         self._transport = None
-        self._hub._on_lost(self)
+        self._hub.on_lost(self)

@@ -1,4 +1,5 @@
 """The sandbox engine as the service sees it: the engine contract over calls to the host agent."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -52,12 +53,16 @@ class SandboxEngine:
             outcomes.extend(_created(outcome) for outcome in answer["outcomes"])
         return outcomes
 
-    async def delete(self, names: Sequence[str], *, keep_storage: bool = False) -> list[base.EngineError | None]:
+    async def delete(
+        self, names: Sequence[str], *, keep_storage: bool = False
+    ) -> list[base.EngineError | None]:
         outcomes: list[base.EngineError | None] = []
         for start in range(0, len(names), _BATCH):
             params = {"names": list(names[start : start + _BATCH]), "keep_storage": keep_storage}
             answer = await self._link.call("delete", params, _DELETE_TIMEOUT_S)
-            outcomes.extend(None if outcome["ok"] else error_of(outcome["error"]) for outcome in answer["outcomes"])
+            outcomes.extend(
+                None if outcome["ok"] else error_of(outcome["error"]) for outcome in answer["outcomes"]
+            )
         return outcomes
 
     async def purge(self, names: Sequence[str]) -> None:
@@ -71,13 +76,20 @@ class SandboxEngine:
 
         Raises `NotFound` for an unknown machine, `Transient` when the machine or the agent is lost meanwhile.
         """
-        params: dict[str, Any] = {"machine": machine, "script": list(script), "env": dict(env), "timeout_s": timeout_s}
-        return msgspec.convert(await self._link.call("command", params, timeout_s + _CALL_TIMEOUT_S), CommandResult)
+        params: dict[str, Any] = {
+            "machine": machine,
+            "script": list(script),
+            "env": dict(env),
+            "timeout_s": timeout_s,
+        }
+        return msgspec.convert(
+            await self._link.call("command", params, timeout_s + _CALL_TIMEOUT_S), CommandResult
+        )
 
     async def close(self) -> None:
         """Nothing to let go of: the link belongs to its owner."""
 
-    async def list(self) -> list[base.Machine]:
+    async def machines(self) -> list[base.Machine]:
         answer = await self._link.call("list", {}, _CALL_TIMEOUT_S)
         return [msgspec.convert(machine, base.Machine) for machine in answer["machines"]]
 

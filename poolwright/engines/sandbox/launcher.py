@@ -1,4 +1,5 @@
 """Starts the host agent, adopts a living one, and starts it again (with growing pauses) when it died."""
+
 from __future__ import annotations
 
 import asyncio
@@ -7,7 +8,6 @@ import fcntl
 import logging
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,19 +18,24 @@ _log = logging.getLogger(__name__)
 
 _LOG_LIMIT = 4 * 1024 * 1024
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.2, 30.0
-_STEADY_S = 60.0  # an agent that lived this long starts the pauses anew
 _WATCH_S = 0.5
 # Isolated from the environment and from installed packages: the agent is standard library only, and small.
-_BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from poolwright.agent.host import main; sys.exit(main())"
+_BOOT = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); "
+    "from poolwright.engines.sandbox.host.__main__ import main; sys.exit(main())"
+)
 
 
 class HostAgentProcess:
     """The host agent of one data directory. It is not ended by `close`: machines outlive the service."""
 
-    def __init__(self, data_dir: Path, grace_s: float = 600.0) -> None:
+    def __init__(self, data_dir: Path, grace_s: float = 600.0, steady_s: float = 60.0) -> None:
+        """`grace_s`: how long machines outlive an absent service; `steady_s`: an agent that lived this long starts
+        the pauses between restarts anew."""
         self._data_dir = data_dir
+        self._steady_s = steady_s
         self._grace_s = grace_s
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: int | None = None  # process id, until it was waited for
         self._watcher: asyncio.Task[None] | None = None
         self._started = 0.0
 
@@ -58,23 +63,18 @@ class HostAgentProcess:
     async def stop(self, timeout_s: float = 10.0) -> None:
         """End the agent (SIGTERM, then SIGKILL). Its machines go on until an agent comes back or the grace is over."""
         await self.close()
-        pid = self.pid()
-        if pid is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + timeout_s
-        while self._is_locked() and time.monotonic() < deadline:
-            await asyncio.sleep(0.02)
-            self._reap()
-        if self._is_locked():
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            pid = self._child if self._lives() else self.pid()
+            if pid is None:
+                return
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        if self._child is not None:
-            await asyncio.to_thread(self._child.wait, timeout_s)
+                os.kill(pid, number)
+            deadline = time.monotonic() + timeout_s
+            while (self._lives() or self._is_locked()) and time.monotonic() < deadline:
+                await asyncio.sleep(0.02)
 
     def _ensure(self) -> None:
-        if self._reap() or self._is_locked():
+        if self._lives() or self._is_locked():
             return
         for name in ("run", "log"):
             (self._data_dir / name).mkdir(parents=True, exist_ok=True)
@@ -83,22 +83,26 @@ class HostAgentProcess:
         command = [sys.executable, "-I", "-S", "-c", _BOOT, package_root, "--data-dir", str(self._data_dir)]
         command += ["--grace-s", str(self._grace_s)]
         environment = {"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "LANG": "C.UTF-8"}
-        with self._log_path().open("ab") as log:
-            self._child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
-            )
+        log = (os.POSIX_SPAWN_OPEN, 1, str(self._log_path()), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        actions = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0), log, (os.POSIX_SPAWN_DUP2, 1, 2)]
+        self._child = os.posix_spawn(command[0], command, environment, file_actions=actions, setsid=True)
         self._started = time.monotonic()
 
-    def _reap(self) -> bool:
-        """Is a child of ours still there?"""
-        return self._child is not None and self._child.poll() is None
+    def _lives(self) -> bool:
+        """Is a child of ours still there? One that ended is waited for."""
+        if self._child is not None:
+            with contextlib.suppress(ChildProcessError):
+                if os.waitpid(self._child, os.WNOHANG)[0] == 0:
+                    return True
+            self._child = None
+        return False
 
     async def _watch(self) -> None:
         pause = _FIRST_PAUSE_S
         while True:
             await asyncio.sleep(_WATCH_S)
-            if self._reap() or self._is_locked():
-                if time.monotonic() - self._started > _STEADY_S:
+            if self._lives() or self._is_locked():
+                if time.monotonic() - self._started > self._steady_s:
                     pause = _FIRST_PAUSE_S
                 continue
             _log.warning("the host agent ended; another one is started in %.1f s", pause)

@@ -28,7 +28,20 @@ TOKEN = "test-token"
 
 def make_tree(root: Path) -> None:
     """A minimal root file system from programs and libraries of this host."""
-    for name in ("bin", "etc", "tmp", "proc", "sys", "dev", "root", "mnt", "var", "usr/bin", "usr/local/bin", "home"):
+    for name in (
+        "bin",
+        "etc",
+        "tmp",
+        "proc",
+        "sys",
+        "dev",
+        "root",
+        "mnt",
+        "var",
+        "usr/bin",
+        "usr/local/bin",
+        "home",
+    ):
         (root / name).mkdir(parents=True, exist_ok=True)
     (root / "tmp").chmod(0o1777)
     (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nbuilder:x:1234:1234::/tmp:/bin/sh\n")
@@ -40,7 +53,9 @@ def make_tree(root: Path) -> None:
         assert found is not None, f"this host has no {program}"
         real = Path(found).resolve()
         shutil.copy(real, root / "bin" / program)
-        for word in subprocess.run(["ldd", str(real)], capture_output=True, text=True, check=False).stdout.split():
+        for word in subprocess.run(
+            ["ldd", str(real)], capture_output=True, text=True, check=False
+        ).stdout.split():
             if word.startswith("/"):
                 libraries.add(Path(word))
     for library in libraries:
@@ -79,12 +94,13 @@ class Rig:
         (data_dir / "run").mkdir(parents=True, exist_ok=True)
         (data_dir / "run" / "agents.token").write_text(TOKEN)
         self.hub = AgentHub(str(data_dir / "run" / "agents.sock"), TOKEN, self)
-        self.agent = HostAgentProcess(data_dir, grace_s)
+        self.agent = HostAgentProcess(data_dir, grace_s, steady_s=0)
         self.engine = SandboxEngine(self.hub)
         self.hellos: list[Json] = []
         self.events: list[Json] = []
         self.disconnects = 0
         self._fresh = asyncio.Event()
+        self._closed = False
 
     def on_hello(self, hello: Json) -> None:
         self.hellos.append(hello)
@@ -108,10 +124,13 @@ class Rig:
 
     async def close(self) -> None:
         """End everything, also after a failed test."""
+        if self._closed:
+            return
+        self._closed = True
         with contextlib.suppress(Exception):
             if not self.hub.connected:
-                await self.hub.wait_connected(10)
-            names = [machine.name for machine in await self.engine.list()]
+                await self.hub.wait_connected(5 if self.agent.pid() else 0.01)
+            names = [machine.name for machine in await self.engine.machines()]
             await self.engine.delete(names)
         await self.agent.stop()
         await self.hub.close()
@@ -127,7 +146,7 @@ class Rig:
         for record in self.data_dir.glob("nodes/*/machine.json"):
             with contextlib.suppress(OSError, ValueError):
                 pid = json.loads(record.read_text())["pid"]
-                if pid and os.path.exists(f"/proc/{pid}"):
+                if pid and Path(f"/proc/{pid}").exists():
                     found.append(int(pid))
         return found
 
@@ -142,7 +161,9 @@ class Rig:
             if left <= 0:
                 log = self.data_dir / "log" / "agent.log"
                 text = log.read_text()[-3000:] if log.exists() else ""
-                raise AssertionError(f"{what} did not happen; events {self.events[-20:]}; hellos {self.hellos[-1:]}; {text}")
+                raise AssertionError(
+                    f"{what} did not happen; events {self.events[-20:]}; hellos {self.hellos[-1:]}; {text}"
+                )
             self._fresh.clear()
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._fresh.wait(), min(left, 0.05))
@@ -155,7 +176,9 @@ class Rig:
 
         def end() -> Json | None:
             ends = [i for i in self.exec_states(exec_id) if i["state"] in ("exited", "failed")]
-            ends += [i for h in self.hellos for i in h["execs"] if i["exec"] == exec_id and i["state"] != "running"]
+            ends += [
+                i for h in self.hellos for i in h["execs"] if i["exec"] == exec_id and i["state"] != "running"
+            ]
             return ends[-1] if ends else None
 
         result: Json = await self.until(end, f"end of {exec_id}", deadline_s)

@@ -1,4 +1,5 @@
 """Making machines: prepare, fork the builder, answer its reports, and undo all of it when a step fails."""
+
 from __future__ import annotations
 
 import json
@@ -8,8 +9,9 @@ import socket
 from collections import deque
 from collections.abc import Callable
 
+from poolwright.agent.loop import Timer
 from poolwright.engines.sandbox.host import boot, disks, idmap, network, records
-from poolwright.engines.sandbox.host.context import Failure, Host, Timer
+from poolwright.engines.sandbox.host.context import Failure, Host
 from poolwright.engines.sandbox.host.records import Machine
 
 _AT_ONCE = 4  # builders running side by side; more only fight for the kernel's mount and network locks
@@ -22,7 +24,9 @@ Born = Callable[[Machine, "Failure | None"], None]
 class Birth:
     """One machine being made."""
 
-    def __init__(self, host: Host, machine: Machine, resolver: str, finished: Callable[[Birth, Failure | None], None]):
+    def __init__(
+        self, host: Host, machine: Machine, resolver: str, finished: Callable[[Birth, Failure | None], None]
+    ):
         self.machine = machine
         self.waiting: list[Born] = []
         self._host = host
@@ -80,7 +84,12 @@ class Birth:
             groups=machine.groups,
             link=machine.link,
             resolver=self._resolver,
-            config={"name": machine.name, "fence": machine.fence, "kind": machine.kind, "grace_s": host.grace_s},
+            config={
+                "name": machine.name,
+                "fence": machine.fence,
+                "kind": machine.kind,
+                "grace_s": host.grace_s,
+            },
         )
         if machine.kind == "node":
             _make_temp(host.layout.temp(machine.name))
@@ -175,7 +184,9 @@ class Birth:
             pass
 
     def _on_deadline(self) -> None:
-        self._finish(Failure("Transient", f"machine {self.machine.name}: not ready within {_DEADLINE_S:.0f} s"))
+        self._finish(
+            Failure("Transient", f"machine {self.machine.name}: not ready within {_DEADLINE_S:.0f} s")
+        )
 
     def _finish(self, failure: Failure | None) -> None:
         if self._done:
@@ -205,7 +216,9 @@ class Births:
 
     def get(self, name: str) -> Birth | None:
         """The birth under way or waiting for `name`."""
-        return self._active.get(name) or next((birth for birth in self._queue if birth.machine.name == name), None)
+        return self._active.get(name) or next(
+            (birth for birth in self._queue if birth.machine.name == name), None
+        )
 
     def add(self, machine: Machine, resolver: str, born: Born) -> None:
         birth = Birth(self._host, machine, resolver, self._on_finished)
@@ -229,5 +242,3 @@ def _make_temp(path: str) -> None:
     if not os.path.isdir(path):
         os.mkdir(path, 0o755)
         os.chown(path, idmap.HOST_BASE, idmap.HOST_BASE)
-
-

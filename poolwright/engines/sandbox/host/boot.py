@@ -3,9 +3,11 @@
 Two processes take part. The *builder* (host root) makes namespaces and mounts, forks the *first process* of the
 new process namespace, gives it its user ids and ends. They report to the host agent over `channel`:
 `{"step":"netns"}` (a link may be laid now; answered by `{"link":bool}`), `{"pid":n}`, `{"ready":{phase:ms}}`
-(answered by `{"go":true}`) or `{"error":text,"phase":name}`. A missing report is a failure too, so nothing needs to be undone here: namespaces,
-mounts and devices end with the two processes; directories and groups are removed by the host agent.
+(answered by `{"go":true}`) or `{"error":text,"phase":name}`. A missing report is a failure too, so nothing needs
+to be undone here: namespaces, mounts and devices end with the two processes; directories and groups are removed
+by the host agent.
 """
+
 from __future__ import annotations
 
 import json
@@ -17,15 +19,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from poolwright.engines.sandbox.host import cgroups, idmap, network, rootfs, syscalls
-from poolwright.engines.sandbox.host.layout import DISKS, NODE_ROOT
+from poolwright.agent import syscalls
+from poolwright.agent.layout import DISKS, NODE_ROOT
+from poolwright.engines.sandbox.host import cgroups, idmap, network, rootfs
 
 # linux/capability.h: what a machine's root keeps is what package installation, services and debuggers need.
-_KEPT_CAPABILITIES = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 18, 19, 23, 24, 27, 28, 29, 31})
+_KEPT_CAPABILITIES = frozenset(
+    {0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 18, 19, 23, 24, 27, 28, 29, 31}
+)
 _CAPABILITIES = 64
 _MESSAGE_BYTES = 65_536
 _NAMESPACES = (
-    syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNET
+    syscalls.CLONE_NEWNS
+    | syscalls.CLONE_NEWUTS
+    | syscalls.CLONE_NEWIPC
+    | syscalls.CLONE_NEWPID
+    | syscalls.CLONE_NEWNET
 )
 
 
@@ -71,7 +80,7 @@ def run_builder(plan: Plan, channel: socket.socket, first_process: FirstProcess)
     try:
         _forget_host_agent(plan, channel)
         _build(plan, channel, phases, first_process)
-    except BaseException as failure:  # the process ends here; the report is all that can be done
+    except BaseException as failure:  # noqa: BLE001 - the process ends here; the report is all that can be done
         _report(channel, {"error": f"{type(failure).__name__}: {failure}", "phase": phases.name})
     finally:
         os._exit(0)
@@ -105,8 +114,9 @@ def _build(plan: Plan, channel: socket.socket, phases: _Phases, first_process: F
 
 def _forget_host_agent(plan: Plan, channel: socket.socket) -> None:
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}:
+        signal.signal(number, signal.SIG_DFL)  # whatever the service was started with is nothing for tasks
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     keep = {channel.fileno(), *plan.disk_trees.values()}
     if plan.os_tree is not None:
         keep.add(plan.os_tree)
@@ -220,10 +230,12 @@ def _be_first(
             rootfs.prepare_node_root("/" + NODE_ROOT)
         phases.enter("end")
         _report(channel, {"ready": phases.ms})
-        _await_answer(channel)  # a host agent that died before it wrote this machine down must not leave it behind
+        _await_answer(
+            channel
+        )  # a host agent that died before it wrote this machine down must not leave it behind
         channel.close()
         first_process(listener, plan.config)
-    except BaseException as failure:  # as in run_builder
+    except BaseException as failure:  # noqa: BLE001 - as in run_builder
         _report(channel, {"error": f"{type(failure).__name__}: {failure}", "phase": phases.name})
     finally:
         os._exit(1)

@@ -3,6 +3,7 @@
 Version 1 has a tree per controller, version 2 one tree; a hybrid host may have a controller in either.
 Groups are made below the host agent's own group where that is possible, so limits set on it hold for machines.
 """
+
 from __future__ import annotations
 
 import os
@@ -33,7 +34,9 @@ class Group:
 class ControlGroups:
     """Makes and removes the groups of one data directory; `tag` keeps those of others apart."""
 
-    def __init__(self, tag: str, mounts_file: str = "/proc/self/mounts", own_file: str = "/proc/self/cgroup") -> None:
+    def __init__(
+        self, tag: str, mounts_file: str = "/proc/self/mounts", own_file: str = "/proc/self/cgroup"
+    ) -> None:
         self._bases: dict[str, str] = {}  # controller -> directory
         self._versions: dict[str, int] = {}
         self._reasons: dict[str, str] = {}

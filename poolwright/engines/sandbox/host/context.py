@@ -1,33 +1,15 @@
 """What births and endings of machines share: the host's parts and the loop they run in."""
+
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
+from poolwright.agent.loop import Loop
 from poolwright.engines.sandbox.host.boot import FirstProcess
 from poolwright.engines.sandbox.host.cgroups import ControlGroups
 from poolwright.engines.sandbox.host.disks import Disks
 from poolwright.engines.sandbox.host.layout import Layout
 from poolwright.engines.sandbox.host.network import Network
-
-
-class Timer(Protocol):
-    def cancel(self) -> None: ...
-
-
-class Loop(Protocol):
-    """The part of the host agent's event loop that machines need."""
-
-    def read(self, fd: int, callback: Callable[[], None]) -> None: ...
-
-    def forget(self, fd: int) -> None: ...
-
-    def later(self, seconds: float, callback: Callable[[], None]) -> Timer: ...
-
-    def child(self, pid: int, callback: Callable[[int], None]) -> None: ...
-
-    def reap(self) -> None: ...
 
 
 @dataclass

@@ -3,12 +3,14 @@
 All mounts live in the host agent's own mount namespace and carry the machines' id mapping, so files an image
 gives to root belong to container root. What is mounted here ends with the last user, also after a crash.
 """
+
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 
-from poolwright.engines.sandbox.host import loopdev, syscalls
+from poolwright.agent import syscalls
+from poolwright.engines.sandbox.host import loopdev
 
 _EXT_MAGIC_AT = 0x438
 _BTRFS_MAGIC_AT = 0x10040
@@ -106,7 +108,9 @@ class Disks:
             flags = syscalls.MS_RDONLY if read_only else 0
             syscalls.mount(loop.path, self._scratch, kind, flags, options)
         except OSError as failure:
-            raise DiskError(f"disk image {image}: cannot mount its {kind} file system: {failure.strerror}") from failure
+            raise DiskError(
+                f"disk image {image}: cannot mount its {kind} file system: {failure.strerror}"
+            ) from failure
         finally:
             loop.close()
         try:

@@ -1,4 +1,5 @@
 """Removing machines: end the processes, wait until the kernel has let go of everything, remove what files remain."""
+
 from __future__ import annotations
 
 import contextlib
@@ -74,7 +75,9 @@ class Endings:
                 removable.append(ending)
             elif time.monotonic() - ending.since > _DEADLINE_S:
                 del self._active[ending.machine.name]
-                failure = Failure("Transient", f"machine {ending.machine.name}: {left} after {_DEADLINE_S:.0f} s")
+                failure = Failure(
+                    "Transient", f"machine {ending.machine.name}: {left} after {_DEADLINE_S:.0f} s"
+                )
                 ending.machine.state = "broken"
                 for ended in ending.waiting:
                     ended(failure)

@@ -1,10 +1,11 @@
 """The one range of host user ids all machines map into, and a user namespace that stands for it."""
+
 from __future__ import annotations
 
 import os
 import signal
 
-from poolwright.engines.sandbox.host import syscalls
+from poolwright.agent import syscalls
 
 HOST_BASE = 100_000  # container root; far above ordinary accounts, as subordinate ids usually are
 COUNT = 65_536

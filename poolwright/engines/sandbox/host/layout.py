@@ -1,18 +1,8 @@
-"""Where things of a machine are: on the host below the data directory, and inside the machine."""
+"""Where things of a machine are on the host, below the data directory."""
+
 from __future__ import annotations
 
 import os
-
-NODE_ROOT = "mnt/batch/tasks"  # AZ_BATCH_NODE_ROOT_DIR, on the machine's temporary disk
-DISKS = "mnt/disks"
-NODE_DIRECTORIES = ("startup", "shared", "applications", "fsmounts", "volatile", "workitems")
-TRASH = ".trash"  # replaced task directories, emptied by the host agent
-
-POOL_USER = "_azbatch"
-POOL_UID = 1500
-TASK_USER = "_azbatchtask"
-TASK_UID = 2000
-TASK_USERS = 256  # no node offers more task slots
 
 
 class Layout:
@@ -27,7 +17,12 @@ class Layout:
 
     def prepare(self) -> None:
         """Make the directories. Containers pass through some of them by descriptor only, so none is public."""
-        for path, mode in ((self.run, 0o711), (self.sockets, 0o700), (self.nodes, 0o711), (self.trash, 0o700)):
+        for path, mode in (
+            (self.run, 0o711),
+            (self.sockets, 0o700),
+            (self.nodes, 0o711),
+            (self.trash, 0o700),
+        ):
             os.makedirs(path, mode=mode, exist_ok=True)
 
     def socket(self, name: str) -> str:

@@ -2,6 +2,7 @@
 
 Interface: linux/loop.h. A device is found again by the device and inode number of its backing file.
 """
+
 from __future__ import annotations
 
 import errno

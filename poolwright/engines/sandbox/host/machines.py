@@ -1,4 +1,5 @@
 """The machines of one data directory: make, list, end, purge, and take over what an earlier host agent left."""
+
 from __future__ import annotations
 
 import contextlib
@@ -7,16 +8,18 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from poolwright.engines.sandbox.host import cgroups, disks, idmap, network, records, rootfs, syscalls
+from poolwright.agent import syscalls
+from poolwright.agent.loop import Loop
+from poolwright.engines.sandbox.host import cgroups, disks, idmap, network, records, rootfs
 from poolwright.engines.sandbox.host.births import Birth, Births
 from poolwright.engines.sandbox.host.boot import FirstProcess
-from poolwright.engines.sandbox.host.context import Failure, Host, Loop
+from poolwright.engines.sandbox.host.context import Failure, Host
 from poolwright.engines.sandbox.host.endings import Endings
 from poolwright.engines.sandbox.host.layout import Layout
 from poolwright.engines.sandbox.host.records import BadRequest, Machine
 
 
-class Machines:
+class SandboxMachines:
     """Registry of all machines. `on_running` and `on_gone` tell of machines that came and of those that died."""
 
     def __init__(
@@ -36,16 +39,18 @@ class Machines:
         self._births = Births(self._host, self._on_born)
         self._endings = Endings(self._host, self._on_removed)
 
-    @property
-    def layout(self) -> Layout:
-        return self._host.layout
+    def has(self, name: str) -> bool:
+        return name in self._machines
 
-    def get(self, name: str) -> Machine | None:
-        return self._machines.get(name)
+    def socket_path(self, name: str) -> str:
+        return self._host.layout.socket(name)
+
+    def files_root(self, name: str) -> str:
+        return self._host.layout.temp(name)
 
     def all(self) -> list[dict[str, Any]]:
-        """Every machine but those still being made or ended."""
-        return [m.public() for m in self._machines.values() if m.state not in ("starting", "ending")]
+        """Every machine but those still being made; one being ended shows as broken."""
+        return [machine.public() for machine in self._machines.values() if machine.state != "starting"]
 
     def running(self) -> list[Machine]:
         return [machine for machine in self._machines.values() if machine.state == "running"]
@@ -54,7 +59,13 @@ class Machines:
         """No machine runs, is being made or being ended."""
         return not any(m.state in ("starting", "running", "ending") for m in self._machines.values())
 
-    def create(self, requests: Sequence[dict[str, Any]], done: Callable[[list[dict[str, Any]]], None]) -> None:
+    def is_busy(self) -> bool:
+        """A machine is being made or being ended."""
+        return any(machine.state in ("starting", "ending") for machine in self._machines.values())
+
+    def create(
+        self, requests: Sequence[dict[str, Any]], done: Callable[[list[dict[str, Any]]], None]
+    ) -> None:
         """Make machines; `done` gets one outcome a request, in order, when the last one is settled."""
         outcomes: list[dict[str, Any] | None] = [None] * len(requests)
         resolver = rootfs.resolver_of_host()
@@ -64,7 +75,9 @@ class Machines:
         self._births.pump()
         settle.open()
 
-    def _create_one(self, request: dict[str, Any], resolver: str, settle: Callable[[dict[str, Any]], None]) -> None:
+    def _create_one(
+        self, request: dict[str, Any], resolver: str, settle: Callable[[dict[str, Any]], None]
+    ) -> None:
         try:
             wanted = records.from_request(request)
         except (BadRequest, ValueError, TypeError) as failure:
@@ -83,7 +96,9 @@ class Machines:
                 return None
             return settle(_outcome(known, None))
         if known.state == "starting":
-            return settle(_failed(Failure("Transient", f"machine {wanted.name}: an older one is still being made")))
+            return settle(
+                _failed(Failure("Transient", f"machine {wanted.name}: an older one is still being made"))
+            )
         return self._replace(known, wanted, resolver, settle)
 
     def _replace(
@@ -102,7 +117,7 @@ class Machines:
         return self._endings.begin(known, keep_storage=True, state="stopped", ended=go_on)
 
     def _begin_birth(self, wanted: Machine, resolver: str, settle: Callable[[dict[str, Any]], None]) -> None:
-        wanted.inherited = os.path.isdir(self.layout.machine(wanted.name))
+        wanted.inherited = os.path.isdir(self._host.layout.machine(wanted.name))
         self._machines[wanted.name] = wanted
         self._births.add(wanted, resolver, lambda machine, failure: settle(_outcome(machine, failure)))
 
@@ -116,7 +131,7 @@ class Machines:
                 born(machine, None)
             return
 
-        def undone(second: Failure | None) -> None:
+        def undone(_second: Failure | None) -> None:
             for born in birth.waiting:
                 born(machine, failure)
 
@@ -158,7 +173,8 @@ class Machines:
 
     def purge(self, names: Sequence[str], done: Callable[[list[dict[str, Any]]], None]) -> None:
         """Remove the storage of machines that are gone; running ones are left alone."""
-        gone = [name for name in names if name in self._machines and self._machines[name].state in ("stopped", "broken")]
+        known = (self._machines[name] for name in names if name in self._machines)
+        gone = [machine.name for machine in known if machine.state in ("stopped", "broken")]
         self.delete(gone, False, done)
 
     def _on_removed(self, machine: Machine, kept: bool) -> None:
@@ -171,7 +187,7 @@ class Machines:
         Returns the machines found dead. Called once, before anything else.
         """
         dead: list[Machine] = []
-        layout = self.layout
+        layout = self._host.layout
         for name in sorted(os.listdir(layout.nodes)):
             if name.startswith("."):
                 continue
@@ -207,18 +223,20 @@ class Machines:
 
     def _sweep_host(self) -> None:
         names = set(self._machines)
-        for entry in os.listdir(self.layout.sockets):
+        for entry in os.listdir(self._host.layout.sockets):
             if entry.endswith(".sock") and entry[:-5] not in names:
                 with contextlib.suppress(OSError):
-                    os.unlink(os.path.join(self.layout.sockets, entry))
+                    os.unlink(os.path.join(self._host.layout.sockets, entry))
         self._host.groups.sweep(names)
         self._host.network.sweep()
-        graves = [os.path.join(self.layout.trash, entry) for entry in os.listdir(self.layout.trash)]
+        graves = [
+            os.path.join(self._host.layout.trash, entry) for entry in os.listdir(self._host.layout.trash)
+        ]
         self._endings.remove_trees(graves, lambda: None)
 
     def empty_trash(self, name: str, directory: str) -> None:
         """Delete replaced task directories of a machine."""
-        path = os.path.join(self.layout.temp(name), directory)
+        path = os.path.join(self._host.layout.temp(name), directory)
         with contextlib.suppress(OSError):
             entries = [os.path.join(path, entry) for entry in os.listdir(path)]
             self._endings.remove_trees(entries, lambda: None)
@@ -230,7 +248,9 @@ class Machines:
             for name, reason in sorted(self._host.groups.reasons().items())
         ]
         if self._host.network.unusable is not None:
-            missing.append({"what": "machine network", "consequence": f"loopback only: {self._host.network.unusable}"})
+            missing.append(
+                {"what": "machine network", "consequence": f"loopback only: {self._host.network.unusable}"}
+            )
         return {
             "limits": sorted(self._host.groups.available()),
             "network": self._host.network.unusable is None,
@@ -247,10 +267,14 @@ class Machines:
 class _Gather:
     """Collects outcomes that arrive in any order, some at once, some later."""
 
-    def __init__(self, outcomes: list[dict[str, Any] | None], done: Callable[[list[dict[str, Any]]], None]) -> None:
+    def __init__(
+        self, outcomes: list[dict[str, Any] | None], done: Callable[[list[dict[str, Any]]], None]
+    ) -> None:
         self._outcomes = outcomes
         self._done = done
-        self._left = len(outcomes) + 1  # one for `open`: nothing is reported while requests are still handed out
+        self._left = (
+            len(outcomes) + 1
+        )  # one for `open`: nothing is reported while requests are still handed out
 
     def slot(self, position: int) -> Callable[[dict[str, Any]], None]:
         def settle(outcome: dict[str, Any]) -> None:

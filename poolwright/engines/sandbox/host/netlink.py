@@ -1,5 +1,6 @@
 """The three network changes a routed machine needs, in kernel messages (rtnetlink(7), veth(4)): far cheaper than
 starting `ip` once per machine."""
+
 from __future__ import annotations
 
 import os
@@ -31,7 +32,9 @@ class Netlink:
     """One socket to the kernel's routing messages in the network namespace it was opened in."""
 
     def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+        self._socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
+        )
         self._socket.bind((0, 0))
         self._socket.settimeout(10.0)
         self._sequence = 0
@@ -66,7 +69,9 @@ class Netlink:
         body = struct.pack(
             "BBBBBBBBI", socket.AF_INET, 32, 0, 0, _TABLE_MAIN, _PROTO_BOOT, _SCOPE_LINK, _TYPE_UNICAST, 0
         )
-        body += _attribute(_RTA_DST, socket.inet_aton(address)) + _attribute(_RTA_OIF, struct.pack("I", index))
+        body += _attribute(_RTA_DST, socket.inet_aton(address)) + _attribute(
+            _RTA_OIF, struct.pack("I", index)
+        )
         self._request(_RTM_NEWROUTE, _CREATE | _EXCLUSIVE, body, f"route {address}")
 
     def _request(self, kind: int, flags: int, body: bytes, what: str) -> None:

@@ -1,4 +1,5 @@
 """Addresses and the way out for machines: one routed cable each, one address translation table a data directory."""
+
 from __future__ import annotations
 
 import contextlib
@@ -251,14 +252,18 @@ def _routed_networks(own_prefix: str) -> set[int]:
 
 
 def _run_nft(rules: str) -> str:
-    result = subprocess.run(["nft", "-f", "-"], input=rules, capture_output=True, text=True, timeout=20, check=False)
+    result = subprocess.run(
+        ["nft", "-f", "-"], input=rules, capture_output=True, text=True, timeout=20, check=False
+    )
     if result.returncode != 0:
         raise OSError(f"nft: {result.stderr.strip()[:400]}")
     return result.stdout
 
 
 def _other_tables() -> bool:
-    result = subprocess.run(["nft", "list", "tables", "ip"], capture_output=True, text=True, timeout=20, check=False)
+    result = subprocess.run(
+        ["nft", "list", "tables", "ip"], capture_output=True, text=True, timeout=20, check=False
+    )
     return " poolwright_" in result.stdout
 
 

@@ -1,4 +1,5 @@
 """What the host agent knows of one machine, in memory and in its record file (read again after a restart)."""
+
 from __future__ import annotations
 
 import json
@@ -42,6 +43,11 @@ class Machine:
     shared: list[str] = field(default_factory=list)  # frozen images held
     inherited: bool = False  # its directory is older than this fence
 
+    @property
+    def address(self) -> str | None:
+        """IPv4 address inside, when it has a network."""
+        return self.link.address if self.link is not None else None
+
     def public(self) -> dict[str, Any]:
         """The machine as the engine contract shows it."""
         state = self.state if self.state in ("running", "stopped") else "broken"
@@ -50,7 +56,7 @@ class Machine:
             "fence": self.fence,
             "kind": self.kind,
             "state": state,
-            "address": self.link.address if self.link and state == "running" else None,
+            "address": self.address if state == "running" else None,
             "limits": list(self.applied),
             "notes": list(self.notes),
             "phases_ms": self.phases_ms,
@@ -81,8 +87,15 @@ class Machine:
 def from_request(request: dict[str, Any]) -> Machine:
     """Check a request and make a machine of it. Raises `BadRequest`."""
     name = request.get("name")
-    if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME or name[0] == "." or set(name) - _NAME_CHARACTERS:
-        raise BadRequest(f"name {name!r}: 1 to {_MAX_NAME} letters, digits, '-', '_', '.', not starting with '.'")
+    if (
+        not isinstance(name, str)
+        or not 0 < len(name) <= _MAX_NAME
+        or name[0] == "."
+        or set(name) - _NAME_CHARACTERS
+    ):
+        raise BadRequest(
+            f"name {name!r}: 1 to {_MAX_NAME} letters, digits, '-', '_', '.', not starting with '.'"
+        )
     kind = request.get("kind")
     if kind not in ("node", "vm"):
         raise BadRequest(f"kind {kind!r}: must be 'node' or 'vm'")
@@ -94,7 +107,8 @@ def from_request(request: dict[str, Any]) -> Machine:
     if len(set(luns)) != len(luns) or any(not isinstance(lun, int) or not 0 <= lun <= 63 for lun in luns):
         raise BadRequest(f"data_disks: lun {luns!r}: must be different whole numbers from 0 to 63")
     hostname = str(request.get("hostname") or name)[:63]
-    limits = Limits(float(request.get("cores", 1)), int(request.get("memory_mib", 1024)), int(request.get("pids", 4096)))
+    cores, memory_mib = float(request.get("cores", 1)), int(request.get("memory_mib", 1024))
+    limits = Limits(cores, memory_mib, int(request.get("pids", 4096)))
     labels = {str(key): str(value) for key, value in (request.get("labels") or {}).items()}
     return Machine(name, kind, fence, hostname, str(request.get("os_disk", "")), disks, limits, labels)
 

@@ -4,14 +4,15 @@ All but `make_device_directory` and `resolver_of_host` runs in the machine's own
 became the root, so no symbolic link of an image can lead to the host. Mount points are made with the file rights
 of container root (`set_fs_ids`), files by container root itself.
 """
+
 from __future__ import annotations
 
 import contextlib
 import os
 import stat
 
-from poolwright.engines.sandbox.host import idmap, syscalls
-from poolwright.engines.sandbox.host.layout import (
+from poolwright.agent import syscalls
+from poolwright.agent.layout import (
     NODE_DIRECTORIES,
     POOL_UID,
     POOL_USER,
@@ -20,8 +21,16 @@ from poolwright.engines.sandbox.host.layout import (
     TASK_USERS,
     TRASH,
 )
+from poolwright.engines.sandbox.host import idmap
 
-_DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
+_DEVICES = (
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+)
 _LINKS = (
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
@@ -98,7 +107,9 @@ def add_accounts() -> None:
     """Entries for the automatic users, after those of the image."""
     people = [(POOL_USER, POOL_UID)] + [(f"{TASK_USER}{n}", TASK_UID + n) for n in range(TASK_USERS)]
     home = f"/home/{POOL_USER}"
-    passwd = "".join(f"{name}:x:{uid}:{uid}::{home if uid == POOL_UID else '/tmp'}:/bin/sh\n" for name, uid in people)
+    passwd = "".join(
+        f"{name}:x:{uid}:{uid}::{home if uid == POOL_UID else '/tmp'}:/bin/sh\n" for name, uid in people
+    )
     group = "".join(f"{name}:x:{uid}:\n" for name, uid in people)
     _append_once("/etc/passwd", passwd)
     _append_once("/etc/group", group)
@@ -126,11 +137,15 @@ def resolver_of_host() -> str:
                 lines = stream.readlines()
         except OSError:
             continue
-        servers = [line.split()[1] for line in lines if line.startswith("nameserver") and len(line.split()) > 1]
+        servers = [
+            line.split()[1] for line in lines if line.startswith("nameserver") and len(line.split()) > 1
+        ]
         reachable = [server for server in servers if not server.startswith("127.") and server != "::1"]
         if reachable:
             others = [line.rstrip("\n") for line in lines if line.split()[:1] in (["search"], ["options"])]
-            return "".join(f"nameserver {server}\n" for server in reachable) + "".join(f"{o}\n" for o in others)
+            return "".join(f"nameserver {server}\n" for server in reachable) + "".join(
+                f"{o}\n" for o in others
+            )
     return "# this host has no resolver that a machine could reach\n"
 
 

@@ -2,6 +2,7 @@
 
 Numbers above 423 are the same on every architecture (the kernel's common table), so none is looked up by machine.
 """
+
 from __future__ import annotations
 
 import ctypes
@@ -89,7 +90,12 @@ def clone_tree(path: str) -> int:
 
 
 def set_mount_attributes(
-    fd: int, *, userns_fd: int | None = None, read_only: bool = False, nodev: bool = False, nosuid: bool = False
+    fd: int,
+    *,
+    userns_fd: int | None = None,
+    read_only: bool = False,
+    nodev: bool = False,
+    nosuid: bool = False,
 ) -> None:
     """Change a detached mount: owner mapping of a user namespace, flags (mount_setattr(2), Linux 5.12)."""
     bits = _MOUNT_ATTR_RDONLY if read_only else 0

@@ -1,0 +1,14 @@
+"""Where things are inside a machine, and who its automatic users are."""
+
+from __future__ import annotations
+
+NODE_ROOT = "mnt/batch/tasks"  # AZ_BATCH_NODE_ROOT_DIR, on the machine's temporary disk
+DISKS = "mnt/disks"
+NODE_DIRECTORIES = ("startup", "shared", "applications", "fsmounts", "volatile", "workitems")
+TRASH = ".trash"  # replaced task directories, emptied by the host agent
+
+POOL_USER = "_azbatch"
+POOL_UID = 1500
+TASK_USER = "_azbatchtask"
+TASK_UID = 2000
+TASK_USERS = 256  # no node offers more task slots
