@@ -43,7 +43,7 @@ def parse_http_date(text: str) -> Instant:
     """The instant of an RFC 1123 date. ValueError for anything else."""
     try:
         when = parsedate_to_datetime(text)
-    except (TypeError, IndexError, OverflowError) as bad:
+    except (TypeError, ValueError, IndexError, OverflowError) as bad:
         raise ValueError("not an RFC 1123 date") from bad
     return _micros(when if when.tzinfo else when.replace(tzinfo=UTC))
 

@@ -11,6 +11,7 @@ import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -219,6 +220,10 @@ class Live:
         self.write(run)
 
 
+def _insert(account: Account, tx: Tx) -> None:
+    tx.accounts.insert(account)
+
+
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     data_dir: Path = tmp_path_factory.mktemp("batch")
@@ -227,7 +232,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     store = SqliteStore(data_dir / "store")
     for name in (ACCOUNT, OTHER):
         account = Account(name, f"/accounts/{name}", PRIMARY, SECONDARY, clock.now())
-        asyncio.run(store.write(lambda tx, account=account: tx.accounts.insert(account)))
+        asyncio.run(store.write(partial(_insert, account)))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         parts = IdentityParts(data_dir, port, clock)
