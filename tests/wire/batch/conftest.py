@@ -7,9 +7,10 @@ import hashlib
 import random
 import socket
 import sqlite3
-import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -259,20 +260,28 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             explain=StateExplainer(store),
             endpoint=f"https://localhost:{port}",
         )
-        config = uvicorn.Config(
-            Starlette(routes=[*identity_routes(parts.issuer), *routes(services)]),
+        app = Starlette(routes=[*identity_routes(parts.issuer), *routes(services)])
+        with _served(app, tls, listener):
+            yield Live(parts, tls, port, store, files, data_dir / "store" / "poolwright.db")
+    asyncio.run(store.close())
+
+
+@contextmanager
+def _served(app: Starlette, tls: TlsFiles, listener: socket.socket) -> Iterator[None]:
+    server = Server(
+        uvicorn.Config(
+            app,
             ssl_certfile=tls.certificate_file,
             ssl_keyfile=tls.key_file,
             log_level="warning",
             lifespan="off",
-            timeout_graceful_shutdown=5,
         )
-        server = Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        wait_until(lambda: server.started, 20, "the server has not started")
-        yield Live(parts, tls, port, store, files, data_dir / "store" / "poolwright.db")
-        server.should_exit = True
-        thread.join(20)
-        assert not thread.is_alive(), "the server did not stop"
-    asyncio.run(store.close())
+    )
+    with ThreadPoolExecutor(1, thread_name_prefix="server") as threads:
+        running = threads.submit(server.run, sockets=[listener])
+        wait_until(lambda: server.started or running.done(), 20, "the server has not started")
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            running.result(20)

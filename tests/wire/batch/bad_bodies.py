@@ -1,0 +1,235 @@
+"""Bodies that are refused: what is changed in a good one, the code and the property the error names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+VM = "virtualMachineConfiguration"
+MACHINE = {
+    "imageReference": {"publisher": "debian", "offer": "debian-12", "sku": "12"},
+    "nodeAgentSKUId": "batch.node.debian 12",
+}
+POOL: dict[str, Any] = {
+    "id": "bad",
+    "vmSize": "standard_d2s_v3",
+    "virtualMachineConfiguration": MACHINE,
+    "targetDedicatedNodes": 1,
+}
+JOB: dict[str, Any] = {"id": "bad", "poolInfo": {"poolId": "p"}}
+TASK: dict[str, Any] = {"id": "bad", "commandLine": "x"}
+IMAGE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/i"
+
+
+def machine(**change: object) -> dict[str, object]:
+    return {"virtualMachineConfiguration": {**MACHINE, **change}}
+
+
+POOLS = [
+    ({"nonsense": 1}, "UnsupportedProperty", "nonsense"),
+    ({"vmSize": None}, "MissingRequiredProperty", "vmSize"),
+    ({"vmSize": 7}, "InvalidPropertyValue", "vmSize"),
+    ({"vmSize": "standard_nothing"}, "InvalidPropertyValue", "vmSize"),
+    ({"vmSize": ""}, "InvalidPropertyValue", "vmSize"),
+    ({"id": "a b"}, "InvalidPropertyValue", "id"),
+    ({"id": "x" * 65}, "InvalidPropertyValue", "id"),
+    ({"id": ""}, "InvalidPropertyValue", "id"),
+    ({"targetDedicatedNodes": "many"}, "InvalidPropertyValue", "targetDedicatedNodes"),
+    ({"targetDedicatedNodes": -1}, "InvalidPropertyValue", "targetDedicatedNodes"),
+    ({"targetDedicatedNodes": 2**40}, "InvalidPropertyValue", "targetDedicatedNodes"),
+    ({"targetDedicatedNodes": None}, "MissingRequiredProperty", "targetDedicatedNodes"),
+    ({"resizeTimeout": "PT4M"}, "InvalidPropertyValue", "resizeTimeout"),
+    ({"resizeTimeout": "15 minutes"}, "InvalidPropertyValue", "resizeTimeout"),
+    ({"taskSlotsPerNode": 0}, "InvalidPropertyValue", "taskSlotsPerNode"),
+    ({"taskSlotsPerNode": 257}, "InvalidPropertyValue", "taskSlotsPerNode"),
+    (
+        {"taskSchedulingPolicy": {"nodeFillType": "heap"}},
+        "InvalidPropertyValue",
+        "taskSchedulingPolicy.nodeFillType",
+    ),
+    ({"displayName": "x" * 1025}, "InvalidPropertyValue", "displayName"),
+    ({"metadata": [{"name": "", "value": "v"}]}, "InvalidPropertyValue", "metadata[0].name"),
+    ({"metadata": [{"name": "n"}]}, "MissingRequiredProperty", "metadata[0].value"),
+    ({"metadata": [{"name": "n", "value": "v" * 9000}]}, "InvalidPropertyValue", "metadata"),
+    ({"enableAutoScale": True}, "UnsupportedProperty", "enableAutoScale"),
+    ({"autoScaleFormula": "$x=1;"}, "UnsupportedProperty", "autoScaleFormula"),
+    ({"networkConfiguration": {"subnetId": "/s"}}, "UnsupportedProperty", "networkConfiguration"),
+    ({"mountConfiguration": [{"nfsMountConfiguration": {}}]}, "UnsupportedProperty", "mountConfiguration"),
+    (
+        {"applicationPackageReferences": [{"applicationId": "a"}]},
+        "UnsupportedProperty",
+        "applicationPackageReferences",
+    ),
+    ({"userAccounts": [{"name": "u", "password": "p"}]}, "UnsupportedProperty", "userAccounts"),
+    ({"certificateReferences": [{"thumbprint": "1"}]}, "UnsupportedProperty", "certificateReferences"),
+    ({"cloudServiceConfiguration": {"osFamily": "6"}}, "UnsupportedProperty", "cloudServiceConfiguration"),
+    ({"virtualMachineConfiguration": None}, "MissingRequiredProperty", "virtualMachineConfiguration"),
+    (
+        machine(imageReference={}),
+        "MissingRequiredProperty",
+        "virtualMachineConfiguration.imageReference.publisher",
+    ),
+    (
+        machine(imageReference={"virtualMachineImageId": "debian"}),
+        "InvalidPropertyValue",
+        f"{VM}.imageReference.virtualMachineImageId",
+    ),
+    (
+        machine(imageReference={"virtualMachineImageId": IMAGE}),
+        "InvalidPropertyValue",
+        f"{VM}.imageReference.virtualMachineImageId",
+    ),
+    (
+        machine(imageReference={"virtualMachineImageId": IMAGE, "sku": "12"}),
+        "InvalidPropertyValue",
+        f"{VM}.imageReference.virtualMachineImageId",
+    ),
+    (
+        machine(nodeAgentSKUId="batch.node.plan9"),
+        "NodeAgentSKUNotFound",
+        f"{VM}.nodeAgentSKUId",
+    ),
+    (
+        machine(nodeAgentSKUId="batch.node.debian 13"),
+        "InvalidPropertyValue",
+        f"{VM}.nodeAgentSKUId",
+    ),
+    (
+        machine(containerConfiguration={"type": "dockerCompatible"}),
+        "UnsupportedProperty",
+        "virtualMachineConfiguration.containerConfiguration",
+    ),
+    (
+        machine(dataDisks=[{"lun": 0, "diskSizeGB": 1}]),
+        "UnsupportedProperty",
+        "virtualMachineConfiguration.dataDisks",
+    ),
+    (
+        machine(nodePlacementConfiguration={"policy": "zonal"}),
+        "UnsupportedProperty",
+        "virtualMachineConfiguration.nodePlacementConfiguration.policy",
+    ),
+    ({"startTask": {}}, "MissingRequiredProperty", "startTask.commandLine"),
+    ({"startTask": {"commandLine": " "}}, "InvalidPropertyValue", "startTask.commandLine"),
+    (
+        {"startTask": {"commandLine": "x", "maxTaskRetryCount": -2}},
+        "InvalidPropertyValue",
+        "startTask.maxTaskRetryCount",
+    ),
+    (
+        {"startTask": {"commandLine": "x", "resourceFiles": [{"httpUrl": "http://x"}]}},
+        "UnsupportedProperty",
+        "startTask.resourceFiles",
+    ),
+    (
+        {"startTask": {"commandLine": "x", "userIdentity": {"username": "root"}}},
+        "UnsupportedProperty",
+        "startTask.userIdentity.username",
+    ),
+    (
+        {"startTask": {"commandLine": "x", "environmentSettings": [{"name": "A=B", "value": "1"}]}},
+        "InvalidPropertyValue",
+        "startTask.environmentSettings[0].name",
+    ),
+]
+JOBS = [
+    ({"poolInfo": None}, "MissingRequiredProperty", "poolInfo"),
+    ({"poolInfo": {}}, "MissingRequiredProperty", "poolInfo.poolId"),
+    ({"poolInfo": {"poolId": "../x"}}, "InvalidPropertyValue", "poolInfo.poolId"),
+    (
+        {"poolInfo": {"autoPoolSpecification": {"poolLifetimeOption": "job"}}},
+        "UnsupportedProperty",
+        "poolInfo.autoPoolSpecification",
+    ),
+    ({"priority": 1001}, "OutOfRangePriority", "priority"),
+    ({"priority": "high"}, "InvalidPropertyValue", "priority"),
+    ({"maxParallelTasks": 0}, "InvalidPropertyValue", "maxParallelTasks"),
+    ({"constraints": {"maxWallClockTime": "PT-1S"}}, "InvalidPropertyValue", "constraints.maxWallClockTime"),
+    ({"constraints": {"maxWallClockTime": 5}}, "InvalidPropertyValue", "constraints.maxWallClockTime"),
+    ({"constraints": {"maxWallClockTime": "PT0S"}}, "InvalidPropertyValue", "constraints.maxWallClockTime"),
+    ({"constraints": {"maxTaskRetryCount": -2}}, "InvalidPropertyValue", "constraints.maxTaskRetryCount"),
+    ({"onAllTasksComplete": "explode"}, "InvalidPropertyValue", "onAllTasksComplete"),
+    ({"onTaskFailure": "performexitoptionsjobaction"}, "UnsupportedProperty", "onTaskFailure"),
+    ({"usesTaskDependencies": True}, "UnsupportedProperty", "usesTaskDependencies"),
+    ({"jobManagerTask": {"id": "m"}}, "UnsupportedProperty", "jobManagerTask"),
+    ({"jobPreparationTask": {"commandLine": "x"}}, "UnsupportedProperty", "jobPreparationTask"),
+    ({"jobReleaseTask": {"commandLine": "x"}}, "UnsupportedProperty", "jobReleaseTask"),
+]
+TASKS = [
+    ({"commandLine": ""}, "InvalidPropertyValue", "commandLine"),
+    ({"commandLine": "a\0b"}, "InvalidPropertyValue", "commandLine"),
+    ({"requiredSlots": 0}, "InvalidPropertyValue", "requiredSlots"),
+    ({"constraints": {"maxTaskRetryCount": -5}}, "InvalidPropertyValue", "constraints.maxTaskRetryCount"),
+    ({"resourceFiles": [{"httpUrl": "http://x", "filePath": "x"}]}, "UnsupportedProperty", "resourceFiles"),
+    ({"outputFiles": [{"filePattern": "*"}]}, "UnsupportedProperty", "outputFiles"),
+    ({"dependsOn": {"taskIds": ["a"]}}, "UnsupportedProperty", "dependsOn"),
+    ({"multiInstanceSettings": {"numberOfInstances": 2}}, "UnsupportedProperty", "multiInstanceSettings"),
+    ({"containerSettings": {"imageName": "x"}}, "UnsupportedProperty", "containerSettings"),
+    ({"exitConditions": {"default": {"jobAction": "terminate"}}}, "UnsupportedProperty", "exitConditions"),
+    (
+        {"authenticationTokenSettings": {"access": ["job"]}},
+        "UnsupportedProperty",
+        "authenticationTokenSettings",
+    ),
+    (
+        {"environmentSettings": [{"name": "A", "value": "x" * 40_000}]},
+        "RequestEntityTooLarge",
+        "environmentSettings",
+    ),
+    (
+        {"userIdentity": {"autoUser": {"scope": "galaxy"}}},
+        "InvalidPropertyValue",
+        "userIdentity.autoUser.scope",
+    ),
+]
+
+
+UPDATES = [
+    ("PATCH", "/pools/base", {"vmSize": 3}, "InvalidPropertyValue"),
+    ("PATCH", "/pools/base", {"id": "other"}, "UnsupportedProperty"),
+    ("PATCH", "/pools/base", {"userAccounts": [{"name": "x"}]}, "UnsupportedProperty"),
+    ("PATCH", "/pools/base", {"taskSlotsPerNode": 2}, "OperationInvalidForCurrentState"),
+    ("POST", "/pools/base/updateproperties", {"metadata": []}, "MissingRequiredProperty"),
+    ("POST", "/pools/base/resize", {}, "MissingRequiredProperty"),
+    (
+        "POST",
+        "/pools/base/resize",
+        {"targetDedicatedNodes": 1, "nodeDeallocationOption": "x"},
+        "InvalidPropertyValue",
+    ),
+    ("POST", "/pools/base/removenodes", {"nodeList": []}, "InvalidPropertyValue"),
+    ("POST", "/pools/base/removenodes", {"nodeList": ["n"] * 101}, "InvalidPropertyValue"),
+    ("POST", "/pools/none/resize", {"targetDedicatedNodes": 1}, "PoolNotFound"),
+    ("PATCH", "/jobs/base", {"priority": 5000}, "OutOfRangePriority"),
+    ("PATCH", "/jobs/base", {"jobManagerTask": {}}, "UnsupportedProperty"),
+    ("PUT", "/jobs/base", {"priority": 1}, "MissingRequiredProperty"),
+    ("POST", "/jobs/base/disable", {}, "MissingRequiredProperty"),
+    ("POST", "/jobs/base/disable", {"disableTasks": "forget"}, "InvalidPropertyValue"),
+    ("POST", "/jobs/base/terminate", {"reason": "x"}, "UnsupportedProperty"),
+    ("PUT", "/jobs/base/tasks/base", {"constraints": {"maxTaskRetryCount": -2}}, "InvalidPropertyValue"),
+    ("POST", "/jobs/none/tasks", TASK, "JobNotFound"),
+    ("POST", "/jobs/none/addtaskcollection", {"value": [TASK]}, "JobNotFound"),
+    (
+        "POST",
+        "/jobs/base/addtaskcollection",
+        {"value": [TASK, {"id": "x", "commandLine": 1}]},
+        "InvalidPropertyValue",
+    ),
+    (
+        "POST",
+        "/jobs/base/addtaskcollection",
+        {"value": [{**TASK, "id": f"t{n}"} for n in range(101)]},
+        "RequestBodyTooLarge",
+    ),
+    ("POST", "/pools/base/nodes/none/reboot", None, "NodeNotFound"),
+]
+BODIES = [
+    b"",
+    b"{",
+    b"[]",
+    b'"text"',
+    b"null",
+    b"\xff\xfe",
+    b'{"id":"bad" "vmSize":1}',
+    b"[" * 200_000,
+    b'{"metadata":' + b"[" * 100_000,
+]
