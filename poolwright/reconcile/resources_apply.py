@@ -174,7 +174,7 @@ def _make(images: ImagePlane, recipe: Recipe, progress: Progress) -> DiskInfo:
     except DiskExists:
         made = images.get(recipe.name)
     if recipe.size_bytes is not None and made.size_bytes < recipe.size_bytes:
-        made = images.resize(recipe.name, recipe.size_bytes)
+        made = images.resize(recipe.name, recipe.size_bytes, grow_filesystem=True)
     return made
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
@@ -55,10 +55,11 @@ class _Node:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Where a path leads: the operations there by method, and the values of the variables."""
+    """Where a path leads: the operation (None when the path knows others only), its variables, all methods there."""
 
-    routes: Mapping[str, ArmRoute]
+    route: ArmRoute | None
     params: Mapping[str, str]
+    methods: tuple[str, ...]
 
 
 class Paths:
@@ -89,25 +90,35 @@ class Paths:
             raise ValueError(f"two routes for {route.method} {route.template}")
         node.routes[route.method] = route
 
-    def match(self, path: str) -> Match | None:
-        """The operations at a raw (percent-encoded) path, in any case of letters."""
+    def match(self, method: str, path: str) -> Match | None:
+        """The operation at a raw (percent-encoded) path, in any case of letters; None when there is no such path."""
         words = [unquote(word) for word in path.strip("/").split("/")]
         if len(words) > _SEGMENTS_MAX:
             return None
-        return self._walk(self._root, words, 0, {})
+        methods: dict[str, None] = {}
+        params: dict[str, str] | None = None
+        for node, values in _walk(self._root, words, 0, {}):
+            if method in node.routes:
+                return Match(node.routes[method], values, tuple(node.routes))
+            methods |= dict.fromkeys(node.routes)
+            params = values if params is None else params
+        return None if params is None else Match(None, params, tuple(sorted(methods)))
 
-    def _walk(self, node: _Node, words: list[str], at: int, params: dict[str, str]) -> Match | None:
-        if at == len(words):
-            return Match(node.routes, params) if node.routes else None
-        fixed = node.fixed.get(words[at].lower())
-        if fixed is not None:
-            found = self._walk(fixed, words, at + 1, params)
-            if found is not None:
-                return found
-        if node.variable is None or not words[at]:
-            return None
+
+def _walk(
+    node: _Node, words: list[str], at: int, params: dict[str, str]
+) -> Iterator[tuple[_Node, dict[str, str]]]:
+    """Every node the words lead to, those by fixed words first."""
+    if at == len(words):
+        if node.routes:
+            yield node, params
+        return
+    fixed = node.fixed.get(words[at].lower())
+    if fixed is not None:
+        yield from _walk(fixed, words, at + 1, params)
+    if node.variable is not None and words[at]:
         name, below = node.variable
-        return self._walk(below, words, at + 1, {**params, name: words[at]})
+        yield from _walk(below, words, at + 1, {**params, name: words[at]})
 
 
 class ArmApplication:
@@ -146,8 +157,8 @@ class ArmApplication:
     async def _answer(self, request: Request) -> Response:
         scope = request.scope
         raw = scope.get("raw_path") or request.url.path.encode()
-        found = self.paths.match(bytes(raw).decode("latin-1").partition("?")[0])
-        route = found.routes.get(request.method) if found is not None else None
+        found = self.paths.match(request.method, bytes(raw).decode("latin-1").partition("?")[0])
+        route = found.route if found is not None else None
         public = route is not None and route.permission == PUBLIC
         # Who asks comes before what is asked for, so that strangers learn nothing of what exists.
         principal = None if public else self._services.authenticator(scope)
@@ -157,7 +168,7 @@ class ArmApplication:
             raise ManagementError(
                 405,
                 "HttpMethodNotAllowed",
-                f"The method '{request.method}' is not supported here; supported: {', '.join(sorted(found.routes))}.",
+                f"The method '{request.method}' is not supported here; supported: {', '.join(found.methods)}.",
             )
         self._check_subscription(found.params)
         if principal is not None:

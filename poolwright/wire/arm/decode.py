@@ -28,7 +28,7 @@ def decode(body: bytes, model: type[M]) -> M:
     """
     try:
         raw = msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         text = f"The request content was invalid and could not be deserialized: {error}."
         raise ManagementError(400, "InvalidRequestContent", text) from None
     except RecursionError:
