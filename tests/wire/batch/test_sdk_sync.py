@@ -145,6 +145,19 @@ def test_pollers_of_a_pool_see_the_transition_and_its_end(live: Live, client: An
     assert "The specified pool does not exist.\nRequestId:" in str(gone.value)
 
 
+def test_a_shared_key_makes_no_pool_from_a_custom_image(live: Live, client: Any) -> None:
+    options = pool_options(named(client, "custom"))
+    assert options.virtual_machine_configuration is not None
+    options.virtual_machine_configuration.image_reference = models.BatchVmImageReference(
+        virtual_machine_image_id="/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/i"
+    )
+    before = live.fingerprint()
+    with pytest.raises(HttpResponseError) as refused:
+        client.create_pool(options)
+    assert (refused.value.status_code, code_of(refused.value)) == (403, "AuthenticationFailed")
+    assert live.fingerprint() == before
+
+
 def test_a_job_through_its_states(live: Live, client: Any) -> None:
     id = named(client, "job")
     client.create_job(job_options(id))
