@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from poolwright.api.batch.answers import Answer, json_answer
 from poolwright.api.batch.call import Call
+from poolwright.commands import nodes
 from poolwright.domain.facts import Explanation
 from poolwright.wire.convert.shared import Document, show_pairs
+from poolwright.wire.times import iso
 
 
 def _show(explanation: Explanation) -> Document:
@@ -19,10 +21,9 @@ def _show(explanation: Explanation) -> Document:
     return shown
 
 
-def _answer(call: Call, found: Sequence[Explanation]) -> Answer:
-    return json_answer(
-        {"odata.metadata": call.links.metadata("explanations"), "value": [_show(item) for item in found]}
-    )
+def _answer(call: Call, found: Sequence[Explanation], **more: object) -> Answer:
+    value = [_show(item) for item in found]
+    return json_answer({"odata.metadata": call.links.metadata("explanations"), "value": value, **more})
 
 
 async def pool(call: Call) -> Answer:
@@ -31,9 +32,17 @@ async def pool(call: Call) -> Answer:
 
 
 async def node(call: Call) -> Answer:
-    """GET /pools/{poolId}/nodes/{nodeId}/explain."""
-    params = call.params
-    return _answer(call, await call.services.explain.node(call.account, params["poolId"], params["nodeId"]))
+    """GET /pools/{poolId}/nodes/{nodeId}/explain: also the node's moves, what its host could not do, and boot times."""
+    pool_id, node_id = call.params["poolId"], call.params["nodeId"]
+    found = await call.services.explain.node(call.account, pool_id, node_id)
+    row = await call.read(lambda tx: nodes.get(tx, call.account, pool_id, node_id))
+    return _answer(
+        call,
+        found,
+        history=[{"time": iso(at), "state": state, "reason": reason} for at, state, reason in row.history],
+        notes=row.notes,
+        phasesMs=row.phases_ms,
+    )
 
 
 async def task(call: Call) -> Answer:

@@ -188,6 +188,11 @@ def test_explanations_are_our_extension(live: Live, call: Caller) -> None:
     assert call("GET", "/pools/none/explain").code == "PoolNotFound"
     assert call("POST", f"/pools/why/nodes/{node.id}/preempt").status == 202
     assert call("GET", f"/pools/why/nodes/{node.id}").document["state"] == "preempted"
+    story = call("GET", f"/pools/why/nodes/{node.id}/explain").document
+    assert [(move["state"], move["reason"]) for move in story["history"]] == [
+        ("preempted", "preempted by the operator")
+    ]
+    assert (story["notes"], story["phasesMs"]) == ([], {})
 
 
 def test_older_bodies_are_understood(live: Live, call: Caller) -> None:
