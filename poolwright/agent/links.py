@@ -183,6 +183,8 @@ class Links:
             done = link.commands.pop(int(message.get("id", 0)), None)
             if done is not None:
                 done({key: message[key] for key in ("result", "error") if key in message})
+        elif op == "crash":
+            print(f"machine {link.machine.name}: {str(message.get('text'))[:4000]}", flush=True)
         elif op == "trash":
             self._machines().empty_trash(link.machine.name, TRASH)
 

@@ -71,9 +71,10 @@ class Loop:
     def forget(self, fd: int) -> None:
         """Stop watching `fd`; harmless when it is not watched."""
         try:
-            self._selector.unregister(fd)
+            key = self._selector.unregister(fd)
         except (KeyError, ValueError):
-            pass
+            return
+        key.data[:] = [None, None]  # it may be ready in this very turn
 
     def later(self, seconds: float, callback: Callback) -> Timer:
         """Call back once after `seconds`."""

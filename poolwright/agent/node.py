@@ -7,10 +7,10 @@ Messages (JSON frames): in `start`, `kill`, `ack`, `command`; out `hello`, `even
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import signal
 import socket
+import traceback
 from typing import Any
 
 from poolwright.agent.commands import Commands
@@ -18,13 +18,18 @@ from poolwright.agent.execs import Executions
 from poolwright.agent.frames import Connection, Message
 from poolwright.agent.loop import Loop, Timer
 
+_LAST_WORDS = 4000
+
 
 def run(listener: socket.socket, config: dict[str, Any]) -> None:
     """Body of the first process. Never returns."""
-    gc.freeze()
     os.umask(0)
     os.chdir("/")
-    NodeAgent(listener, config).run()
+    agent = NodeAgent(listener, config)
+    try:
+        agent.run()
+    except Exception:  # noqa: BLE001 - the machine ends with this process; what remains is to say why
+        agent.say_last(traceback.format_exc())
     os._exit(0)
 
 
@@ -52,6 +57,10 @@ class NodeAgent:
         self._loop.read(self._listener.fileno(), self._on_caller)
         self._start_grace()
         self._loop.run()
+
+    def say_last(self, text: str) -> None:
+        """Tell the host agent why this machine ends."""
+        self._send({"op": "crash", "text": text[-_LAST_WORDS:]})
 
     def _on_caller(self) -> None:
         try:

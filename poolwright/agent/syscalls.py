@@ -140,6 +140,16 @@ def set_not_dumpable() -> None:
     _check(_libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl dumpable")
 
 
+def hide_arguments(shown: str) -> None:
+    """Replace what others read as this process's command line (proc(5), stat fields 48 and 49: where it lies)."""
+    with open("/proc/self/stat", "rb") as stream:
+        fields = stream.read().rpartition(b")")[2].split()
+    start, end = int(fields[45]), int(fields[46])
+    if 0 < start < end:
+        text = shown.encode()[: end - start - 1]
+        ctypes.memmove(start, text.ljust(end - start, b"\0"), end - start)
+
+
 def drop_bounding_capability(number: int) -> bool:
     """Take a capability away from every program started later; False when the kernel does not know it."""
     return int(_libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)) == 0

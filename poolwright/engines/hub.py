@@ -10,7 +10,7 @@ import os
 import struct
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 
@@ -252,9 +252,9 @@ class _AgentProtocol(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(high=_MAX_UNSENT)
+        # uvloop's transports are asyncio's in all but ancestry
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=_MAX_UNSENT)
         self._timer = asyncio.get_running_loop().call_later(_HELLO_TIMEOUT_S, self.close)
 
     def send(self, message: Mapping[str, Any]) -> bool:

@@ -41,6 +41,8 @@ class HostAgentProcess:
 
     def pid(self) -> int | None:
         """Process id of the living host agent, whoever started it."""
+        if self._lives():
+            return self._child
         if not self._is_locked():
             return None
         with contextlib.suppress(OSError, ValueError, IndexError):
@@ -64,13 +66,13 @@ class HostAgentProcess:
         """End the agent (SIGTERM, then SIGKILL). Its machines go on until an agent comes back or the grace is over."""
         await self.close()
         for number in (signal.SIGTERM, signal.SIGKILL):
-            pid = self._child if self._lives() else self.pid()
+            pid = self.pid()
             if pid is None:
                 return
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
             deadline = time.monotonic() + timeout_s
-            while (self._lives() or self._is_locked()) and time.monotonic() < deadline:
+            while self.pid() is not None and time.monotonic() < deadline:  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.02)
 
     def _ensure(self) -> None:

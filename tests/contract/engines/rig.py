@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -140,8 +141,6 @@ class Rig:
 
     def node_pids(self) -> list[int]:
         """First processes of machines, from their records."""
-        import json
-
         found = []
         for record in self.data_dir.glob("nodes/*/machine.json"):
             with contextlib.suppress(OSError, ValueError):
@@ -149,6 +148,10 @@ class Rig:
                 if pid and Path(f"/proc/{pid}").exists():
                     found.append(int(pid))
         return found
+
+    def pid_of(self, name: str) -> int:
+        """Host process id of a machine's first process."""
+        return int(json.loads((self.data_dir / f"nodes/{name}/machine.json").read_text())["pid"])
 
     async def until(self, condition: Callable[[], Any], what: str, deadline_s: float = 20.0) -> Any:
         """Wait for a condition; on failure show what was reported."""

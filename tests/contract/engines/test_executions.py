@@ -1,5 +1,7 @@
 """Executions in real machines: what a task sees, how it ends, what is left."""
 
+# ruff: noqa: ASYNC240 - nothing else runs in a test that could be held up
+
 from __future__ import annotations
 
 import asyncio

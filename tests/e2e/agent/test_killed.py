@@ -88,7 +88,7 @@ async def test_first_process_killed(rig: Rig, image: Path) -> None:
     await nodes(rig, image, 2)
     rig.hub.send_start([rig.spec("n0", "e1", "sleep 300"), rig.spec("n1", "e2", "sleep 1")])
     await rig.running("e1")
-    victim = await pid_of(rig, "n0")
+    victim = rig.pid_of("n0")
     os.kill(victim, signal.SIGKILL)
     gone = await rig.until(
         lambda: [i for i in rig.events if i["t"] == "machine" and i["state"] == "gone"], "the loss of n0"
@@ -106,7 +106,7 @@ async def test_first_process_killed(rig: Rig, image: Path) -> None:
 
 async def test_both_killed(rig: Rig, image: Path) -> None:
     await nodes(rig, image, 2)
-    victim = await pid_of(rig, "n0")
+    victim = rig.pid_of("n0")
     await kill_host_agent(rig)
     os.kill(victim, signal.SIGKILL)
     await rig.until(lambda: rig.hub.connected, "a new host agent", 20)
@@ -120,14 +120,18 @@ async def test_both_killed(rig: Rig, image: Path) -> None:
     assert isinstance(unknown, NotFound)
 
 
+async def begun(rig: Rig, pattern: str, count: int) -> None:
+    """Wait until more than `count` machines of a name have a directory."""
+    await rig.until(lambda: len(list((rig.data_dir / "nodes").glob(pattern))) > count, "births under way")
+
+
 async def test_killed_while_machines_are_made(rig: Rig, image: Path, leaves_nothing: Watch) -> None:
     """Whatever stage the births are in, the next agent either has the machine or nothing of it."""
-    for round_number in range(6):
+    for round_number in range(4):
         names = [f"r{round_number}-{i}" for i in range(8)]
         making = asyncio.ensure_future(rig.engine.create([node(name, image) for name in names]))
         await asyncio.sleep(0)
-        records = rig.data_dir / "nodes"
-        await rig.until(lambda r=round_number: len(list(records.glob(f"r{r}-*"))) > r, "births under way")
+        await begun(rig, f"r{round_number}-*", round_number)
         await kill_host_agent(rig)
         with contextlib.suppress(EngineError):
             await making
@@ -210,10 +214,3 @@ async def test_a_wrong_token_is_sent_away(rig: Rig, tmp_path: Path) -> None:
     writer.close()
     assert rig.hub.connected
     assert len(rig.hellos) == 1
-
-
-async def pid_of(rig: Rig, name: str) -> int:
-    """Host process id of a machine's first process."""
-    import json
-
-    return int(json.loads((rig.data_dir / f"nodes/{name}/machine.json").read_text())["pid"])

@@ -72,7 +72,6 @@ class Birth:
         group = host.groups.make(machine.name, machine.limits)
         machine.groups, machine.applied = group.directories, group.applied
         machine.notes += group.notes
-        records.save(machine, host.layout.record(machine.name))
         plan = boot.Plan(
             name=machine.name,
             kind=machine.kind,
@@ -100,6 +99,7 @@ class Birth:
                 if tree is not None:
                     os.close(tree)
             raise
+        records.save(machine, host.layout.record(machine.name))
         return plan
 
     def _reserve_link(self) -> None:
@@ -115,14 +115,19 @@ class Birth:
     def _open_disks(self, plan: boot.Plan) -> None:
         machine = self.machine
         if machine.kind == "vm":
-            plan.os_tree = self._host.disks.open_writable(machine.os_disk)
+            plan.os_tree = self._attach(machine.os_disk)
         else:
             plan.os_mount = self._share(machine.os_disk)
         for disk in machine.data_disks:
             if disk.get("writable_in_place"):
-                plan.disk_trees[disk["lun"]] = self._host.disks.open_writable(disk["path"])
+                plan.disk_trees[disk["lun"]] = self._attach(disk["path"])
             else:
                 plan.disk_mounts[disk["lun"]] = self._share(disk["path"])
+
+    def _attach(self, image: str) -> int:
+        tree = self._host.disks.open_writable(image)
+        self.machine.attached.append(image)
+        return tree
 
     def _share(self, image: str) -> str:
         mountpoint = self._host.disks.share(image)

@@ -10,6 +10,7 @@ by the host agent.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -129,6 +130,8 @@ def _forget_host_agent(plan: Plan, channel: socket.socket) -> None:
     for fd in (0, 1, 2):
         os.dup2(null, fd)
     os.close(null)
+    gc.freeze()  # objects of the host agent must not close descriptors that are other files by now
+    syscalls.hide_arguments("poolwright-node")
     os.setsid()
     os.umask(0o022)
 

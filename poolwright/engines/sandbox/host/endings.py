@@ -97,7 +97,7 @@ class Endings:
                 ending.pulled = True
                 self._host.network.disconnect(machine.link)
             return f"interface {machine.link.interface} still exists"
-        for image in _own_disks(machine):
+        for image in machine.attached:
             if loopdev.users_of(image):
                 return f"disk image {image} is still attached"
         return None
@@ -134,6 +134,7 @@ class Endings:
         for image in machine.shared:
             self._host.disks.release(image)
         machine.shared.clear()
+        machine.attached.clear()
         if machine.pidfd is not None:
             self._host.loop.forget(machine.pidfd)
             os.close(machine.pidfd)
@@ -155,8 +156,3 @@ def _is_alive(pidfd: int) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return not poll.poll(0)
-
-
-def _own_disks(machine: Machine) -> list[str]:
-    images = [machine.os_disk] if machine.kind == "vm" else []
-    return images + [disk["path"] for disk in machine.data_disks if disk.get("writable_in_place")]

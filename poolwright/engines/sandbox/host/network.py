@@ -160,7 +160,9 @@ class Network:
         _run_nft(
             f"table ip {self._table} {{}}\nflush table ip {self._table}\n"
             f"table ip {self._table} {{\nchain postrouting {{\ntype nat hook postrouting priority srcnat;\n"
-            f'ip saddr {network} oifname != "{self._prefix}*" masquerade\n}}\n}}\n'
+            f'ip saddr {network} oifname != "{self._prefix}*" masquerade\n}}\n'
+            f"chain forward {{\ntype filter hook forward priority filter;\n"  # what no machine has stays here
+            f'ip daddr {network} oifname != "{self._prefix}*" drop\n}}\n}}\n'
         )
         with _host_state() as directory:
             note = os.path.join(directory, "ip_forward")

@@ -39,6 +39,7 @@ class Machine:
     applied: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     phases_ms: dict[str, float] = field(default_factory=dict)
+    attached: list[str] = field(default_factory=list)  # disk images it writes in place
     pidfd: int | None = None  # not recorded, as what follows
     shared: list[str] = field(default_factory=list)  # frozen images held
     inherited: bool = False  # its directory is older than this fence
@@ -81,6 +82,7 @@ class Machine:
             "applied": list(self.applied),
             "notes": list(self.notes),
             "phases_ms": self.phases_ms,
+            "attached": self.attached,
         }
 
 
@@ -123,7 +125,7 @@ def from_record(path: str) -> Machine | None:
         return Machine(
             data["name"], data["kind"], data["fence"], data["hostname"], data["os_disk"], data["data_disks"], limits,
             data["labels"], data["state"], data["pid"], data["pid_start"], link, tuple(data["groups"]),
-            tuple(data["applied"]), tuple(data["notes"]), data["phases_ms"],
+            tuple(data["applied"]), tuple(data["notes"]), data["phases_ms"], data["attached"],
         )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError):
         return None

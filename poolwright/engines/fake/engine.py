@@ -1,0 +1,43 @@
+"""The engine contract over a `FakeFleet`, with an injected pause for the time a machine takes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from poolwright.domain.clock import MILLISECOND, Micros
+from poolwright.engines.base import Capabilities, EngineError, Machine, MachineRequest, Outcome
+from poolwright.engines.fake.fleet import FakeFleet
+
+Pause = Callable[[Micros], Awaitable[None]]
+
+
+class FakeEngine:
+    """`Engine` in memory. `pause` waits on the owner's clock."""
+
+    def __init__(self, fleet: FakeFleet, pause: Pause, boot: Micros = 50 * MILLISECOND) -> None:
+        self.fleet = fleet
+        self._pause = pause
+        self._boot = boot
+
+    @property
+    def name(self) -> str:
+        return "fake"
+
+    async def capabilities(self) -> Capabilities:
+        """Everything, as nothing is real."""
+        return Capabilities(usable=True, isolates=False, limits=frozenset({"cpu", "memory", "pids"}))
+
+    async def create(self, requests: Sequence[MachineRequest]) -> list[Outcome]:
+        outcomes = self.fleet.create(requests)
+        await self._pause(self._boot)
+        return outcomes
+
+    async def machines(self) -> list[Machine]:
+        return self.fleet.machines()
+
+    async def delete(self, names: Sequence[str], *, keep_storage: bool = False) -> list[EngineError | None]:
+        await self._pause(self._boot // 10)
+        return self.fleet.delete(names, keep_storage)
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
