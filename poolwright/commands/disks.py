@@ -48,6 +48,9 @@ def put(tx: Tx, ctx: Context, id: ResourceId, outline: Outline, spec: DiskSpec) 
 def _change(
     tx: Tx, ctx: Context, existing: Resource, location: str, outline: Outline, spec: DiskSpec
 ) -> Accepted:
+    under_way = resources.joined(tx, existing, outline)
+    if under_way is not None:
+        return under_way
     resources.check_not_busy(existing)
     resources.check_same_place(existing, location)
     size = disk_state(existing.inner).size_bytes

@@ -49,6 +49,9 @@ def put(tx: Tx, ctx: Context, id: ResourceId, outline: Outline, spec: ImageSpec)
     id, location = resources.check_place(tx, id, outline)
     existing = tx.resources.get(id.key)
     if existing is not None and existing.state is not ResourceState.FAILED:
+        under_way = resources.joined(tx, existing, outline)
+        if under_way is not None:
+            return under_way
         resources.check_not_busy(existing)
         resources.check_same_place(existing, location)
         _check_same_sources(tx, existing, spec)

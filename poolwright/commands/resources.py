@@ -240,6 +240,14 @@ def operations_of(tx: Tx, key: str) -> list[Operation]:
     return [operation for operation in tx.resources.operations_in_progress() if operation.resource == key]
 
 
+def joined(tx: Tx, existing: Resource, outline: Outline) -> Accepted | None:
+    """The creation under way, when this PUT asks for the same again: clients repeat a PUT whose answer was lost."""
+    if existing.state is not ResourceState.CREATING or existing.properties != outline.document:
+        return None
+    under_way = next((op for op in operations_of(tx, existing.key) if op.verb == "create"), None)
+    return None if under_way is None else Accepted(existing, True, under_way)
+
+
 def begin_delete(tx: Tx, ctx: Context, resource: Resource, inner: State | None = None) -> Accepted:
     """Turn a resource towards deletion. Deleting what is being deleted joins the operation under way."""
     under_way = operations_of(tx, resource.key)

@@ -30,6 +30,9 @@ def power(tx: Tx, ctx: Context, id: ResourceId, verb: str) -> Accepted:
     """
     machine = resources.get(tx, id)
     state = machine_state(machine.inner)
+    same = next((op for op in resources.operations_of(tx, machine.key) if op.verb == verb), None)
+    if same is not None and machine.state is ResourceState.UPDATING:
+        return Accepted(machine, operation=same)
     _check_free(tx, machine)
     if not state.made and machine.state is ResourceState.FAILED:
         raise conflict(f"'{machine.id}' was never made ({_why(machine)}); make it again or delete it.")

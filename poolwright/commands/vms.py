@@ -106,6 +106,9 @@ def _never_ran(existing: Resource) -> bool:
 def _change(
     tx: Tx, ctx: Context, existing: Resource, location: str, outline: Outline, spec: MachineSpec, size: str
 ) -> Accepted:
+    under_way = resources.joined(tx, existing, outline)
+    if under_way is not None:
+        return under_way
     resources.check_not_busy(existing)
     resources.check_same_place(existing, location)
     state = machine_state(existing.inner)

@@ -57,7 +57,7 @@ from poolwright.reconcile import resources_record as record
 from poolwright.reconcile.resources_apply import Actor, Commander, image_digest
 from poolwright.reconcile.resources_collect import collect
 from poolwright.reconcile.resources_scripts import Scripts
-from poolwright.store.base import Store
+from poolwright.store.base import Store, StoreError
 
 _LOG = logging.getLogger(__name__)
 _STEPS_MAX = 500  # steps of one run: an image has at most 65 disks, a step each to make and to remove
@@ -270,7 +270,10 @@ class ResourceReconciler:
 
     async def _bounded(self, key: str) -> None:
         async with self._at_once:
-            await self.run_key(key)
+            try:
+                await self.run_key(key)
+            except StoreError as error:
+                _LOG.warning("resource %s: the store failed; the next pass looks again: %s", key, error)
 
     async def _lost_machines(self) -> set[str]:
         """Keys of settled machines that the engine does not show as they should be."""

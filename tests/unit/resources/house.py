@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from poolwright.commands import disks, groups, images, vm_actions, vms
 from poolwright.commands.batch_accounts import KeyPair
@@ -28,6 +28,7 @@ from poolwright.images.fake import FakeImagePlane
 from poolwright.reconcile.resources import ResourceReconciler
 from poolwright.store.base import Store, Tx
 from poolwright.store.sync import SyncStore
+from tests.contract.images.harness import tiny_plane
 from tests.unit.resources.machines import MemoryCommander, MemoryEngine
 
 T = TypeVar("T")
@@ -68,7 +69,7 @@ class House:
     """Everything together. `rebuild` replaces the loop, as a restart of the service does."""
 
     store: Store
-    images: FakeImagePlane = field(default_factory=FakeImagePlane)
+    images: Any = field(default_factory=FakeImagePlane)  # any image plane; tests of faults need the fake one
     engine: MemoryEngine = field(default_factory=MemoryEngine)
     commander: MemoryCommander = field(default_factory=MemoryCommander)
     clock: StepClock = field(default_factory=StepClock)
@@ -178,6 +179,7 @@ def machine_spec(*data: MachineDiskSpec, image: ImageChoice | None = MARKETPLACE
     return MachineSpec("Standard_D2s_v3", image, MachineDiskSpec(None, "FromImage", "system"), disks_wanted)
 
 
-def open_house(tmp_path: Path) -> House:
-    """A house over a store in one thread."""
-    return House(SyncStore(tmp_path / "truth.db"))
+def open_house(tmp_path: Path, plane: str = "fake") -> House:
+    """A house over a store in one thread. `plane` is "fake", or "raw" for real files with a tiny base image."""
+    store = SyncStore(tmp_path / "truth.db")
+    return House(store) if plane == "fake" else House(store, tiny_plane(tmp_path / "images"))

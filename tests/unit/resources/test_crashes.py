@@ -333,7 +333,7 @@ async def test_an_image_whose_second_disk_fails_leaves_nothing(house: House) -> 
             raise NoSpace("freezing", Path("/x"))
         return snapshot(source, name)
 
-    house.images.snapshot = second_fails  # type: ignore[method-assign,assignment]
+    house.images.snapshot = second_fails
     made = await house.image("golden", "snap-os", (7, "snap-data"))
     await house.settle()
     assert (await house.operation(made)).error is not None
@@ -428,3 +428,21 @@ async def test_a_stopped_machine_keeps_its_name_when_generalized_twice(house: Ho
     await prepared(house)
     again = await house.write(lambda tx, ctx: vm_actions.generalize(tx, ctx, at(MACHINES, "builder")))
     assert machine_state(again.inner).generalized
+
+
+async def test_a_repeated_put_joins_the_creation_under_way(house: House) -> None:
+    first = await house.machine()
+    again = await house.machine()
+    assert again.created
+    assert again.operation == first.operation
+    await house.settle()
+    assert len(house.engine.requests) == 1
+    stop = await house.power("deallocate")
+    assert (await house.power("deallocate")).operation == stop.operation
+    with pytest.raises(ManagementError, match="in progress"):
+        await house.power("start")
+    await house.settle()
+    copy = await house.snapshot("snap-os", "system")
+    assert (await house.snapshot("snap-os", "system")).operation == copy.operation
+    await house.settle()
+    await no_leftovers(house)

@@ -11,6 +11,8 @@ from poolwright.domain.resource_id import DISKS, IMAGES, MACHINES, SNAPSHOTS
 from poolwright.domain.states import ResourceState
 from tests.unit.resources.house import House, at
 
+pytestmark = pytest.mark.parametrize("house", ["fake", "raw"], indirect=True)
+
 
 async def prepared(house: House) -> None:
     """A machine that was set up, stopped and generalized."""
@@ -65,7 +67,7 @@ async def test_a_machine_becomes_an_image(house: House) -> None:
     state = image_state(image.inner)
     assert image.state is ResourceState.SUCCEEDED
     assert state.agent_sku == "batch.node.debian 12"
-    assert state.os == {"id": "debian", "version": "12", "pretty": "Debian GNU/Linux 12 (bookworm)"}
+    assert state.os == {"id": "debian", "version": "12", "pretty": house.images.catalogue()[-1].pretty_name}
     assert [(disk.lun, disk.size) for disk in state.data_disks] == [(7, 1024**3)]
     assert state.digest is not None
     for name in (state.os_disk, state.data_disks[0].name):
