@@ -42,10 +42,10 @@ class Booted:
 
 def move(node: Node, state: NodeState, now: Instant, reason: str) -> Node:
     """The node in its next state, with the move in its history. Raises IllegalTransition."""
-    story = tuple(f"{at} {was}: {why}" for at, was, why in node.history)
-    advance(f"node {node.id}", NODE, node.state, state, story)
     if state is node.state:
         return node
+    story = tuple(f"{at} {was}: {why}" for at, was, why in node.history)
+    advance(f"node {node.id}", NODE, node.state, state, story)
     history = (*node.history, (now, state.value, reason))[-HISTORY_MAX:]
     return replace(node, state=state, state_at=now, history=history)
 

@@ -70,8 +70,6 @@ def ended(task: Task, job_retries: int, end: End, now: Instant) -> Task:
     """
     if task.state in (TaskState.COMPLETED, TaskState.ACTIVE):
         return task
-    if end.started_at is not None:
-        task = replace(task, started_at=end.started_at)
     if end.reason == "exit":
         return _exited(task, job_retries, end, now)
     if end.reason == "failed" and end.code != "StaleFence":
@@ -132,13 +130,15 @@ def _again(task: Task, now: Instant, **counters: Instant) -> Task:
 
 def _completed(task: Task, now: Instant, end: End, failure: Failure | None) -> Task:
     advance(f"task {task.id}", TASK, task.state, TaskState.COMPLETED)
+    started_at = end.started_at if end.started_at is not None else task.started_at
     return replace(
         task,
         state=TaskState.COMPLETED,
         state_at=now,
         previous_state=task.state,
         previous_at=task.state_at,
-        ended_at=max(end.at, task.started_at or 0),
+        started_at=started_at,
+        ended_at=max(end.at, started_at or 0),
         exit_code=end.status,
         failure=failure,
         result=ExecutionResult.SUCCESS if failure is None else ExecutionResult.FAILURE,

@@ -36,11 +36,15 @@ class Applier:
 
     def orders(self, starts: Sequence[ExecSpec], kills: Sequence[Kill]) -> None:
         """Send starts and kills; nothing is assumed of their arrival."""
+        now, delivery = self._kit.clock.now(), self._kit.delivery
         if kills:
+            for kill in kills:
+                delivery.note_kill(kill.name, now)
             self._fleet.send_kill([kill.as_json() for kill in kills])
-        if starts:
-            self._kit.delivery.note([spec.name for spec in starts], self._kit.clock.now())
-            self._fleet.send_start([spec.as_json() for spec in starts])
+        allowed = [spec for spec in starts if delivery.still_starts(spec.name)]
+        if allowed:
+            delivery.note([spec.name for spec in allowed], now)
+            self._fleet.send_start([spec.as_json() for spec in allowed])
 
     async def machines(self, work: PoolWork) -> bool:
         """Do the engine work of one pool pass. Returns whether something moved, so that the next pass may follow at

@@ -85,8 +85,7 @@ def removed(tx: Tx, answers: Sequence[tuple[Life, EngineError | None]], now: Ins
             continue
         _over(tx, life.machine, node.fence + 1, now)
         tx.nodes.delete(life.account, life.pool, life.node)
-    for account, pool in {(life.account, life.pool) for life, _ in answers}:
-        tx.mark_dirty(DirtyKey("pool", account, pool))
+        tx.mark_dirty(DirtyKey("pool", life.account, life.pool))
 
 
 def evictions(tx: Tx, answers: Sequence[tuple[Life, EngineError | None]], now: Instant) -> None:

@@ -78,7 +78,7 @@ class Batch:
     def refill(self, machines: Iterable[str]) -> None:
         """Place ready tasks on the nodes of these machines, and note which are idle or running now."""
         by_pool: dict[tuple[str, str], list[Node]] = {}
-        for machine in machines:
+        for machine in sorted(machines):  # one order, whatever the hash seed: a story must be repeatable
             node = self.node(machine)
             if node is not None:
                 by_pool.setdefault((node.account, node.pool), []).append(node)

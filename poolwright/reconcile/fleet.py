@@ -21,15 +21,15 @@ Json = Mapping[str, Any]
 class Fleet(Protocol):
     """Sends orders to whichever agent holds the machine. Orders may be lost: they are repeated until answered."""
 
-    def send_start(self, items: Sequence[Json]) -> None:
+    def send_start(self, items: Sequence[Json]) -> object:
         """Start executions (ExecSpec objects). Starting a known one only makes its agent report it again."""
         ...
 
-    def send_kill(self, items: Sequence[Json]) -> None:
+    def send_kill(self, items: Sequence[Json]) -> object:
         """End executions: {"machine", "exec", "reason", "grace_s"}."""
         ...
 
-    def ack(self, executions: Sequence[str]) -> None:
+    def ack(self, executions: Sequence[str], /) -> object:
         """The ends of these are durable; their agent may forget them."""
         ...
 

@@ -51,7 +51,7 @@ def greet(tx: Tx, kit: Kit, hello: Hello, heard_at: Instant, now: Instant) -> Gr
             freed |= _node(batch, node, held.get(name), known, heard_at)
     batch.refill(freed)
     orphans = tuple(name for name in held if name not in rows and hello.kinds.get(name) == "node")
-    for account, pool in {(account, pool) for account, pool, _ in rows.values()}:
+    for account, pool in sorted({(account, pool) for account, pool, _ in rows.values()}):
         tx.mark_dirty(DirtyKey("pool", account, pool))
     return Greeting(batch.reaction, orphans)
 

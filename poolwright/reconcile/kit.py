@@ -20,14 +20,25 @@ START_REPEAT: Micros = MINUTE
 KILL_REPEAT: Micros = 5 * SECOND
 #: Orders remembered; beyond it all are forgotten, and sent once more.
 REMEMBERED_MAX = 200_000
+#: Ended executions remembered: far more than can end while one pass is between its commit and its messages.
+OVER_MAX = 50_000
 
 
 class Delivery:
-    """Which orders were sent (or answered) when, so that they are repeated, but not in every pass."""
+    """Which orders were sent (or answered) when, so that they are repeated, but not in every pass.
+
+    Passes run side by side, so what was decided first may be sent last. A start that follows the kill or the
+    acknowledgement of its own execution would run it once more; `still_starts` holds such starts back.
+    """
 
     def __init__(self) -> None:
         self._starts: dict[str, Instant] = {}
         self._kills: dict[str, Instant] = {}
+        self._over: dict[str, None] = {}
+
+    def still_starts(self, name: str) -> bool:
+        """Whether a start may be sent: neither a kill nor the end of the execution came before it."""
+        return name not in self._kills and name not in self._over
 
     def starts_due(self, names: Iterable[str], now: Instant) -> list[str]:
         """Those neither sent nor heard of lately."""
@@ -35,23 +46,27 @@ class Delivery:
         return [name for name in names if self._starts.get(name, -START_REPEAT) <= since]
 
     def kill_due(self, name: str, now: Instant) -> bool:
-        """Whether the kill order should go out (again); notes that it does."""
-        if self._kills.get(name, -KILL_REPEAT) > now - KILL_REPEAT:
-            return False
-        self._bound(self._kills)
-        self._kills[name] = now
-        return True
+        """Whether the kill order should go out (again)."""
+        return self._kills.get(name, -KILL_REPEAT) <= now - KILL_REPEAT
 
     def note(self, names: Iterable[str], now: Instant) -> None:
         """A start was sent, or the execution was heard of."""
         self._bound(self._starts)
         self._starts.update(dict.fromkeys(names, now))
 
+    def note_kill(self, name: str, now: Instant) -> None:
+        """A kill order goes out."""
+        self._bound(self._kills)
+        self._kills[name] = now
+
     def forget(self, names: Iterable[str]) -> None:
-        """The execution is over."""
+        """The executions are over."""
         for name in names:
             self._starts.pop(name, None)
             self._kills.pop(name, None)
+            self._over[name] = None
+        if len(self._over) > OVER_MAX:
+            self._over = dict.fromkeys(list(self._over)[OVER_MAX // 2 :])
 
     @staticmethod
     def _bound(memory: dict[str, Instant]) -> None:

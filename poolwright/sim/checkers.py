@@ -1,0 +1,203 @@
+"""What must always hold, one small checker each: a list of complaints, empty when all is well."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Protocol
+
+from poolwright.decide import pool_plan
+from poolwright.domain.job import Job
+from poolwright.domain.pool import Pool
+from poolwright.domain.states import JobState, NodeState, TaskState
+from poolwright.domain.task import Task, parse_execution
+from poolwright.reconcile import snapshots
+from poolwright.reconcile.explanations import Explanations
+from poolwright.reconcile.kit import Kit
+from poolwright.sim.host import Host, Process, SimMachine
+from poolwright.sim.virtual import SeededIds
+from poolwright.store.base import Tx
+
+ACCOUNT = "sim"
+PAGE = 1000
+
+
+def all_jobs(tx: Tx) -> list[Job]:
+    """Every job of the simulated account."""
+    return tx.jobs.page(ACCOUNT, None, PAGE)
+
+
+def all_tasks(tx: Tx) -> Iterable[tuple[Job, Task]]:
+    """Every task with its job."""
+    for job in all_jobs(tx):
+        for task in tx.tasks.page(job.pk, None, PAGE):
+            yield job, task
+
+
+class Checker(Protocol):
+    """Looks at the rows (and at the host it was made with) and complains."""
+
+    def check(self, tx: Tx, /) -> list[str]: ...
+
+
+class NotRunningTwice:
+    """No two live processes of one task, on any live machines, at any moment. Fed by the host."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self.complaints: list[str] = []
+        host.begun = self._begun
+
+    def _begun(self, machine: SimMachine, process: Process) -> None:
+        parsed = parse_execution(process.name)
+        if parsed is None:
+            return
+        for other in self._host.machines.values():
+            for running in other.processes.values():
+                twin = parse_execution(running.name)
+                if running is process or running.ended is not None or twin is None or twin[0] != parsed[0]:
+                    continue
+                self.complaints.append(
+                    f"{process.name} began on {machine.name} while {running.name} runs on {other.name}"
+                )
+
+    def check(self, _: Tx) -> list[str]:
+        return self.complaints
+
+
+class NoTaskLost:
+    """Every task that was accepted and not deleted is there; a running one has exactly one live execution."""
+
+    def __init__(self) -> None:
+        self.accepted: dict[int, str] = {}
+
+    def check(self, tx: Tx) -> list[str]:
+        found = {task.pk: (job, task) for job, task in all_tasks(tx)}
+        said = [f"task {name} is lost" for pk, name in self.accepted.items() if pk not in found]
+        for job, task in found.values():
+            live = [execution.name for execution in tx.executions.of_task(task.pk)]
+            if task.state is TaskState.RUNNING and live != [task.execution]:
+                said.append(f"task {job.id}/{task.id} runs as {task.execution}, live executions are {live}")
+        return said
+
+
+class MachinesHaveRows:
+    """Every machine that exists has a node row that names it."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def check(self, tx: Tx) -> list[str]:
+        rows = tx.nodes.machines()
+        return [f"machine {name} has no row" for name in self._host.machines if name not in rows]
+
+
+class SlotsNotOverCommitted:
+    """Neither the rows nor the processes on a machine take more slots than a node has."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def check(self, tx: Tx) -> list[str]:
+        said = []
+        for pool in tx.pools.every():
+            limit = pool.spec.slots_per_node
+            for node, used in tx.executions.slots(pool.account, pool.id).items():
+                if used > limit:
+                    said.append(f"node {node} holds {used} of {limit} slots")
+            said += self._processes(tx, pool, limit)
+        return said
+
+    def _processes(self, tx: Tx, pool: Pool, limit: int) -> list[str]:
+        said = []
+        for node in tx.nodes.of_pool(pool.account, pool.id):
+            machine = self._host.machines.get(node.machine)
+            names = [] if machine is None else [p.name for p in machine.processes.values() if p.ended is None]
+            pks = [parsed[0] for parsed in map(parse_execution, names) if parsed is not None]
+            tasks = tx.tasks.by_pks(pks)
+            running = sum(
+                count * tasks[pk].spec.required_slots for pk, count in Counter(pks).items() if pk in tasks
+            )
+            if running > limit:
+                said.append(f"machine {node.machine} runs {running} of {limit} slots")
+        return said
+
+
+class EndsOnce:
+    """A completed task stays as it completed; a success stands on a process that exited with 0, once."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._ends: dict[int, tuple[object, ...]] = {}
+
+    def check(self, tx: Tx) -> list[str]:
+        said = []
+        for job, task in all_tasks(tx):
+            end = (task.state, task.ended_at, task.exit_code, task.result)
+            known = self._ends.get(task.pk)
+            if known is not None and known != end:
+                said.append(f"task {job.id}/{task.id} ended as {known}, now it is {end}")
+            if task.state is TaskState.COMPLETED:
+                self._ends[task.pk] = end
+                if task.failure is None and self._host.exits.get(task.execution) != [0]:
+                    exits = self._host.exits.get(task.execution)
+                    said.append(
+                        f"task {job.id}/{task.id} succeeded, its process {task.execution} exited {exits}"
+                    )
+        return said
+
+
+class WaitingExplained:
+    """Every waiting task, every node and every pool has a reason in words."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._say = Explanations(kit)
+
+    def check(self, tx: Tx) -> list[str]:
+        said = []
+        for job, task in all_tasks(tx):
+            words = self._say.task(tx, ACCOUNT, job.id, task.id)
+            if not (words.code and words.message):
+                said.append(f"task {job.id}/{task.id} has no explanation")
+        for pool in tx.pools.every():
+            if not self._say.pool(tx, ACCOUNT, pool.id).message:
+                said.append(f"pool {pool.id} has no explanation")
+            said += [
+                f"node {node.id} has no explanation"
+                for node in tx.nodes.of_pool(ACCOUNT, pool.id)
+                if not self._say.node(tx, ACCOUNT, pool.id, node.id).message
+            ]
+        return said
+
+
+def unsettled(tx: Tx, kit: Kit, host: Host, ids: SeededIds) -> list[str]:
+    """What still moves or waits although nothing hinders it; empty for a settled system."""
+    said = []
+    now = kit.clock.now()
+    for pool in tx.pools.every():
+        view = snapshots.load(tx, kit, pool.account, pool.id, now)
+        assert view is not None
+        plan = pool_plan.plan(view.snapshot, ids)
+        if not plan.settled:
+            states = Counter(node.state.value for node in view.snapshot.nodes)
+            said.append(f"pool {pool.id} plans {plan.acts or plan.changed or 'more'}; nodes {dict(states)}")
+        said += [f"execution {execution.name} is still live" for execution in view.executions]
+    live = {pool.id.lower() for pool in tx.pools.every() if tx.nodes.counts(pool.account, pool.id)}
+    for job, task in all_tasks(tx):
+        if job.state is not JobState.ACTIVE or job.spec.pool.lower() not in live:
+            continue
+        if task.state is not TaskState.COMPLETED and not _must_wait(tx, kit, job, task):
+            said.append(f"task {job.id}/{task.id} is {task.state.value}")
+    said += [f"job {job.id} is {job.state.value}" for job in tx.jobs.unsettled()]
+    rows = tx.nodes.machines()
+    said += [f"row of machine {name} has no machine" for name in rows if name not in host.machines]
+    return said
+
+
+def _must_wait(tx: Tx, kit: Kit, job: Job, task: Task) -> bool:
+    """Whether nothing but a caller can help this task: it is too big, or the pool's start task always fails."""
+    words = Explanations(kit).task(tx, ACCOUNT, job.id, task.id)
+    if words.code == "NoUsableNode":
+        rows = tx.nodes.of_pool(ACCOUNT, job.spec.pool)
+        return all(node.state is NodeState.START_TASK_FAILED for node in rows)
+    return words.code == "NeedsMoreSlots"

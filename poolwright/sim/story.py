@@ -1,0 +1,208 @@
+"""One seed, one story: a safety phase full of faults, then a liveness phase in which everything must settle."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from random import Random
+
+from poolwright.decide.snapshot import ImageMissing, ImagePreparing
+from poolwright.domain.clock import HOUR, MINUTE, SECOND
+from poolwright.domain.limits import Settings
+from poolwright.reconcile.images import DiskSet
+from poolwright.sim import checkers
+from poolwright.sim.faults import Faults, harsh
+from poolwright.sim.host import Host
+from poolwright.sim.service import SimImages, SimService
+from poolwright.sim.virtual import START, SeededIds, Timeline
+from poolwright.sim.workload import Workload
+from poolwright.store.base import Tx
+from poolwright.store.sync import SyncStore
+
+STEPS = 120
+TRACE_LINES = 400
+#: Everything must have settled after this much virtual time without faults.
+SETTLE_MAX = 6 * HOUR
+#: Longest stay-away of an agent in the story; the lease itself is longer.
+AGENT_AWAY_MAX = 14 * MINUTE
+
+
+class Violation(Exception):
+    """An invariant did not hold. The message names the seed and ends with the newest part of the story."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a story came to."""
+
+    seed: int
+    events: int = 0
+    virtual_s: float = 0.0
+    restarts: int = 0
+    completed: int = 0
+    trace: deque[str] = field(default_factory=lambda: deque(maxlen=TRACE_LINES))
+
+
+class Story:
+    """The whole system of one seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.outcome = Outcome(seed)
+        self.time = Timeline()
+        self.rng = Random(seed)
+        self.faults = harsh()
+        self.store = SyncStore()
+        self.host = Host(self.time, self.rng, self.faults)
+        self.images = SimImages()
+        self.lost = checkers.NoTaskLost()
+        ids = SeededIds(self.rng)
+        self.workload = Workload(self.store, self.rng, self.time, ids, self.lost, self.tell)
+        self.service = self._new_service()
+        self.checks: list[checkers.Checker] = [
+            self.lost,
+            checkers.NotRunningTwice(self.host),
+            checkers.MachinesHaveRows(self.host),
+            checkers.SlotsNotOverCommitted(self.host),
+            checkers.EndsOnce(self.host),
+        ]
+        self.host.connect(self.service)
+
+    def tell(self, what: str) -> None:
+        """Keep a line of the story."""
+        seconds = (self.time.now() - START) / SECOND
+        self.outcome.trace.append(f"{seconds:10.3f} {what}")
+
+    def run(self, steps: int = STEPS) -> Outcome:
+        """Play it. Raises Violation."""
+        try:
+            return self._play(steps)
+        finally:
+            self.time.close()
+            self.store.close_now()
+
+    def _play(self, steps: int) -> Outcome:
+        for _ in range(steps):
+            self.pass_time(self.rng.randrange(20 * SECOND) if self.rng.random() < 0.9 else 6 * MINUTE)
+            self.workload.act()
+            self.service.wake()
+            if self.rng.random() < 0.25:
+                self._misfortune()
+            self.check()
+        self._settle()
+        return self._finished()
+
+    def pass_time(self, micros: int) -> None:
+        """Let everything due in this much time happen."""
+        until = self.time.now() + micros
+        while self.time.step(until):
+            self.outcome.events += 1
+        self._judge_passes()
+
+    def check(self) -> None:
+        """Ask every checker."""
+        for check in self.checks:
+            self._demand(type(check).__name__, self.store.read_now(check.check))
+
+    def settled(self) -> list[str]:
+        """Why the system has not settled; empty if it has."""
+        if not self.service.idle:
+            return ["keys are being served"]
+        return self.store.read_now(
+            lambda tx: checkers.unsettled(tx, self.service.kit, self.host, SeededIds(Random(0)))
+        )
+
+    def _new_service(self) -> SimService:
+        return SimService(self.time, self.rng, self.store, self.host, self.images, Settings())
+
+    def _misfortune(self) -> None:
+        happen = self.rng.choice(
+            (
+                self._restart_service,
+                self._restart_service,
+                self._crash_machines,
+                self._agent_away,
+                self._cut,
+                self._memory,
+                self._room,
+                self._image,
+            )
+        )
+        self.tell(f"-- {happen.__name__.strip('_')}")
+        happen()
+
+    def _restart_service(self) -> None:
+        self.service.kill()
+        self.outcome.restarts += 1
+        self.pass_time(self.rng.randrange(MINUTE) if self.rng.random() < 0.9 else 11 * MINUTE)
+        self.service = self._new_service()
+        self.host.connect(self.service)
+
+    def _crash_machines(self) -> None:
+        names = sorted(self.host.machines)
+        count = len(names) if self.rng.random() < 0.1 else min(len(names), 1 + self.rng.randrange(2))
+        self.host.lose(self.rng.sample(names, count))
+
+    def _agent_away(self) -> None:
+        self.host.agent_up = False
+        self.host.disconnect()
+        away = self.rng.randrange(MINUTE) if self.rng.random() < 0.8 else self.rng.randrange(AGENT_AWAY_MAX)
+        if self.rng.random() < 0.3:
+            self._crash_machines()
+        self.pass_time(away)
+        self.host.agent_up = True
+        self.host.connect(self.service)
+
+    def _cut(self) -> None:
+        self.host.disconnect()
+        self.pass_time(self.rng.randrange(5 * SECOND))
+        self.host.connect(self.service)
+
+    def _memory(self) -> None:
+        self.host.memory_mib = self.rng.choice((100, 400, 8192))
+
+    def _room(self) -> None:
+        self.host.room = self.rng.choice((3, 10**9))
+
+    def _image(self) -> None:
+        self.images.answer = self.rng.choice(
+            (DiskSet("/image/os"), ImagePreparing("unpacking"), ImageMissing("image", "it was deleted"))
+        )
+
+    def _settle(self) -> None:
+        """Faults end; everything must come to rest by itself, but for what only an operator can mend."""
+        self.tell("-- faults are over")
+        for name in Faults.__dataclass_fields__:
+            setattr(self.faults, name, 0.0)
+        self.images.answer = DiskSet("/image/os")
+        self.host.memory_mib, self.host.room = 8192, 10**9
+        self._cut()
+        until = self.time.now() + SETTLE_MAX
+        why = ["not looked yet"]
+        while why and self.time.now() < until:
+            self.workload.heal()
+            self.service.wake()
+            self.pass_time(MINUTE)
+            self.check()
+            why = self.settled()
+        self._demand("settled", why)
+        explained = checkers.WaitingExplained(self.service.kit)
+        self._demand("WaitingExplained", self.store.read_now(explained.check))
+
+    def _judge_passes(self) -> None:
+        if self.service.failed:
+            error = self.service.failed[0]
+            self._demand("passes", [f"{type(error).__name__}: {error}"], error)
+
+    def _demand(self, who: str, complaints: list[str], cause: Exception | None = None) -> None:
+        if complaints:
+            shown = "\n  ".join(complaints[:10])
+            story = "\n".join(list(self.outcome.trace)[-60:])
+            raise Violation(f"seed {self.outcome.seed}: {who}:\n  {shown}\nstory:\n{story}") from cause
+
+    def _finished(self) -> Outcome:
+        def completed(tx: Tx) -> int:
+            return sum(tx.tasks.counts(job.pk)[0].completed for job in checkers.all_jobs(tx))
+
+        self.outcome.completed = self.store.read_now(completed)
+        self.outcome.virtual_s = (self.time.now() - START) / SECOND
+        return self.outcome

@@ -1,0 +1,234 @@
+"""What callers do, at random: real commands with plausible arguments, refusals included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from random import Random
+
+from poolwright.commands import jobs, nodes, pools, tasks
+from poolwright.commands.context import NO_CONDITIONS, Caller, Context
+from poolwright.domain.account import Account
+from poolwright.domain.clock import MINUTE, SECOND, Clock, Ids
+from poolwright.domain.errors import ServiceError
+from poolwright.domain.job import JobSpec
+from poolwright.domain.limits import Settings
+from poolwright.domain.node import Node
+from poolwright.domain.pool import ImageReference, PoolSpec, StartTask
+from poolwright.domain.states import DeallocationOption, FillType, JobState, NodeState, SchedulingState
+from poolwright.domain.task import NewTask, TaskSpec
+from poolwright.sim.checkers import ACCOUNT, NoTaskLost, all_jobs
+from poolwright.sim.host import command
+from poolwright.store.base import Tx
+from poolwright.store.sync import SyncStore
+
+POOLS = ("alpha", "beta")
+JOBS = tuple(f"job{n}" for n in range(6))
+#: Retention is kept short so that a drain that waits for it ends within a simulation.
+OPTIONS = tuple(DeallocationOption)
+MARKETPLACE = ImageReference(publisher="Debian", offer="debian-12", sku="12", version="latest")
+
+
+class Workload:
+    """Acts on the store as callers of the API do. `told` keeps the story."""
+
+    def __init__(
+        self,
+        store: SyncStore,
+        rng: Random,
+        clock: Clock,
+        ids: Ids,
+        lost: NoTaskLost,
+        told: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._rng = rng
+        self._clock = clock
+        self._ids = ids
+        self._lost = lost
+        self._told = told
+        self._serial = 0
+        account = Account(ACCOUNT, "/sim", "", "", clock.now())
+        store.write_now(lambda tx: tx.accounts.insert(account))
+
+    def context(self) -> Context:
+        return Context(self._clock, self._ids, Settings(), Caller("system", "sim"))
+
+    def act(self) -> None:
+        """One command."""
+        choices: list[tuple[int, Callable[[Tx, Context], str]]] = [
+            (12, self._add_tasks),
+            (4, self._create_pool),
+            (5, self._resize),
+            (1, self._stop_resize),
+            (2, self._remove_nodes),
+            (4, self._create_job),
+            (3, self._node_order),
+            (2, self._terminate_task),
+            (1, self._delete_task),
+            (2, self._job_order),
+            (1, self._delete_pool),
+        ]
+        act = self._rng.choices([act for _, act in choices], [weight for weight, _ in choices])[0]
+        self.do(act)
+
+    def do(self, act: Callable[[Tx, Context], str]) -> None:
+        """One command in a transaction of its own; a refusal is a fine answer."""
+        ctx = self.context()
+        try:
+            story = self._store.write_now(lambda tx: act(tx, ctx))
+        except ServiceError as refusal:
+            story = f"refused: {refusal.code}"
+        name = getattr(act, "__name__", "heal").strip("_")
+        self._told(f"{name}: {story}")
+
+    def _create_pool(self, tx: Tx, ctx: Context) -> str:
+        rng = self._rng
+        start = None
+        if rng.random() < 0.5:
+            code = 0 if rng.random() < 0.8 else 1
+            start = StartTask(
+                command(rng.randrange(20 * SECOND), code),
+                max_retries=rng.randrange(3),
+                wait_for_success=rng.random() < 0.7,
+            )
+        spec = PoolSpec(
+            "Standard_D2s_v3",
+            MARKETPLACE,
+            "batch.node.debian 12",
+            slots_per_node=rng.choice((1, 2, 4)),
+            fill=rng.choice(list(FillType)),
+            start_task=start,
+        )
+        name, sizes = rng.choice(POOLS), (rng.randrange(6), rng.randrange(4))
+        pools.create(tx, ctx, ACCOUNT, name, spec, b"{}", *sizes)
+        return f"{name} {sizes}"
+
+    def _resize(self, tx: Tx, ctx: Context) -> str:
+        name, sizes = self._rng.choice(POOLS), (self._rng.randrange(7), self._rng.randrange(4))
+        option = self._rng.choice(OPTIONS)
+        pools.resize(tx, ctx, ACCOUNT, name, *sizes, 5 * MINUTE, option, NO_CONDITIONS)
+        return f"{name} {sizes} {option}"
+
+    def _stop_resize(self, tx: Tx, ctx: Context) -> str:
+        return pools.stop_resize(tx, ctx, ACCOUNT, self._rng.choice(POOLS), NO_CONDITIONS).id
+
+    def _delete_pool(self, tx: Tx, ctx: Context) -> str:
+        name = self._rng.choice(POOLS)
+        pools.delete(tx, ctx, ACCOUNT, name, NO_CONDITIONS)
+        return name
+
+    def _a_node(self, tx: Tx) -> Node:
+        found = _all_nodes(tx)
+        if not found:
+            raise ServiceError("NodeNotFound")
+        return self._rng.choice(found)
+
+    def _remove_nodes(self, tx: Tx, ctx: Context) -> str:
+        node, option = self._a_node(tx), self._rng.choice(OPTIONS)
+        pools.remove_nodes(tx, ctx, ACCOUNT, node.pool, [node.id], 5 * MINUTE, option, NO_CONDITIONS)
+        return f"{node.id} {option}"
+
+    def _node_order(self, tx: Tx, ctx: Context) -> str:
+        node = self._a_node(tx)
+        order = self._rng.choice(("reboot", "disable", "enable", "preempt"))
+        if order == "reboot":
+            nodes.reboot(tx, ctx, ACCOUNT, node.pool, node.id, self._rng.choice(OPTIONS))
+        elif order == "disable":
+            option = self._rng.choice(OPTIONS[:3])
+            nodes.disable_scheduling(tx, ctx, ACCOUNT, node.pool, node.id, option)
+        elif order == "enable":
+            nodes.enable_scheduling(tx, ctx, ACCOUNT, node.pool, node.id)
+        else:
+            nodes.preempt(tx, ctx, ACCOUNT, node.pool, node.id)
+        return f"{order} {node.id}"
+
+    def _create_job(self, tx: Tx, ctx: Context) -> str:
+        rng = self._rng
+        spec = JobSpec(
+            rng.choice(POOLS),
+            priority=rng.randrange(3),
+            max_parallel_tasks=rng.choice((-1, -1, 2)),
+            max_task_retries=rng.randrange(2),
+        )
+        return jobs.create(tx, ctx, ACCOUNT, rng.choice(JOBS), spec, b"{}").id
+
+    def _a_job(self, tx: Tx) -> str:
+        found = all_jobs(tx)
+        if not found:
+            raise ServiceError("JobNotFound")
+        return self._rng.choice(found).id
+
+    def _add_tasks(self, tx: Tx, ctx: Context) -> str:
+        rng, job = self._rng, self._a_job(tx)
+        news = []
+        for _ in range(1 + rng.randrange(8)):
+            self._serial += 1
+            spec = TaskSpec(
+                command(rng.randrange(90 * SECOND), 0 if rng.random() < 0.8 else 1),
+                required_slots=rng.choice((1, 1, 1, 2, 4)),
+                max_wall_clock=rng.choice((10**18, 30 * SECOND)),
+                retention=rng.randrange(20 * MINUTE),
+            )
+            news.append(NewTask(f"t{self._serial}", spec, b"{}"))
+        for task in tasks.add_many(tx, ctx, ACCOUNT, job, news):
+            assert not isinstance(task, ServiceError)
+            self._lost.accepted[task.pk] = f"{job}/{task.id}"
+        return f"{len(news)} to {job}"
+
+    def _terminate_task(self, tx: Tx, ctx: Context) -> str:
+        job, task = self._a_task(tx)
+        tasks.terminate(tx, ctx, ACCOUNT, job, task, NO_CONDITIONS)
+        return f"{job}/{task}"
+
+    def _delete_task(self, tx: Tx, ctx: Context) -> str:
+        job, task = self._a_task(tx)
+        found = tasks.get(tx, ACCOUNT, job, task)
+        tasks.delete(tx, ctx, ACCOUNT, job, task, NO_CONDITIONS)
+        self._lost.accepted.pop(found.pk, None)
+        return f"{job}/{task}"
+
+    def _a_task(self, tx: Tx) -> tuple[str, str]:
+        job = self._a_job(tx)
+        found = tasks.page(tx, ACCOUNT, job, None, 100)
+        if not found:
+            raise ServiceError("TaskNotFound")
+        return job, self._rng.choice(found).id
+
+    def _job_order(self, tx: Tx, ctx: Context) -> str:
+        job = self._a_job(tx)
+        order = self._rng.choices(("disable", "enable", "terminate", "delete"), (4, 4, 1, 1))[0]
+        if order == "disable":
+            jobs.disable(tx, ctx, ACCOUNT, job, self._rng.choice(jobs.DISABLE_OPTIONS), NO_CONDITIONS)
+        elif order == "enable":
+            jobs.enable(tx, ctx, ACCOUNT, job, NO_CONDITIONS)
+        elif order == "terminate":
+            jobs.terminate(tx, ctx, ACCOUNT, job, None, NO_CONDITIONS)
+        else:
+            row = jobs.delete(tx, ctx, ACCOUNT, job, NO_CONDITIONS)
+            for task in tx.tasks.page(row.pk, None, 1000):
+                self._lost.accepted.pop(task.pk, None)
+        return f"{order} {job}"
+
+    def heal(self) -> None:
+        """What a patient operator does in the end: everything enabled, broken nodes rebooted."""
+        for job in self._store.read_now(all_jobs):
+            if job.state in (JobState.DISABLED, JobState.DISABLING):
+                self.do(partial(_enable, job.id))
+        for node in self._store.read_now(_all_nodes):
+            if node.scheduling is SchedulingState.DISABLED:
+                self.do(partial(_mend, node, nodes.enable_scheduling))
+            if node.state in (NodeState.UNUSABLE, NodeState.START_TASK_FAILED):
+                self.do(partial(_mend, node, partial(nodes.reboot, option=None)))
+
+
+def _all_nodes(tx: Tx) -> list[Node]:
+    return [node for pool in tx.pools.every() for node in tx.nodes.of_pool(ACCOUNT, pool.id)]
+
+
+def _enable(job: str, tx: Tx, ctx: Context) -> str:
+    return jobs.enable(tx, ctx, ACCOUNT, job, NO_CONDITIONS).id
+
+
+def _mend(node: Node, order: Callable[[Tx, Context, str, str, str], Node], tx: Tx, ctx: Context) -> str:
+    return order(tx, ctx, ACCOUNT, node.pool, node.id).id
