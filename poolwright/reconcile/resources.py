@@ -56,15 +56,17 @@ from poolwright.images.base import (
 from poolwright.reconcile import resources_record as record
 from poolwright.reconcile.resources_apply import Actor, Commander, image_digest
 from poolwright.reconcile.resources_collect import collect
+from poolwright.reconcile.resources_runs import Runs
 from poolwright.reconcile.resources_scripts import Scripts
-from poolwright.store.base import Store, StoreError
+from poolwright.store.base import Store
 
 _LOG = logging.getLogger(__name__)
 _STEPS_MAX = 500  # steps of one run: an image has at most 65 disks, a step each to make and to remove
 _TRIES_MAX = 12  # tries of a creation that may yet succeed; with the delays below about two minutes
 _FIRST_DELAY_S = 0.2
 _LAST_DELAY_S = 30.0
-_AT_ONCE = 4  # resources worked on at the same time by a pass
+_AT_ONCE = 16  # runs at the same time; image work among them is bounded by its threads
+PATIENCE_S = 0.25  # how long a caller waits for runs, so that short ones are done when it returns
 _PROGRESS_EVERY_S = 1.0
 KEEP_OPERATIONS = 7 * DAY  # how long clients may ask for the outcome of an operation
 
@@ -92,7 +94,8 @@ _PERHAPS: tuple[type[Exception], ...] = (
 class ResourceReconciler:
     """Brings management resources to where their rows want them. One run a key at a time; any number of keys.
 
-    `run_key` and `pass_all` may be cancelled at any point: the next run finds what was done.
+    Runs go on beside the caller, since copying a disk may take minutes, and come again by themselves after a passing
+    fault. They may be cancelled or killed at any point: the next run finds what was done.
     """
 
     def __init__(
@@ -103,33 +106,31 @@ class ResourceReconciler:
         self._clock = clock
         self._ids = ids
         self._scripts = Scripts(store, commander, clock)
-        self._running: dict[str, bool] = {}  # key -> somebody asked for another look meanwhile
         self._tries: dict[str, int] = {}
-        self._at_once = asyncio.Semaphore(_AT_ONCE)
+        self._runs = Runs(self._run, _AT_ONCE)
 
     async def close(self) -> None:
-        """Stop running scripts (their outcome will be called unknown) and let go of the threads."""
+        """Stop all runs and scripts (whose outcome will be called unknown) and let go of the threads."""
+        await self._runs.close()
         await self._scripts.close()
         self._actor.close()
 
     async def run_key(self, key: str) -> float | None:
-        """Work on one resource (`key`: its lower-case id) until it rests.
+        """Work on one resource (`key`: its lower-case id) until it rests; returns sooner if that takes long.
 
-        Returns after how many seconds to come again, or None when only a change elsewhere can make it go on.
+        Returns after how many seconds to come again: always None, for what must be tried again is, without being asked.
+        Raises what the run raised, if it has ended.
         """
-        key = key.lower()
-        if key in self._running:
-            self._running[key] = True
-            return None
-        self._running[key] = False
-        try:
-            while True:
-                delay = await self._run(key)
-                if not self._running[key]:
-                    return delay
-                self._running[key] = False
-        finally:
-            del self._running[key]
+        await self._runs.wait([key.lower()], PATIENCE_S)
+        return None
+
+    async def pass_all(self) -> None:
+        """Work on everything not at rest, see that machines that should run do, and forget old operations."""
+        now = self._clock.now()
+        keys = {resource.key for resource in await self._store.read(lambda tx: tx.resources.unsettled())}
+        keys |= await self._lost_machines()
+        await self._runs.wait(sorted(keys), PATIENCE_S)
+        await self._store.write(lambda tx: tx.resources.prune_operations(now - KEEP_OPERATIONS))
 
     async def _run(self, key: str) -> float | None:
         for _ in range(_STEPS_MAX):
@@ -259,21 +260,6 @@ class ResourceReconciler:
 
     async def _write_progress(self, operation: Operation, stage: str, fraction: float) -> None:
         await self._store.write(lambda tx: record.progress(tx, operation.id, stage, fraction))
-
-    async def pass_all(self) -> None:
-        """Work on everything that is not at rest, see that machines that should run do, and forget old operations."""
-        now = self._clock.now()
-        keys = {resource.key for resource in await self._store.read(lambda tx: tx.resources.unsettled())}
-        keys |= await self._lost_machines()
-        await asyncio.gather(*(self._bounded(key) for key in sorted(keys)))
-        await self._store.write(lambda tx: tx.resources.prune_operations(now - KEEP_OPERATIONS))
-
-    async def _bounded(self, key: str) -> None:
-        async with self._at_once:
-            try:
-                await self.run_key(key)
-            except StoreError as error:
-                _LOG.warning("resource %s: the store failed; the next pass looks again: %s", key, error)
 
     async def _lost_machines(self) -> set[str]:
         """Keys of settled machines that the engine does not show as they should be."""

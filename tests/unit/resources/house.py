@@ -100,7 +100,7 @@ class House:
 
     async def settle(self) -> None:
         """Passes until nothing is left to do."""
-        for _ in range(40):
+        for _ in range(100):
             await self.loop.pass_all()
             if not await self.store.read(lambda tx: tx.resources.unsettled()):
                 return

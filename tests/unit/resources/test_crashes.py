@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -10,13 +11,14 @@ import pytest
 
 from poolwright.commands import batch_accounts, groups, images, vm_actions
 from poolwright.commands.resources import Accepted, Outline
-from poolwright.domain.compute import image_state, machine_state
+from poolwright.domain.compute import DiskSpec, image_state, machine_state
 from poolwright.domain.errors import ManagementError
 from poolwright.domain.resource_id import ACCOUNTS, DISKS, GROUPS, IMAGES, MACHINES, SNAPSHOTS, group_id
 from poolwright.domain.states import ResourceState
 from poolwright.engines.base import EngineError, Machine, NoCapacity, Rejected, Transient
 from poolwright.images.base import DiskBusy, ImagePlaneError, NoSpace
 from poolwright.reconcile import resources as loop_module
+from tests.support.waiting import wait_until_async
 from tests.unit.resources.house import GROUP, KEYS, SUBSCRIPTION, House, at, open_house
 from tests.unit.resources.test_story import frozen, prepared
 
@@ -186,6 +188,11 @@ async def test_killed_while_deallocating(tmp_path: Path) -> None:
 
 
 async def test_killed_while_deleting_a_group(tmp_path: Path) -> None:
+    async def prepare(house: House) -> None:
+        await prepared(house)
+        await house.snapshot("snap-os", "system")
+        await house.settle()
+
     async def work(house: House) -> None:
         await house.write(lambda tx, ctx: groups.delete(tx, ctx, SUBSCRIPTION, GROUP))
 
@@ -194,7 +201,7 @@ async def test_killed_while_deleting_a_group(tmp_path: Path) -> None:
         assert house.images.list() == ()
         assert (house.engine.held, house.engine.stored) == ({}, set())
 
-    assert await run_with_kills(tmp_path, frozen, work, check) >= 15
+    assert await run_with_kills(tmp_path, prepare, work, check) >= 15
 
 
 async def test_killed_while_a_script_runs(tmp_path: Path) -> None:
@@ -446,3 +453,47 @@ async def test_a_repeated_put_joins_the_creation_under_way(house: House) -> None
     assert (await house.snapshot("snap-os", "system")).operation == copy.operation
     await house.settle()
     await no_leftovers(house)
+
+
+async def test_slow_image_work_holds_nobody_up(house: House) -> None:
+    """A copy that takes minutes goes on beside its caller, is started once, and others are served meanwhile."""
+    await prepared(house)
+    gate = threading.Event()
+    calls: list[str] = []
+    snapshot = house.images.snapshot
+
+    def slow(source: str, name: str) -> object:
+        calls.append(name)
+        assert gate.wait(20)
+        return snapshot(source, name)
+
+    house.images.snapshot = slow
+    await house.snapshot("snap-os", "system")
+    key = at(SNAPSHOTS, "snap-os").key
+    await house.loop.run_key(key)
+    await house.loop.run_key(key)
+    await house.loop.pass_all()
+    assert (await house.get(SNAPSHOTS, "snap-os")).state is ResourceState.CREATING
+    assert len(calls) == 1
+    await house.disk("other", DiskSpec("Empty", size_gib=1))
+    await wait_until_async(lambda: served(house, DISKS, "other"), 10, "the other disk was not served")
+    gate.set()
+    await wait_until_async(lambda: served(house, SNAPSHOTS, "snap-os"), 10, "the snapshot was not served")
+    assert len(calls) == 1
+
+
+async def served(house: House, type: str, name: str) -> bool:
+    await house.loop.run_key(at(type, name).key)
+    return (await house.get(type, name)).state is ResourceState.SUCCEEDED
+
+
+async def test_a_passing_fault_is_tried_again_unasked(house: House) -> None:
+    await prepared(house)
+    house.images.fail_next("snapshot", DiskBusy("d-1", "being read"))
+    await house.snapshot("snap-os", "system")
+    await house.loop.run_key(at(SNAPSHOTS, "snap-os").key)
+
+    async def done() -> bool:
+        return (await house.get(SNAPSHOTS, "snap-os")).state is ResourceState.SUCCEEDED
+
+    await wait_until_async(done, 10, "the snapshot was not tried again")
