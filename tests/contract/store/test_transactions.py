@@ -14,6 +14,7 @@ import pytest_asyncio
 from poolwright.domain.facts import DirtyKey
 from poolwright.store.base import Busy, Duplicate, Store, StoreError, Tx
 from poolwright.store.sqlite import SqliteStore, Tuning
+from poolwright.store.wakeups import Wakeups
 from tests.contract.store.values import A, job, new_task, pool
 
 
@@ -138,6 +139,31 @@ async def test_too_many_reads_are_busy(small: SqliteStore) -> None:
     gate.open.set()
     await reading
     assert await small.read(lambda tx: tx.pools.count(A)) == 0
+
+
+async def test_as_many_reads_at_once_as_there_are_readers(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path, Tuning(readers=2, read_queue=2))
+    for _ in range(2):
+        gates = [_Gate(), _Gate()]
+        reading = [asyncio.ensure_future(store.read(gate)) for gate in gates]
+        for gate in gates:
+            assert await asyncio.to_thread(gate.entered.wait, 30), "two reads did not run side by side"
+        with pytest.raises(Busy):
+            await store.read(lambda tx: tx.pools.count(A))
+        for gate in gates:
+            gate.open.set()
+        await asyncio.gather(*reading)
+    await store.close()
+
+
+def test_wakeups_that_nobody_takes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("poolwright.store.wakeups.PENDING_MAX", 2)
+    wakeups = Wakeups()
+    keys = [DirtyKey("pool", A, f"p{n}") for n in range(3)]
+    wakeups.add([keys[0], keys[0], keys[1], keys[2]])
+    assert wakeups.take() == keys[:2]
+    wakeups.add(keys[2:])
+    assert wakeups.take() == keys[2:]
 
 
 async def test_a_read_sees_one_moment(tmp_path: Path) -> None:

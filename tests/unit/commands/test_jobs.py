@@ -57,6 +57,12 @@ def test_specs_that_are_refused(world: World, changes: dict[str, object], code: 
     world.refused(code, jobs.patch, "J2", lambda job: (spec, b""), ANY)
 
 
+def test_the_ends_of_ranges_are_taken(world: World) -> None:
+    for number, priority in enumerate((-1000, 1000)):
+        spec = replace(JOB, priority=priority, max_parallel_tasks=1, max_task_retries=-1, max_wall_clock=1)
+        assert world.do(jobs.create, f"J{number}", spec, b"").spec == spec
+
+
 def test_creations_that_are_refused(world: World) -> None:
     world.refused("InvalidPropertyValue", jobs.create, "a b", JOB, b"")
     _in(world, JobState.DELETING)

@@ -259,7 +259,9 @@ def test_resizes_that_are_refused(world: World) -> None:
 
 def test_stop_resize(world: World) -> None:
     created = world.do(pools.create, "P1", MARKET, b"{}", 5, 0)
+    world.woken()
     stopping = world.do(pools.stop_resize, "P1", ANY)
+    assert world.woken() == {("pool", "p1")}
     assert stopping.allocation is AllocationState.STOPPING
     assert stopping.modified_at == created.modified_at
     world.refused("OperationInvalidForCurrentState", pools.stop_resize, "P1", ANY)
@@ -282,6 +284,20 @@ def test_remove_nodes(world: World) -> None:
     assert after.allocation is AllocationState.RESIZING
 
 
+def test_targets_never_fall_below_zero(world: World) -> None:
+    steady_pool(world, dedicated=0, low=0)
+    add_node(world, "n1")
+    add_node(world, "l1", dedicated=False)
+    after = world.do(pools.remove_nodes, "P1", ["n1", "l1"], None, None, ANY)
+    assert (after.target_dedicated, after.target_low_priority) == (0, 0)
+
+
+def test_a_large_pool_cannot_become_one_of_a_custom_image(world: World) -> None:
+    add_image(world)
+    steady_pool(world, dedicated=2501)
+    world.refused("InvalidPropertyValue", pools.patch, "P1", lambda p: (CUSTOM, b""), ANY)
+
+
 def test_removals_that_are_refused(world: World) -> None:
     steady_pool(world, dedicated=1)
     add_node(world, "n1")
@@ -295,10 +311,12 @@ def test_removals_that_are_refused(world: World) -> None:
 def test_patch(world: World) -> None:
     pool = steady_pool(world)
     spec = replace(MARKET, display_name="named")
+    world.woken()
     after = world.do(pools.patch, "P1", lambda p: (spec, b"new"), ANY)
     assert (after.spec, after.document) == (spec, b"new")
     assert after.modified_at > pool.modified_at
     assert world.kinds("pool/P1")[-1] == "pool.patch"
+    assert world.woken() == {("pool", "p1")}
     bad = replace(MARKET, vm_size="x")
     world.refused("InvalidPropertyValue", pools.patch, "P1", lambda p: (bad, b""), ANY)
     world.refused("ConditionNotMet", pools.patch, "P1", lambda p: (spec, b""), Preconditions(if_match="0x1"))

@@ -102,6 +102,18 @@ def test_tasks_that_are_refused(world: World, new: NewTask, code: str) -> None:
     world.refused(code, tasks.add, "J1", new)
 
 
+def test_the_ends_of_ranges_are_taken(world: World) -> None:
+    largest = TASK_BYTES_MAX - len("x")
+    for number, new in enumerate(
+        [
+            _with(required_slots=256, max_retries=-1, retention=0, max_wall_clock=1),
+            _with(environment=(("A", "x" * (ENVIRONMENT_BYTES_MAX - 3)),)),
+            NewTask("a", TaskSpec("x"), b"x" * largest),
+        ]
+    ):
+        assert world.do(tasks.add, "J1", replace(new, id=f"t{number}")).spec == new.spec
+
+
 def test_a_collection_answers_for_each_task(world: World) -> None:
     world.do(tasks.add, "J1", new_task("b"))
     news = [new_task("a"), new_task("B"), new_task("bad id"), new_task("A"), new_task("c")]
@@ -169,7 +181,9 @@ def test_delete(world: World) -> None:
     world.do(tasks.add, "J1", new_task("a"))
     running = _run(world, world.do(tasks.add, "J1", new_task("b")))
     world.do(tasks.delete, "J1", "A", ANY)
+    world.woken()
     world.do(tasks.delete, "J1", "b", ANY)
+    assert world.woken() == {("pool", "p1"), ("job", "j1")}
     assert _counts(world) == TaskCounts()
     live = world.read(lambda tx: tx.executions.of_task(running.pk))
     assert [item.kill_reason for item in live] == ["terminate"]
@@ -186,7 +200,9 @@ def test_reactivate(world: World) -> None:
     _finish(world, good, ExecutionResult.SUCCESS)
     world.refused("TaskNotCompleted", tasks.reactivate, "J1", "a", ANY)
     world.refused("TaskSucceeded", tasks.reactivate, "J1", "g", ANY)
+    world.woken()
     after = world.do(tasks.reactivate, "J1", "f", ANY)
+    assert world.woken() == {("pool", "p1")}
     assert after == _task(world, "f")
     assert (after.state, after.exit_code, after.result, after.retry_count) == (
         TaskState.ACTIVE,
