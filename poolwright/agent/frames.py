@@ -22,6 +22,9 @@ _JSON, _BINARY = ord("J"), ord("B")
 
 Message = dict[str, Any]
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+_decode = json.JSONDecoder().decode
+
 
 class FrameError(Exception):
     """The peer does not speak this protocol."""
@@ -29,7 +32,7 @@ class FrameError(Exception):
 
 def encode(message: Message) -> bytes:
     """A JSON frame."""
-    body = json.dumps(message, separators=(",", ":")).encode()
+    body = _encode(message).encode()
     return _HEAD.pack(len(body) + 1, _JSON) + body
 
 
@@ -59,7 +62,7 @@ def split(buffer: bytearray) -> list[tuple[int, bytes]]:
 def decode(body: bytes) -> Message:
     """The object of a JSON frame. Raises `FrameError`."""
     try:
-        message = json.loads(body)
+        message = _decode(body.decode())
     except ValueError as failure:
         raise FrameError(f"not JSON: {failure}") from failure
     if not isinstance(message, dict):

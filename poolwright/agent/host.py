@@ -77,7 +77,7 @@ class HostAgent:
             print(f"the service has been away for {away:.0f} s: ending {len(names)} machines", flush=True)
             for name in names:
                 self._links.drop(name)
-            self._machines.delete(names, True, lambda _: self._loop.stop())
+            self._machines.delete(names, True, lambda _: self._leave())
         elif away > _IDLE_EXIT_S and self._machines.is_idle():
             self._loop.stop()
         self._loop.later(_WATCH_S, self._watch)
@@ -96,7 +96,7 @@ class HostAgent:
     def _facts(self) -> dict[str, Any]:
         facts = self._machines.facts()
         capabilities = {
-            "usable": True,
+            "usable": facts["usable"],
             "runs_os": ["linux"],
             "isolates": True,
             "build_machines": True,
@@ -114,6 +114,12 @@ class HostAgent:
         }
 
     def _on_message(self, message: Message) -> None:
+        try:
+            self._obey(message)
+        except (KeyError, TypeError, ValueError) as failure:
+            print(f"a message of the service cannot be understood: {failure!r}", flush=True)
+
+    def _obey(self, message: Message) -> None:
         op = message.get("op")
         if op == "start":
             self._links.start(message["items"])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shlex
 import signal
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from poolwright.agent.users import Identity
 ROOT_DIRECTORY = "/" + NODE_ROOT
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _OPEN = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEEDS_RULES = re.compile(r"""["'\\]|[^\S \t\r\n]""")  # shlex knows fewer spaces than str.split
 # Python ignores these; a program expects the default.
 _DEFAULT_SIGNALS = [signal.SIGPIPE, signal.SIGXFSZ]
 
@@ -51,7 +53,7 @@ def check(spec: dict[str, Any]) -> Order:
     """Read an ExecSpec. Raises `LaunchError`."""
     command = spec.get("command")
     try:
-        words = shlex.split(command) if isinstance(command, str) else []
+        words = _split(command) if isinstance(command, str) else []
     except ValueError as failure:
         raise LaunchError(
             "CommandLaunchFailed", f"the command line cannot be split into words: {failure}"
@@ -63,9 +65,15 @@ def check(spec: dict[str, Any]) -> Order:
     if not relative or any(part in ("", ".", "..") for part in parts) or "\0" in relative:
         text = f"directory {relative!r} is not a path below the node's root directory"
         raise LaunchError("CommandLaunchFailed", text)
-    environment = {str(key): str(value) for key, value in (spec.get("env") or {}).items()}
+    environment = spec.get("env") or {}
     directory = f"{ROOT_DIRECTORY}/{relative}"
     return Order(str(spec["exec"]), tuple(words), directory, bool(spec.get("fresh", True)), environment)
+
+
+def _split(command: str) -> list[str]:
+    """Words as a shell splits them. The full rules cost more than starting a program, so they are kept for commands
+    that need them."""
+    return shlex.split(command) if _NEEDS_RULES.search(command) else command.split()
 
 
 class Launcher:
@@ -111,7 +119,7 @@ class Launcher:
             return os.posix_spawn(
                 program, words, environment, file_actions=actions, setsid=True, setsigdef=_DEFAULT_SIGNALS
             )
-        except ValueError as failure:  # a NUL character in a word or variable
+        except (ValueError, TypeError) as failure:  # a NUL character in a word or variable, or no text at all
             raise LaunchError("CommandLaunchFailed", f"the program cannot be started: {failure}") from None
         except FileNotFoundError:
             raise _not_found(program) from None

@@ -16,6 +16,7 @@ _EXEC_FIELDS = (
 )  # fmt: skip
 _RECONNECT_S = 0.05
 _RECONNECTS = 100
+_WORDS = 4000
 _MAX_EXECS = 20_000  # a machine is not trusted: what it claims is bounded
 
 CommandDone = Callable[[dict[str, Any]], None]
@@ -31,6 +32,7 @@ class Link:
         self.execs: dict[str, dict[str, Any]] = {}
         self.commands: dict[int, CommandDone] = {}
         self.tries = 0
+        self.noted = False  # something about it was logged; once is enough
 
 
 class Links:
@@ -43,6 +45,7 @@ class Links:
         self._machines = machines
         self._report = report
         self._links: dict[str, Link] = {}
+        self._owners: dict[str, Link] = {}  # of executions
         self._serial = 0
 
     def open(self, machine: Machine) -> None:
@@ -63,6 +66,8 @@ class Links:
         link = self._links.pop(name, None)
         if link is None:
             return
+        for exec_id in link.execs:
+            self._owners.pop(exec_id, None)
         if link.connection is not None:
             link.connection.close()
         for done in link.commands.values():
@@ -106,19 +111,18 @@ class Links:
 
     def acknowledge(self, exec_ids: list[str]) -> None:
         """Forget executions whose end is durable, here and in the machines."""
-        wanted = set(exec_ids)
-        for link in self._links.values():
-            mine = [exec_id for exec_id in wanted if exec_id in link.execs]
-            if not mine:
+        groups: dict[str, list[str]] = {}
+        for exec_id in exec_ids:
+            link = self._owners.get(exec_id)
+            if link is None:
                 continue
-            wanted.difference_update(mine)
-            for exec_id in mine:
-                if link.execs[exec_id]["state"] != "running":
-                    del link.execs[exec_id]
-            if link.connection is not None:
-                link.connection.send({"op": "ack", "execs": mine})
-            if not wanted:
-                return
+            groups.setdefault(link.machine.name, []).append(exec_id)
+            if link.execs[exec_id]["state"] != "running":
+                del link.execs[exec_id], self._owners[exec_id]
+        for name, mine in groups.items():
+            connection = self._links[name].connection
+            if connection is not None:
+                connection.send({"op": "ack", "execs": mine})
 
     def command(self, name: str, params: dict[str, Any], done: CommandDone) -> None:
         """Run a script in a machine."""
@@ -170,6 +174,19 @@ class Links:
         self._loop.later(_RECONNECT_S, lambda: self._dial(link))
 
     def _on_message(self, link: Link, message: Message) -> None:
+        try:
+            self._hear(link, message)
+        except (KeyError, TypeError, ValueError):  # a machine is not trusted: it may be deaf, but not do harm
+            self._last_words(link, "it sent a message that cannot be understood")
+            if link.connection is not None:
+                link.connection.close()
+
+    def _last_words(self, link: Link, text: str) -> None:
+        if not link.noted:
+            link.noted = True
+            print(f"machine {link.machine.name}: {text[:_WORDS]}", flush=True)
+
+    def _hear(self, link: Link, message: Message) -> None:
         op = message.get("op")
         if op == "events":
             for item in message["items"]:
@@ -184,7 +201,7 @@ class Links:
             if done is not None:
                 done({key: message[key] for key in ("result", "error") if key in message})
         elif op == "crash":
-            print(f"machine {link.machine.name}: {str(message.get('text'))[:4000]}", flush=True)
+            self._last_words(link, str(message.get("text")))
         elif op == "trash":
             self._machines().empty_trash(link.machine.name, TRASH)
 
@@ -200,4 +217,5 @@ class Links:
         if known is not None and known["state"] != "running" and item.get("state") == "running":
             return  # an end is final, whatever arrives later
         link.execs[exec_id] = item
+        self._owners[exec_id] = link
         self._report(item)

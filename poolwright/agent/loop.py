@@ -93,6 +93,12 @@ class Loop:
     def stop(self) -> None:
         self._running = False
 
+    def close(self) -> None:
+        """Give back the loop's own descriptors; it cannot run again."""
+        self._selector.close()
+        self._wake_r.close()
+        self._wake_w.close()
+
     def run(self) -> None:
         """Run until `stop`."""
         self._running = True

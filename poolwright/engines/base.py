@@ -43,6 +43,24 @@ class Transient(EngineError):
         self.retry_after_s = retry_after_s
 
 
+class PathNotAllowed(EngineError):
+    """A file path leads out of the node's root directory or names no regular file."""
+
+
+_KINDS: dict[str, type[EngineError]] = {
+    "NotFound": NotFound,
+    "NoCapacity": NoCapacity,
+    "QuotaExceeded": QuotaExceeded,
+    "Rejected": Rejected,
+    "Path": PathNotAllowed,
+}
+
+
+def error_of(kind: str, message: str) -> EngineError:
+    """The error for a kind of the agent protocol; `Transient` for every kind not known here."""
+    return _KINDS.get(kind, Transient)(message)
+
+
 @dataclass(frozen=True, slots=True)
 class Missing:
     """One thing the host lacks, and what that costs."""

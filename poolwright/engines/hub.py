@@ -15,6 +15,9 @@ from typing import Any, Protocol, cast
 import msgspec
 
 from poolwright.engines import base
+from poolwright.engines.base import PathNotAllowed
+
+__all__ = ["AgentHub", "HubListener", "PathNotAllowed"]
 
 _log = logging.getLogger(__name__)
 
@@ -33,10 +36,6 @@ _decoder = msgspec.json.Decoder(Json)
 _encoder = msgspec.json.Encoder()
 
 
-class PathNotAllowed(base.EngineError):
-    """A file path leads out of the node's root directory or names no regular file."""
-
-
 class HubListener(Protocol):
     """What the hub tells its owner; called in the event loop, must not block."""
 
@@ -51,25 +50,6 @@ class HubListener(Protocol):
 
     def on_disconnect(self) -> None:
         """The connection is gone; machines and executions go on."""
-
-
-class HostLink(Protocol):
-    """Calls on the host agent, as the sandbox driver needs them."""
-
-    async def call(self, method: str, params: Mapping[str, Any], timeout_s: float) -> Json: ...
-
-
-def error_of(error: Mapping[str, Any]) -> base.EngineError:
-    """The exception for an error object of the agent protocol."""
-    message = str(error.get("message", ""))
-    kinds: dict[str, type[base.EngineError]] = {
-        "NotFound": base.NotFound,
-        "NoCapacity": base.NoCapacity,
-        "QuotaExceeded": base.QuotaExceeded,
-        "Rejected": base.Rejected,
-        "Path": PathNotAllowed,
-    }
-    return kinds.get(str(error.get("kind")), base.Transient)(message)
 
 
 class AgentHub:
@@ -215,7 +195,8 @@ class AgentHub:
         if message.get("ok"):
             call.answer.set_result((message["result"], bytes(call.data)))
         else:
-            call.answer.set_exception(error_of(message.get("error") or {}))
+            error = message.get("error") or {}
+            call.answer.set_exception(base.error_of(str(error.get("kind")), str(error.get("message", ""))))
 
     def on_bytes(self, call_id: int, data: bytes) -> None:
         """Bytes that belong to a call's answer."""

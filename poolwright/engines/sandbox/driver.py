@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
-
-import msgspec
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
 from poolwright.engines import base
-from poolwright.engines.hub import HostLink, error_of
 
 _CREATE_TIMEOUT_S = 120.0
 _DELETE_TIMEOUT_S = 120.0
 _CALL_TIMEOUT_S = 30.0
 _BATCH = 100  # machines of one call: an answer within seconds, so that a lost connection costs little
 
+Json = Mapping[str, Any]
 
-class CommandResult(msgspec.Struct, frozen=True):
+
+class HostLink(Protocol):
+    """Calls on the host agent. Raises the engine errors; `Transient` when it cannot be reached."""
+
+    async def call(self, method: str, params: Mapping[str, Any], timeout_s: float) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class CommandResult:
     """End of a run-command script. Output is cut to its last 64 KiB a stream."""
 
     exit_code: int
     stdout: str
     stderr: str
-    timed_out: bool = False
+    timed_out: bool
 
 
 class SandboxEngine:
@@ -43,9 +49,10 @@ class SandboxEngine:
         except base.Transient as failure:
             missing = base.Missing("host agent", f"no machine can be made: {failure}")
             return base.Capabilities(usable=False, missing=(missing,))
-        return msgspec.convert(facts["capabilities"], base.Capabilities)
+        return _capabilities(facts["capabilities"])
 
     async def create(self, requests: Sequence[base.MachineRequest]) -> list[base.Outcome]:
+        """As the contract; a build machine whose disk is still attached elsewhere is `Transient`."""
         outcomes: list[base.Outcome] = []
         for start in range(0, len(requests), _BATCH):
             batch = [asdict(request) for request in requests[start : start + _BATCH]]
@@ -53,20 +60,26 @@ class SandboxEngine:
             outcomes.extend(_created(outcome) for outcome in answer["outcomes"])
         return outcomes
 
+    async def machines(self) -> list[base.Machine]:
+        """Every machine but those still being made; one that died or is being removed is `broken`."""
+        answer = await self._link.call("list", {}, _CALL_TIMEOUT_S)
+        return [_machine(machine) for machine in answer["machines"]]
+
     async def delete(
         self, names: Sequence[str], *, keep_storage: bool = False
     ) -> list[base.EngineError | None]:
+        """As the contract; answered once processes, mounts, interfaces and (unless kept) files are gone."""
         outcomes: list[base.EngineError | None] = []
         for start in range(0, len(names), _BATCH):
             params = {"names": list(names[start : start + _BATCH]), "keep_storage": keep_storage}
             answer = await self._link.call("delete", params, _DELETE_TIMEOUT_S)
             outcomes.extend(
-                None if outcome["ok"] else error_of(outcome["error"]) for outcome in answer["outcomes"]
+                None if outcome["ok"] else _error(outcome["error"]) for outcome in answer["outcomes"]
             )
         return outcomes
 
     async def purge(self, names: Sequence[str]) -> None:
-        """Remove what machines that are gone left on disk."""
+        """Remove what machines that are gone left on disk; running ones are left alone."""
         await self._link.call("purge", {"names": list(names)}, _DELETE_TIMEOUT_S)
 
     async def run_command(
@@ -76,25 +89,46 @@ class SandboxEngine:
 
         Raises `NotFound` for an unknown machine, `Transient` when the machine or the agent is lost meanwhile.
         """
-        params: dict[str, Any] = {
-            "machine": machine,
-            "script": list(script),
-            "env": dict(env),
-            "timeout_s": timeout_s,
-        }
-        return msgspec.convert(
-            await self._link.call("command", params, timeout_s + _CALL_TIMEOUT_S), CommandResult
+        params = {"machine": machine, "script": list(script), "env": dict(env), "timeout_s": timeout_s}
+        result = await self._link.call("command", params, timeout_s + _CALL_TIMEOUT_S)
+        return CommandResult(
+            int(result["exit_code"]), str(result["stdout"]), str(result["stderr"]), bool(result["timed_out"])
         )
 
     async def close(self) -> None:
         """Nothing to let go of: the link belongs to its owner."""
 
-    async def machines(self) -> list[base.Machine]:
-        answer = await self._link.call("list", {}, _CALL_TIMEOUT_S)
-        return [msgspec.convert(machine, base.Machine) for machine in answer["machines"]]
+
+def _created(outcome: Json) -> base.Outcome:
+    return _machine(outcome["machine"]) if outcome["ok"] else _error(outcome["error"])
 
 
-def _created(outcome: Mapping[str, Any]) -> base.Outcome:
-    if outcome["ok"]:
-        return msgspec.convert(outcome["machine"], base.Machine)
-    return error_of(outcome["error"])
+def _error(error: Json) -> base.EngineError:
+    return base.error_of(str(error["kind"]), str(error["message"]))
+
+
+def _machine(seen: Json) -> base.Machine:
+    return base.Machine(
+        name=str(seen["name"]),
+        fence=int(seen["fence"]),
+        kind=str(seen["kind"]),
+        state=str(seen["state"]),
+        address=seen["address"],
+        limits=tuple(seen["limits"]),
+        notes=tuple(seen["notes"]),
+        phases_ms=dict(seen["phases_ms"]),
+    )
+
+
+def _capabilities(seen: Json) -> base.Capabilities:
+    return base.Capabilities(
+        usable=bool(seen["usable"]),
+        runs_os=frozenset(seen["runs_os"]),
+        isolates=bool(seen["isolates"]),
+        build_machines=bool(seen["build_machines"]),
+        reboot=bool(seen["reboot"]),
+        data_disks=bool(seen["data_disks"]),
+        network=bool(seen["network"]),
+        limits=frozenset(seen["limits"]),
+        missing=tuple(base.Missing(str(one["what"]), str(one["consequence"])) for one in seen["missing"]),
+    )

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -237,3 +238,32 @@ async def test_hostile_images_cannot_reach_the_host(rig: Rig, image: Path, tmp_p
     outcomes = await rig.engine.create([node("a", disk)])
     assert list(trap.iterdir()) == []
     assert len(outcomes) == 1
+
+
+async def test_a_host_that_cannot_have_machines_says_why(tmp_path: Path) -> None:
+    """Without the right to mount there is still an agent, and it explains itself."""
+    data = tmp_path / "data"
+    (data / "run").mkdir(parents=True)
+    rig = Rig(data)
+    await rig.hub.start()
+    command = [
+        "setpriv",
+        "--bounding-set",
+        "-sys_admin",
+        sys.executable,
+        "-m",
+        "poolwright.engines.sandbox.host",
+    ]
+    agent = await asyncio.create_subprocess_exec(*command, "--data-dir", str(data))
+    try:
+        await rig.hub.wait_connected(10)
+        capabilities = await rig.engine.capabilities()
+        assert not capabilities.usable
+        assert "not permitted" in capabilities.missing[0].consequence
+        (outcome,) = await rig.engine.create([node("n", tmp_path / "image")])
+        assert isinstance(outcome, Rejected)
+        assert "not permitted" in str(outcome)
+    finally:
+        agent.kill()
+        await agent.wait()
+        await rig.hub.close()

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from poolwright.agent import node, syscalls
 from poolwright.agent.host import HostAgent
 from poolwright.agent.loop import Loop
-from poolwright.agent.machines import Machine
+from poolwright.agent.machines import Machine, Machines
 from poolwright.engines.sandbox.host.layout import Layout
 from poolwright.engines.sandbox.host.machines import SandboxMachines, enter_private_mounts
 from poolwright.engines.sandbox.host.records import start_time
+from poolwright.engines.sandbox.host.unusable import UnusableMachines, why_unusable
 
 DEFAULT_GRACE_S = 600.0
 EXIT_ALREADY_RUNNING = 75
@@ -56,16 +57,30 @@ def main(arguments: list[str] | None = None) -> int:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     syscalls.become_subreaper()
-    enter_private_mounts()
     layout = Layout(".")
+    reason = _prepare(layout)
 
     def make_machines(
         loop: Loop, on_running: Callable[[Machine], None], on_gone: Callable[[Machine], None]
-    ) -> SandboxMachines:
+    ) -> Machines:
+        if reason is not None:
+            return UnusableMachines(reason)
         return SandboxMachines(loop, layout, node.run, options.grace_s, on_running, on_gone)
 
     HostAgent(layout.run, options.grace_s, make_machines).run()
     return 0
+
+
+def _prepare(layout: Layout) -> str | None:
+    """Leave the host's mount table; why machines cannot be made here, if so."""
+    if os.geteuid() != 0:
+        return "the host agent is not root"
+    try:
+        enter_private_mounts()
+        layout.prepare()
+        return why_unusable(layout)
+    except OSError as failure:
+        return f"{failure}"
 
 
 if __name__ == "__main__":

@@ -252,6 +252,7 @@ class SandboxMachines:
                 {"what": "machine network", "consequence": f"loopback only: {self._host.network.unusable}"}
             )
         return {
+            "usable": True,
             "limits": sorted(self._host.groups.available()),
             "network": self._host.network.unusable is None,
             "missing": missing,
