@@ -101,5 +101,6 @@ def _prepare(clients: Clients, data_dir: Path, pid: int) -> Setting:
         GROUP, ACCOUNT, accounts.BatchAccountCreateParameters(location=location), **POLL
     ).result()
     batch = clients.batch(str(made.account_endpoint))
-    sku = next(iter(batch.list_supported_images())).node_agent_sku_id
+    images = batch.list_supported_images()
+    sku = next(image for image in images if image.verification_type == "verified").node_agent_sku_id
     return Setting(clients, batch, str(image.id), str(sku), data_dir, pid)

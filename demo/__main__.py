@@ -51,6 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
             f"service log ({service.log_file}):\n{service.log_tail()}", highlight=False, markup=False
         )
     finally:
+        if not ok:
+            service.down()
         ok = _end(display, service, data_dir) and ok
         shutil.rmtree(scratch, ignore_errors=True)
     display.summary()
@@ -72,7 +74,7 @@ def _play(display: Display, service: Service, out: Path) -> None:
     pool.create_pool(display, by_token, prepared, sku)
     pool.run_job(display, by_token)
     pool.download(display, by_token, out)
-    pool.guard_rails(display, clients, by_token, by_key, prepared, sku)
+    pool.guard_rails(display, service, clients, by_token, by_key, prepared, sku)
     pool.discard(display, clients, by_token)
     machine.discard(display, clients)
 

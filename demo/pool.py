@@ -16,6 +16,7 @@ from demo import scene
 from demo.clients import Clients
 from demo.display import Display, StepLog
 from demo.machine import GROUP, IMAGE, POLL, Prepared
+from demo.service import Service
 from demo.sheet import contact_sheet
 
 ACCOUNT = "renderfarm"
@@ -23,6 +24,7 @@ POOL = "renderers"
 TWIN_POOL = "renderers-twin"
 JOB = "orbit"
 DEDICATED, LOW_PRIORITY, SLOTS = 2, 2, 2
+LOW_LIMIT = 6  # of dedicated nodes over all pools sharing the image, for one guard rail; the default is 2,500
 WAIT_S = 300.0
 
 
@@ -51,11 +53,11 @@ def create_account(display: Display, clients: Clients, location: str) -> tuple[B
 def agent_sku(display: Display, client: BatchClient) -> str:
     """Step 5b: the supported images; the agent SKU of the first verified one this host builds."""
     with display.step("List supported images and agent SKUs") as log:
-        images = list(client.list_supported_images())
-        log.expect(bool(images), "no supported image is listed")
-        skus = sorted({image.node_agent_sku_id for image in images})
-        log.note(f"{len(images)} images, agent SKUs: {', '.join(skus)}")
-    return images[0].node_agent_sku_id
+        images = [image for image in client.list_supported_images() if image.verification_type == "verified"]
+        log.expect(bool(images), "no image that this host can build is listed")
+        skus = sorted({str(image.node_agent_sku_id) for image in images})
+        log.note(f"images this host can build: {len(images)}, agent SKUs: {', '.join(skus)}")
+    return skus[0]
 
 
 def pool_options(
@@ -73,7 +75,7 @@ def pool_options(
         target_low_priority_nodes=low,
         task_slots_per_node=SLOTS,
         start_task=batch.BatchStartTask(
-            command_line=f"/bin/sh -c 'povray --version 2>&1 | head -n 1; ls {scene.DATA_DISK}/scene'",
+            command_line=f"/bin/sh -c 'povray --version 2>&1 | grep -m 1 POV-Ray; ls {scene.DATA_DISK}/scene'",
             wait_for_success=True,
             max_task_retry_count=1,
         ),
@@ -150,6 +152,14 @@ def download(display: Display, client: BatchClient, out: Path) -> Path:
         return sheet
 
 
+def _why(error: HttpResponseError) -> str:
+    """The service's own reason: a named value of the data plane's error, or the management plane's message."""
+    body = error.response.json() if error.response is not None else {}
+    values = {pair["key"]: pair["value"] for pair in body.get("values", [])}
+    reason = values.get("Reason") or values.get("AuthenticationErrorDetail") or str(error.message)
+    return f"{body.get('code') or body.get('error', {}).get('code')}: {reason}"
+
+
 def _refused(log: StepLog, what: str, status: int, attempt: Callable[[], object]) -> None:
     try:
         attempt()
@@ -158,14 +168,54 @@ def _refused(log: StepLog, what: str, status: int, attempt: Callable[[], object]
             error.status_code == status,
             f"{what}: expected {status}, got {error.status_code}: {error.message}",
         )
-        first = str(error.message).replace("\n", " ")[:160]
-        log.note(f"{what}: {status} {first}")
+        log.note(f"{what}: {status} {_why(error)}")
         return
     log.expect(False, f"{what}: was accepted, expected {status}")
 
 
+def _shared_limit(
+    display: Display, service: Service, client: BatchClient, prepared: Prepared, sku: str
+) -> None:
+    """Limits count over every pool that shares the image or its snapshots; a low limit shows it with few nodes."""
+    with display.step(
+        f"Guard rails: restart with a limit of {LOW_LIMIT} nodes; the pool's nodes stay"
+    ) as log:
+        before = {node.id for node in client.list_nodes(POOL)}
+        log.expect(service.stop() == 0, "the service did not end cleanly")
+        service.start(service.port, "--image-limit-dedicated", str(LOW_LIMIT))
+        wait_until(lambda: _idle(client, POOL) == DEDICATED + LOW_PRIORITY, "all nodes idle again")
+        log.expect({node.id for node in client.list_nodes(POOL)} == before, "the nodes are not the same")
+        client.create_pool(pool_options(TWIN_POOL, prepared.twin_id, sku, 0, 0))
+        wait_until(lambda: client.get_pool(TWIN_POOL).allocation_state == "steady", "the twin pool steady")
+        client.begin_resize_pool(TWIN_POOL, batch.BatchPoolResizeOptions(target_dedicated_nodes=LOW_LIMIT))
+        wait_until(
+            lambda: client.get_pool(TWIN_POOL).allocation_state == "steady", "the twin pool steady again"
+        )
+        twin = client.get_pool(TWIN_POOL)
+        errors = twin.resize_errors or []
+        log.expect(
+            [error.code for error in errors] == ["AllocationFailed"],
+            f"expected AllocationFailed, got {errors}",
+        )
+        log.expect(
+            twin.current_dedicated_nodes == LOW_LIMIT - DEDICATED, f"{twin.current_dedicated_nodes} nodes"
+        )
+        log.note(f"a twin pool over the same snapshots: {errors[0].code}: {errors[0].message}")
+        client.begin_delete_pool(TWIN_POOL, polling_interval=1).result()
+
+
+def _idle(client: BatchClient, pool: str) -> int:
+    return sum(1 for node in client.list_nodes(pool) if node.state == "idle")
+
+
 def guard_rails(
-    display: Display, clients: Clients, client: BatchClient, by_key: BatchClient, prepared: Prepared, sku: str
+    display: Display,
+    service: Service,
+    clients: Clients,
+    client: BatchClient,
+    by_key: BatchClient,
+    prepared: Prepared,
+    sku: str,
 ) -> None:
     """Step 8: what the service refuses, and growing again while the image exists."""
     with display.step("Guard rails: a custom image needs a token") as log:
@@ -184,19 +234,7 @@ def guard_rails(
             ("1,001 low-priority nodes", batch.BatchPoolResizeOptions(target_low_priority_nodes=1001)),
         ):
             _refused(log, kind, 400, lambda options=options: client.begin_resize_pool(POOL, options))
-        client.create_pool(pool_options(TWIN_POOL, prepared.twin_id, sku, 0, 0))
-        wait_until(lambda: client.get_pool(TWIN_POOL).allocation_state == "steady", "the twin pool steady")
-        client.begin_resize_pool(TWIN_POOL, batch.BatchPoolResizeOptions(target_dedicated_nodes=2500))
-        wait_until(
-            lambda: client.get_pool(TWIN_POOL).allocation_state == "steady", "the twin pool steady again"
-        )
-        errors = client.get_pool(TWIN_POOL).resize_errors or []
-        log.expect(
-            [error.code for error in errors] == ["AllocationFailed"],
-            f"expected AllocationFailed, got {errors}",
-        )
-        log.note(f"a second pool over the same snapshots: {errors[0].code}: {errors[0].message}"[:220])
-        client.begin_delete_pool(TWIN_POOL, polling_interval=1).result()
+    _shared_limit(display, service, client, prepared, sku)
     with display.step("Grow the pool again while the image exists") as log:
         client.begin_resize_pool(
             POOL, batch.BatchPoolResizeOptions(target_dedicated_nodes=DEDICATED + 2), polling_interval=1

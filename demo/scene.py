@@ -41,7 +41,7 @@ INSTALL = [
     "apt-get update -q",
     "apt-get install -q -y --no-install-recommends povray",
     "apt-get clean",
-    "povray --version 2>&1 | head -n 1",
+    "povray --version 2>&1 | grep -m 1 POV-Ray",
 ]
 
 

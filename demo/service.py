@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 60.0
@@ -43,9 +44,10 @@ class Service:
         self._ready_file = data_dir.parent / f"{data_dir.name}-ready.json"
         self._base_cache = base_cache
         self._process: subprocess.Popen[bytes] | None = None
+        self.port = 0
 
-    def start(self, port: int = 0) -> Ready:
-        """Start it and wait for the ready file. `port` 0: a free one. Raises ServiceFailed."""
+    def start(self, port: int = 0, *more: str) -> Ready:
+        """Start it, with `more` options, and wait for the ready file. `port` 0: a free one. Raises ServiceFailed."""
         self._ready_file.unlink(missing_ok=True)
         command = [
             sys.executable,
@@ -57,7 +59,7 @@ class Service:
             "--port",
             str(port),
         ]
-        command += ["--ready-file", str(self._ready_file)]
+        command += ["--ready-file", str(self._ready_file), *more]
         environment = dict(os.environ)
         if self._base_cache is not None:
             environment["POOLWRIGHT_BASE_CACHE"] = str(self._base_cache)
@@ -69,7 +71,9 @@ class Service:
         while time.monotonic() < deadline:
             if self._ready_file.exists():
                 known = json.loads(self._ready_file.read_text())
-                return Ready(**{name: known[name] for name in Ready._fields})
+                ready = Ready(**{name: known[name] for name in Ready._fields})
+                self.port = urlsplit(ready.endpoint).port or 443
+                return ready
             if self._process.poll() is not None:
                 raise ServiceFailed(
                     f"the service ended with code {self._process.returncode}:\n{self.log_tail()}"
@@ -91,6 +95,11 @@ class Service:
             raise ServiceFailed(
                 f"the service ignored SIGTERM for {STOP_DEADLINE_S:.0f} s:\n{self.log_tail()}"
             ) from None
+
+    def down(self) -> None:
+        """End what a failed run left running: every machine of the data directory."""
+        command = [sys.executable, "-m", "poolwright.cli", "down", "--data-dir", str(self.data_dir)]
+        subprocess.run(command, timeout=STOP_DEADLINE_S * 2, check=False)
 
     def log_tail(self, lines: int = 30) -> str:
         """The last lines of the service's log."""

@@ -50,7 +50,7 @@ ROOMS = (
     Room("engines", ("domain", "engines.base")),
     Room("images", ("domain",)),
     Room("agent", ("domain",)),
-    Room("wire", ("domain",), ("msgspec",)),
+    Room("wire", ("domain",), ("msgspec", "lark")),
     Room("api", ("commands", "wire", "domain", "store.base"), _ANY),
     Room("sim", _ANY, (), ("api", *_EDGES)),
     Room("portal", ("domain",), _ANY),

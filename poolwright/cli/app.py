@@ -13,8 +13,7 @@ from rich.table import Table
 
 from poolwright import __version__
 from poolwright.cli.client import Client, Refused
-from poolwright.cli.environment import environment_lines
-from poolwright.cli.places import NoService, default_data_dir, load_credentials
+from poolwright.cli.places import CREDENTIALS, NoService, default_data_dir, load_credentials
 
 app = typer.Typer(
     name="poolwright",
@@ -106,7 +105,12 @@ def down(data_dir: DataDir = None) -> None:
 @app.command()
 def env(data_dir: DataDir = None) -> None:
     """Print shell lines that point the SDKs and `az` at the service."""
-    typer.echo("\n".join(environment_lines(load_credentials((data_dir or default_data_dir()).resolve()))))
+    from poolwright.serve.environment import environment_lines
+
+    place = (data_dir or default_data_dir()).resolve()
+    known = load_credentials(place)
+    lines = environment_lines(known.endpoint, known.account_endpoint, known.ca_file, place / CREDENTIALS)
+    typer.echo("\n".join(lines))
 
 
 @app.command()
@@ -124,7 +128,7 @@ def _show_explanations(answer: Any) -> None:
     table = Table(show_header=True, box=None, pad_edge=False)
     for column in ("code", "why", "next step"):
         table.add_column(column, overflow="fold")
-    for row in answer.get("explanations", []):
+    for row in answer.get("value", []):
         table.add_row(row["code"], row["message"], row.get("nextStep", ""))
     Console().print(table)
 

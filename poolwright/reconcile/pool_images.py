@@ -1,0 +1,128 @@
+"""From a pool's image to disks: custom images by their rows, marketplace images by the image plane's bases."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from poolwright.decide.snapshot import ImageMissing, ImagePreparing
+from poolwright.domain.clock import MINUTE, Clock, Instant, Micros
+from poolwright.domain.compute import image_state
+from poolwright.domain.marketplace import find
+from poolwright.domain.pool import ImageReference, Pool
+from poolwright.domain.states import ResourceState
+from poolwright.engines.base import DiskMount
+from poolwright.images.base import DiskInfo, ImagePlane, ImagePlaneError, MarketplaceImage
+from poolwright.reconcile.images import DiskSet
+from poolwright.store.base import Tx
+
+_log = logging.getLogger(__name__)
+
+#: A base image that could not be built is tried again after this, if a pool still asks for it.
+RETRY_AFTER: Micros = MINUTE
+
+
+class PoolImages:
+    """An `ImageSource` over the image plane. Base images are built one at a time, beside the loops."""
+
+    def __init__(self, images: ImagePlane, clock: Clock) -> None:
+        self._images = images
+        self._clock = clock
+        self._builder = ThreadPoolExecutor(1, thread_name_prefix="base-image")
+        self._guard = threading.Lock()
+        self._building: dict[MarketplaceImage, Future[DiskInfo]] = {}
+        self._progress: dict[MarketplaceImage, str] = {}
+        self._ready: dict[MarketplaceImage, str] = {}
+        self._failed: dict[MarketplaceImage, tuple[Instant, str]] = {}
+
+    def close(self) -> None:
+        """Take no further builds; the image plane's own `close` ends one that runs."""
+        self._builder.shutdown(wait=False, cancel_futures=True)
+
+    def disks_for(self, tx: Tx, pool: Pool) -> DiskSet | ImagePreparing | ImageMissing:
+        """The disks, or why there are none (yet). Never blocks, has no effect."""
+        reference = pool.spec.image
+        if reference.image_id is not None:
+            return self._custom(tx, reference.image_id)
+        return self._marketplace(reference)
+
+    def prepare(self, pool: Pool) -> None:
+        """Begin to build the pool's base image unless that goes on already."""
+        image = self._offered(pool.spec.image)
+        if image is None:
+            return
+        with self._guard:
+            if image in self._building or image in self._ready:
+                return
+            self._failed.pop(image, None)
+            future = self._builder.submit(self._images.ensure_base, image, self._follow(image))
+            self._building[image] = future
+        future.add_done_callback(lambda done: self._built(image, done))
+
+    def _custom(self, tx: Tx, image_id: str) -> DiskSet | ImageMissing:
+        resource = tx.resources.get(image_id)
+        if resource is None:
+            return ImageMissing(image_id, "The image does not exist any more.")
+        if resource.state is not ResourceState.SUCCEEDED:
+            return ImageMissing(image_id, f"The image is in state {resource.state.value}.")
+        made = image_state(resource.inner)
+        try:
+            os_path = str(self._images.path(made.os_disk))
+            data = tuple(DiskMount(disk.lun, str(self._images.path(disk.name))) for disk in made.data_disks)
+        except ImagePlaneError as error:
+            return ImageMissing(image_id, f"The image's disks cannot be used: {error}")
+        return DiskSet(os_path, data, made.os_type.lower())
+
+    def _marketplace(self, reference: ImageReference) -> DiskSet | ImagePreparing | ImageMissing:
+        name = "/".join(part or "latest" for part in _parts(reference))
+        image = self._offered(reference)
+        if image is None:
+            return ImageMissing(name, "This host cannot build that marketplace image.")
+        with self._guard:
+            ready = self._ready.get(image)
+            if ready is not None:
+                return DiskSet(ready)
+            failed = self._failed.get(image)
+            if failed is not None and self._clock.now() - failed[0] < RETRY_AFTER:
+                return ImageMissing(name, failed[1])
+            return ImagePreparing(self._progress.get(image, "The base image is waiting to be built."))
+
+    def _offered(self, reference: ImageReference) -> MarketplaceImage | None:
+        publisher, offer, sku, version = _parts(reference)
+        found = find(self._images.catalogue(), publisher, offer, sku, version or "latest")
+        if found is None:
+            return None
+        exact = found.image
+        return MarketplaceImage(exact.publisher, exact.offer, exact.sku, exact.version)
+
+    def _follow(self, image: MarketplaceImage) -> _Follower:
+        return _Follower(self._progress, image)
+
+    def _built(self, image: MarketplaceImage, done: Future[DiskInfo]) -> None:
+        with self._guard:
+            self._building.pop(image, None)
+            self._progress.pop(image, None)
+            if done.cancelled():
+                return
+            error = done.exception()
+            if error is None:
+                self._ready[image] = str(done.result().path)
+                return
+            _log.error("base image %s could not be built: %s", image.urn, error)
+            self._failed[image] = (self._clock.now(), f"The base image could not be built: {error}")
+
+
+class _Follower:
+    """Keeps the newest word on a build."""
+
+    def __init__(self, progress: dict[MarketplaceImage, str], image: MarketplaceImage) -> None:
+        self._progress = progress
+        self._image = image
+
+    def __call__(self, stage: str, share: float) -> None:
+        self._progress[self._image] = f"The base image is being built: {stage} ({share:.0%})."
+
+
+def _parts(reference: ImageReference) -> tuple[str, str, str, str]:
+    return reference.publisher or "", reference.offer or "", reference.sku or "", reference.version or ""

@@ -1,0 +1,153 @@
+"""Small bridges between rooms that may not know one another."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from poolwright.api.batch.services import FileInfo, FileMissing, NodeUnreachable, PathRefused
+from poolwright.commands.batch_accounts import KeyPair
+from poolwright.domain.clock import SECOND, Clock, Instant
+from poolwright.domain.facts import DirtyKey, Explanation
+from poolwright.engines.base import EngineError, NotFound
+from poolwright.engines.hub import AgentHub, PathNotAllowed
+from poolwright.engines.sandbox.driver import SandboxEngine
+from poolwright.reconcile.explanations import Explanations
+from poolwright.reconcile.resources import ResourceReconciler
+from poolwright.reconcile.resources_apply import ScriptOutcome
+from poolwright.store.base import Store, Tx
+
+_CALL_S = 30.0
+
+
+def new_keys() -> KeyPair:
+    """Two fresh account keys: 64 random bytes each, in base64."""
+    return KeyPair(*(base64.b64encode(secrets.token_bytes(64)).decode() for _ in range(2)))
+
+
+@contextmanager
+def _file_errors() -> Iterator[None]:
+    try:
+        yield
+    except NotFound as error:
+        raise FileMissing(str(error)) from None
+    except PathNotAllowed as error:
+        raise PathRefused(str(error)) from None
+    except EngineError as error:
+        raise NodeUnreachable(str(error)) from None
+
+
+class HostFiles:
+    """Files of nodes, served by the host agent."""
+
+    def __init__(self, hub: AgentHub) -> None:
+        self._hub = hub
+
+    async def list(self, machine: str, directory: str, *, recursive: bool, prefix: str) -> Sequence[FileInfo]:
+        """What is in a directory, whose name starts with `prefix`."""
+        params = {"machine": machine, "dir": directory, "recursive": recursive, "prefix": prefix}
+        with _file_errors():
+            answer = await self._hub.call("files.list", params, _CALL_S)
+        return [_file(entry["name"], entry) for entry in answer["files"]]
+
+    async def stat(self, machine: str, path: str) -> FileInfo:
+        """One file or directory."""
+        with _file_errors():
+            return _file(
+                path, await self._hub.call("files.stat", {"machine": machine, "path": path}, _CALL_S)
+            )
+
+    async def read(self, machine: str, path: str, offset: int, length: int) -> AsyncIterator[bytes]:
+        """`length` bytes from `offset` on, in pieces; fewer when the file is shorter by now."""
+        with _file_errors():
+            async for piece in self._hub.read_file(machine, path, offset, length):
+                yield piece
+
+    async def delete(self, machine: str, path: str, *, recursive: bool) -> None:
+        """Remove a file or directory."""
+        with _file_errors():
+            await self._hub.call(
+                "files.delete", {"machine": machine, "path": path, "recursive": recursive}, _CALL_S
+            )
+
+
+def _file(name: str, entry: Mapping[str, Any]) -> FileInfo:
+    return FileInfo(
+        name=name,
+        directory=bool(entry["is_dir"]),
+        size=int(entry["size"]),
+        modified_at=int(entry["mtime_us"]),
+        mode=int(entry["mode"]),
+    )
+
+
+class HostCommander:
+    """Runs scripts in build machines through the sandbox engine."""
+
+    def __init__(self, engine: SandboxEngine) -> None:
+        self._engine = engine
+
+    async def command(self, machine: str, script: list[str], timeout_s: float) -> ScriptOutcome:
+        """Run the lines with /bin/sh as root of the machine. Raises EngineError."""
+        done = await self._engine.run_command(machine, script, {}, timeout_s)
+        note = f"\n(ended after its limit of {timeout_s:.0f} s)" if done.timed_out else ""
+        return ScriptOutcome(done.exit_code, done.stdout, done.stderr + note)
+
+
+class Explainer:
+    """Explanations for the data plane, each read in one transaction."""
+
+    def __init__(self, store: Store, words: Explanations) -> None:
+        self._store = store
+        self._words = words
+
+    async def pool(self, account: str, pool: str) -> Sequence[Explanation]:
+        """Why the pool has not the size that was asked for."""
+        return [await self._store.read(lambda tx: self._words.pool(tx, account, pool))]
+
+    async def node(self, account: str, pool: str, node: str) -> Sequence[Explanation]:
+        """Why the node takes no tasks."""
+        return [await self._store.read(lambda tx: self._words.node(tx, account, pool, node))]
+
+    async def task(self, account: str, job: str, task: str) -> Sequence[Explanation]:
+        """Why the task waits, or how it ended."""
+        return [await self._store.read(lambda tx: self._words.task(tx, account, job, task))]
+
+
+ALL_RESOURCES = DirtyKey("resources", "", "all")
+_COLLECT_S = 60
+
+
+class ResourceHandlers:
+    """The management resources' loop as handlers of the common loop."""
+
+    def __init__(
+        self, reconciler: ResourceReconciler, clock: Clock, changed: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._reconciler = reconciler
+        self._clock = clock
+        self._changed = changed
+        self._collected_at: Instant = 0
+
+    async def one(self, key: DirtyKey, /) -> Instant | None:
+        """Work on one resource."""
+        delay = await self._reconciler.run_key(key.id)
+        await self._changed()
+        return None if delay is None else self._clock.now() + int(delay * SECOND)
+
+    async def all(self, _: DirtyKey, /) -> Instant | None:
+        """The periodic pass over resources; now and then the collector."""
+        await self._reconciler.pass_all()
+        now = self._clock.now()
+        if now - self._collected_at >= _COLLECT_S * SECOND:
+            self._collected_at = now
+            await self._reconciler.collect()
+        return None
+
+    @staticmethod
+    def keys(_: Tx) -> list[DirtyKey]:
+        """What the periodic pass adds."""
+        return [ALL_RESOURCES]

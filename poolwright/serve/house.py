@@ -1,0 +1,251 @@
+"""The house put together from its rooms, and the order in which it is started and shut."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from starlette.types import ASGIApp
+
+from poolwright.api import arm
+from poolwright.api.auth import Audiences, BearerVerifier, Plane, Principal, authenticate
+from poolwright.api.auth.requests import Scope
+from poolwright.api.batch.app import BatchApp
+from poolwright.api.batch.services import BatchServices
+from poolwright.api.front import front
+from poolwright.api.identity import (
+    KeyRing,
+    TlsFiles,
+    TokenIssuer,
+    ensure_tls,
+    hash_client_secret,
+    identity_routes,
+    new_client_secret,
+)
+from poolwright.api.known import Accounts, KnownCallers, Principals
+from poolwright.commands import first_start
+from poolwright.commands.context import Caller, Context
+from poolwright.commands.first_start import Identity
+from poolwright.domain.account import Account
+from poolwright.domain.catalogue import SUPPORTED_IMAGES, SupportedImage
+from poolwright.domain.marketplace import Catalogue, find
+from poolwright.engines.hub import AgentHub
+from poolwright.engines.sandbox.driver import SandboxEngine
+from poolwright.engines.sandbox.launcher import HostAgentProcess
+from poolwright.images.raw import RawImagePlane
+from poolwright.reconcile.controller import Reconciler
+from poolwright.reconcile.explanations import Explanations
+from poolwright.reconcile.kit import Kit
+from poolwright.reconcile.pool_images import PoolImages
+from poolwright.reconcile.resources import ResourceReconciler
+from poolwright.serve.adapters import Explainer, HostCommander, HostFiles, ResourceHandlers, new_keys
+from poolwright.serve.credentials import Known, read_secret
+from poolwright.serve.options import Options
+from poolwright.serve.system import SystemClock, SystemIds
+from poolwright.store.sqlite import SqliteStore
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Callers:
+    """Who may call: known accounts and clients, and the tokens they bring."""
+
+    known: KnownCallers
+    issuer: TokenIssuer
+    verifier: BearerVerifier
+    clock: SystemClock
+
+    def to_data(self, scope: Scope, account: str | None) -> Principal:
+        return authenticate(
+            scope,
+            plane=Plane.BATCH,
+            keys=self.known,
+            tokens=self.verifier,
+            now=self.clock.now(),
+            account=account,
+        )
+
+    def to_management(self, scope: Scope) -> Principal:
+        return authenticate(
+            scope, plane=Plane.ARM, keys=self.known, tokens=self.verifier, now=self.clock.now()
+        )
+
+
+class House:
+    """One service. `open` then `app`; `close` in any case."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.clock = SystemClock()
+        self.ids = SystemIds()
+        self.store = SqliteStore(options.data_dir)
+        self.images = RawImagePlane(options.data_dir / "images", base_cache=options.base_cache)
+        self.pool_images = PoolImages(self.images, self.clock)
+        self._reconciler: Reconciler | None = None
+        self._resources: ResourceReconciler | None = None
+        self._hub: AgentHub | None = None
+        self._agent: HostAgentProcess | None = None
+
+    async def open(self, port: int) -> tuple[ASGIApp, TlsFiles, Known]:
+        """Start everything behind the port. Returns the application, its certificates and what clients must know."""
+        data_dir = self.options.data_dir
+        endpoint = f"https://localhost:{port}"
+        tls = ensure_tls(data_dir, self.clock)
+        identity, account, secret = await self._first_start()
+        callers = await self._callers(identity, tls, port)
+        recovery = self.images.recover()
+        if not recovery.clean:
+            _log.info("image plane: removed what an earlier end left half made: %s", recovery)
+        kit = Kit(
+            clock=self.clock,
+            ids=self.ids,
+            rng=random.Random(secrets.randbits(64)),
+            images=self.pool_images,
+            settings=self.options.settings,
+            account_url=lambda name: (
+                f"https://{self._account_endpoint(callers.known, name, f'localhost:{port}')}"
+            ),
+        )
+        reconciler = self._reconciler = Reconciler(self.store, kit)
+        hub = self._hub = AgentHub(
+            str(data_dir / "run" / "agents.sock"), self._agents_token(), reconciler.agents
+        )
+        engine = SandboxEngine(hub)
+        self._resources = ResourceReconciler(
+            self.store, self.images, engine, HostCommander(engine), self.clock, self.ids
+        )
+        handlers = ResourceHandlers(self._resources, self.clock, callers.known.refresh)
+        reconciler.connect(engine, hub, {"resource": handlers.one, "resources": handlers.all}, handlers.keys)
+        await hub.start()
+        self._agent = HostAgentProcess(data_dir, self.options.grace_s)
+        self._agent.start()
+        reconciler.start()
+        app = self._application(callers, identity, hub, kit, endpoint, port)
+        name = account.name if account is not None else ""
+        known = Known(
+            endpoint=endpoint,
+            ca_file=str(tls.ca_file),
+            tenant_id=identity.tenant_id,
+            subscription_id=identity.subscription_id,
+            client_id=identity.client_id,
+            client_secret=secret,
+            account_name=name,
+            account_endpoint=self._account_endpoint(callers.known, name, f"localhost:{port}"),
+            account_key=account.primary_key if account is not None else "",
+            pid=os.getpid(),
+        )
+        return app, tls, known
+
+    async def close(self) -> None:
+        """Shut in order: no new work, loops, agents, image plane, store. Machines and their tasks go on."""
+        if self._reconciler is not None:
+            await self._reconciler.stop()
+        if self._resources is not None:
+            await self._resources.close()
+        if self._agent is not None:
+            await self._agent.close()
+        if self._hub is not None:
+            await self._hub.close()
+        self.pool_images.close()
+        self.images.close()
+        await self.store.close()
+
+    async def _first_start(self) -> tuple[Identity, Account | None, str]:
+        ctx = Context(self.clock, self.ids, self.options.settings, Caller("system", "start"))
+        identity, account = await self.store.write(lambda tx: first_start.ensure(tx, ctx, new_keys()))
+        secret = read_secret(self.options.data_dir, identity.client_id) or new_client_secret()
+        hashed = hash_client_secret(secret)
+        await self.store.write(lambda tx: first_start.ensure_client(tx, ctx, identity.client_id, hashed))
+        return identity, account, secret
+
+    async def _callers(self, identity: Identity, tls: TlsFiles, port: int) -> _Callers:
+        known = KnownCallers(self.store, first_start.ACCOUNT)
+        await known.refresh()
+        ring = KeyRing.open(self.options.data_dir, self.clock)
+        audiences = Audiences(tls.names, (port, 443))
+        principals = Principals(known)
+        issuer = TokenIssuer(
+            tenant_id=identity.tenant_id,
+            keys=ring,
+            principals=principals,
+            audiences=audiences,
+            clock=self.clock,
+        )
+        verifier = BearerVerifier(
+            tenant_id=identity.tenant_id,
+            keys=ring,
+            audiences=audiences,
+            principals=principals,
+            authority=f"localhost:{port}",
+        )
+        return _Callers(known, issuer, verifier, self.clock)
+
+    def _application(
+        self, callers: _Callers, identity: Identity, hub: AgentHub, kit: Kit, endpoint: str, port: int
+    ) -> ASGIApp:
+        settings = self.options.settings
+        management = arm.ArmServices(
+            store=self.store,
+            clock=self.clock,
+            ids=self.ids,
+            settings=settings,
+            authenticator=callers.to_management,
+            endpoint=arm.EndpointInfo(
+                subscription_id=identity.subscription_id,
+                tenant_id=identity.tenant_id,
+                authority=f"localhost:{port}",
+                account_endpoint=lambda name, authority: self._account_endpoint(
+                    callers.known, name, authority
+                ),
+            ),
+            catalogue=self.images.catalogue,
+            new_keys=new_keys,
+        )
+        data = BatchServices(
+            store=self.store,
+            clock=self.clock,
+            ids=self.ids,
+            settings=settings,
+            accounts=Accounts(callers.known),
+            authenticate=callers.to_data,
+            files=HostFiles(hub),
+            explain=Explainer(self.store, Explanations(kit)),
+            images=supported_images(self.images.catalogue),
+            endpoint=endpoint,
+        )
+        return front(
+            identity_routes(callers.issuer), arm.routes(management), BatchApp(data), callers.known.refresh
+        )
+
+    def _agents_token(self) -> str:
+        path = self.options.data_dir / "run" / "agents.token"
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            return path.read_text().strip()
+        except FileNotFoundError:
+            token = secrets.token_hex(32)
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(fd, "w") as file:
+                file.write(token)
+            return token
+
+    @staticmethod
+    def _account_endpoint(known: KnownCallers, name: str, authority: str) -> str:
+        """The default account is at the root; every other has its name as path prefix, which needs no DNS."""
+        if name.lower() == (known.default_account() or "").lower():
+            return authority
+        return f"{authority}/{name}"
+
+
+def supported_images(catalogue: Catalogue) -> Sequence[SupportedImage]:
+    """The published list; "verified" are those this host can build."""
+    offered = catalogue()
+    return [
+        replace(image, verified=find(offered, image.publisher, image.offer, image.sku) is not None)
+        for image in SUPPORTED_IMAGES
+    ]

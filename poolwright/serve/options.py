@@ -1,0 +1,23 @@
+"""How a service is started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from poolwright.domain.limits import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`port` 0 takes a free one. `grace_s` (5 to 600): how long nodes go on while the service is away; at most the
+    lease, after which their tasks may be run elsewhere. `base_cache`: where built base images are kept."""
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 8443
+    ready_file: Path | None = None
+    base_cache: Path | None = None
+    grace_s: float = 600.0
+    settings: Settings = Settings()
+    log_level: str = "info"

@@ -1,0 +1,130 @@
+"""A service from start to end: signals, the ready file, what the user is told."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import uvloop
+
+from poolwright.api.identity import CertificateError, SigningKeyError
+from poolwright.engines.sandbox.launcher import HostAgentProcess
+from poolwright.serve.credentials import NAME, Known, write_whole
+from poolwright.serve.environment import environment_lines
+from poolwright.serve.house import House
+from poolwright.serve.listening import HttpsServer, open_sockets
+from poolwright.serve.options import Options
+from poolwright.store.base import StoreError
+from poolwright.store.lock import LOCK_NAME
+
+_log = logging.getLogger(__name__)
+_STOP_S = 60.0
+
+
+def run(options: Options) -> int:
+    """Serve until SIGTERM or SIGINT. Returns the exit code: 0 after a clean end, 1 when it could not start."""
+    logging.basicConfig(
+        level=options.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        return uvloop.run(_serve(options))
+    except (StoreError, CertificateError, SigningKeyError, OSError) as error:
+        _log.error("the service cannot start: %s", error)
+        return 1
+
+
+async def _serve(options: Options) -> int:
+    options.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    house = House(options)
+    try:
+        sockets = open_sockets(options.host, options.port)
+        app, tls, known = await house.open(sockets[0].getsockname()[1])
+        server = HttpsServer(app, tls)
+        serving = asyncio.create_task(server.serve(sockets), name="https")
+        await server.wait_started(serving)
+        if not serving.done():
+            _announce(options, known)
+            await asyncio.wait(
+                {serving, asyncio.ensure_future(ended.wait())}, return_when=asyncio.FIRST_COMPLETED
+            )
+        server.should_exit = True
+        await serving
+    finally:
+        if options.ready_file is not None:
+            options.ready_file.unlink(missing_ok=True)
+        await house.close()
+    _log.info("the service has ended")
+    return 0 if ended.is_set() else 1
+
+
+def _announce(options: Options, known: Known) -> None:
+    write_whole(options.data_dir / NAME, known)
+    if options.ready_file is not None:
+        write_whole(options.ready_file, known)
+    _log.info("serving at %s", known.endpoint)
+    place = options.data_dir / NAME
+    lines = [
+        "Poolwright is ready.",
+        f"  endpoint          {known.endpoint}",
+        f"  CA file           {known.ca_file}",
+        f"  credentials file  {place}",
+        'For the SDKs and az, paste this into a shell (or: eval "$(poolwright env)"):',
+        *environment_lines(known.endpoint, known.account_endpoint, known.ca_file, place),
+        "",
+    ]
+    sys.stdout.write("\n".join(lines))
+    sys.stdout.flush()
+
+
+def stop(data_dir: Path) -> str:
+    """End the service and every machine of a data directory; returns what was done. Records and disks stay."""
+    done = []
+    pid = _service_pid(data_dir)
+    if pid is not None:
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + _STOP_S
+        while _service_pid(data_dir) is not None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        done.append(f"the service (process {pid}) has ended")
+    asyncio.run(_end_machines(data_dir))
+    done.append("no machine is left running")
+    return "; ".join(done)
+
+
+async def _end_machines(data_dir: Path) -> None:
+    """A host agent without any patience for an absent service takes everything down and ends."""
+    patient = HostAgentProcess(data_dir)
+    await patient.stop()
+    hasty = HostAgentProcess(data_dir, grace_s=0.0)
+    hasty.start()
+    deadline = time.monotonic() + _STOP_S
+    try:
+        while hasty.pid() is not None and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+    finally:
+        await hasty.close()
+
+
+def _service_pid(data_dir: Path) -> int | None:
+    """The process that holds the data directory's lock, if any."""
+    try:
+        with (data_dir / LOCK_NAME).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        text = (data_dir / LOCK_NAME).read_text().strip()
+        return int(text) if text.isdigit() else None
+    return None
