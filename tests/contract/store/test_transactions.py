@@ -237,3 +237,32 @@ async def test_every_caller_hears_of_a_commit_that_failed(tmp_path: Path) -> Non
     assert await store.read(lambda tx: (tx.pools.count(A), tx.jobs.get(A, made.id))) == (0, made)
     await store.write(lambda tx: tx.pools.insert(pool()))
     await store.close()
+
+
+async def test_a_full_disk_is_told_to_everyone_and_got_over(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path, Tuning(batch_s=30.0))
+    await store.write(_insert("before"))
+
+    def limit(pages: int) -> Callable[[Tx], None]:
+        def set_limit(tx: Tx) -> None:
+            tx.pools._db.execute(f"PRAGMA max_page_count = {pages}")  # type: ignore[attr-defined]
+
+        return set_limit
+
+    def much(tx: Tx) -> None:
+        tx.pools.insert(replace(pool("much"), document=b"x" * 10_000_000))
+
+    await store.write(limit(1))  # taken as: no larger than it is now
+    gate = _Gate()
+    first = await _behind(gate, store)
+    others = [asyncio.ensure_future(store.write(fn)) for fn in (_insert("a"), much, _insert("b"))]
+    await asyncio.sleep(0)
+    gate.open.set()
+    outcomes = await asyncio.gather(first, *others, return_exceptions=True)
+    assert isinstance(outcomes[2], StoreError), outcomes
+    await store.write(limit(1_000_000))
+    await store.write(_insert("after"))
+    kept = {item.id for item in await store.read(lambda tx: tx.pools.every())}
+    told = {id for id, outcome in zip("ab", (outcomes[1], outcomes[3]), strict=True) if outcome is None}
+    assert kept == {"before", "after"} | told
+    await store.close()
