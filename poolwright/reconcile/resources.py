@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 
 from poolwright.decide.resources import (
@@ -28,9 +27,8 @@ from poolwright.decide.resources import (
     next_step,
     script_steps,
 )
-from poolwright.domain.clock import DAY, Clock, Ids
+from poolwright.domain.clock import DAY, SECOND, Clock, Ids
 from poolwright.domain.compute import machine_state
-from poolwright.domain.resource import Operation
 from poolwright.domain.resource_id import MACHINES
 from poolwright.domain.states import ResourceState
 from poolwright.engines.base import (
@@ -67,7 +65,7 @@ _FIRST_DELAY_S = 0.2
 _LAST_DELAY_S = 30.0
 _AT_ONCE = 16  # runs at the same time; image work among them is bounded by its threads
 PATIENCE_S = 0.25  # how long a caller waits for runs, so that short ones are done when it returns
-_PROGRESS_EVERY_S = 1.0
+_PROGRESS_EVERY = SECOND
 KEEP_OPERATIONS = 7 * DAY  # how long clients may ask for the outcome of an operation
 
 #: Errors that no repetition cures, with the code the caller sees.
@@ -242,24 +240,22 @@ class ResourceReconciler:
 
     def _progress(self, view: View) -> Callable[[str, float], None]:
         """A progress call that may come from any thread; writes the newest word at most once a second."""
-        creating = next((op for op in view.operations if op.verb == "create"), None)
-        loop = asyncio.get_running_loop()
-        told_at, told = 0.0, ""
+        key, loop = view.resource.key, asyncio.get_running_loop()
+        told_at, told = 0, ""
 
         def tell(stage: str, fraction: float) -> None:
             nonlocal told_at, told
-            moment = time.monotonic()
-            if stage == told and moment - told_at < _PROGRESS_EVERY_S:
+            now = self._clock.now()
+            if (stage == told and now - told_at < _PROGRESS_EVERY) or loop.is_closed():
                 return
-            told_at, told = moment, stage
-            _LOG.info("resource %s: %s (%d %%)", view.resource.key, stage, round(100 * fraction))
-            if creating is not None:
-                asyncio.run_coroutine_threadsafe(self._write_progress(creating, stage, fraction), loop)
+            told_at, told = now, stage
+            _LOG.info("resource %s: %s (%d %%)", key, stage, round(100 * fraction))
+            asyncio.run_coroutine_threadsafe(self._write_progress(key, stage, fraction), loop)
 
         return tell
 
-    async def _write_progress(self, operation: Operation, stage: str, fraction: float) -> None:
-        await self._store.write(lambda tx: record.progress(tx, operation.id, stage, fraction))
+    async def _write_progress(self, key: str, stage: str, fraction: float) -> None:
+        await self._store.write(lambda tx: record.progress(tx, key, stage, fraction))
 
     async def _lost_machines(self) -> set[str]:
         """Keys of settled machines that the engine does not show as they should be."""

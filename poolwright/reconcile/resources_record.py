@@ -229,12 +229,19 @@ def end_operation(
     tx.resources.put_operation(ended)
 
 
-def progress(tx: Tx, operation_id: str, stage: str, fraction: float) -> None:
-    """How far a long creation has come."""
-    operation = tx.resources.operation(operation_id)
-    if operation is not None and operation.status == "InProgress":
-        shown = json.dumps({"stage": stage, "fraction": fraction}).encode()
-        tx.resources.put_operation(replace(operation, result=shown))
+def progress(tx: Tx, key: str, stage: str, fraction: float) -> None:
+    """How far a long creation has come: told by its operation, or by that of the machine the disk is made for."""
+    resource = tx.resources.get(key)
+    if resource is None:
+        return
+    owners = {key}
+    if resource.type == DISKS:
+        holder = disk_state(resource.inner).attached_to
+        owners |= {holder.lower()} if holder is not None else set()
+    shown = json.dumps({"stage": stage, "fraction": fraction}).encode()
+    for operation in tx.resources.operations_in_progress():
+        if operation.verb == "create" and operation.resource in owners:
+            tx.resources.put_operation(replace(operation, result=shown))
 
 
 def script_begins(tx: Tx, now: Instant, operation_id: str) -> Operation | None:

@@ -9,17 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from poolwright.commands import batch_accounts, groups, images, vm_actions
+from poolwright.commands import batch_accounts, groups, images, jobs, vm_actions
 from poolwright.commands.resources import Accepted, Outline
 from poolwright.domain.compute import DiskSpec, image_state, machine_state
 from poolwright.domain.errors import ManagementError
+from poolwright.domain.job import JobSpec
 from poolwright.domain.resource_id import ACCOUNTS, DISKS, GROUPS, IMAGES, MACHINES, SNAPSHOTS, group_id
-from poolwright.domain.states import ResourceState
+from poolwright.domain.states import JobState, PoolState, ResourceState
 from poolwright.engines.base import EngineError, Machine, NoCapacity, Rejected, Transient
 from poolwright.images.base import DiskBusy, ImagePlaneError, NoSpace
 from poolwright.reconcile import resources as loop_module
+from poolwright.wire.arm.operations import status as operation_status
 from tests.support.waiting import wait_until_async
 from tests.unit.resources.house import GROUP, KEYS, SUBSCRIPTION, House, at, open_house
+from tests.unit.resources.pools import pool_of
 from tests.unit.resources.test_story import frozen, prepared
 
 
@@ -417,9 +420,32 @@ async def test_an_account_goes_with_its_group(house: House) -> None:
     assert await house.store.read(lambda tx: tx.resources.get(group_id(SUBSCRIPTION, GROUP).key)) is None
 
 
-async def test_a_forced_image_goes_although_pools_use_it(house: House) -> None:
-    from tests.unit.resources.pools import pool_of
+async def test_an_account_waits_for_its_pools_and_jobs(house: House) -> None:
+    id = at(ACCOUNTS, "render1")
+    await house.write(lambda tx, ctx: batch_accounts.put(tx, ctx, id, Outline("local"), KEYS))
+    await house.store.write(lambda tx: tx.pools.insert(pool_of(at(IMAGES, "golden").text)))
+    spec = JobSpec(pool="pool-1")
+    await house.write(lambda tx, ctx: jobs.create(tx, ctx, "render1", "job-1", spec, b"{}"))
+    gone = await house.write(lambda tx, ctx: batch_accounts.delete(tx, ctx, id))
+    assert gone is not None
+    await house.loop.pass_all()
+    assert (await house.operation(gone)).status == "InProgress"
+    with pytest.raises(ManagementError, match="being deleted"):
+        await house.write(lambda tx, ctx: batch_accounts.put(tx, ctx, id, Outline("local"), KEYS))
+    pool = await house.store.read(lambda tx: tx.pools.get("render1", "pool-1"))
+    job = await house.store.read(lambda tx: tx.jobs.get("render1", "job-1"))
+    assert pool is not None
+    assert job is not None
+    assert (pool.state, job.state) == (PoolState.DELETING, JobState.DELETING)
+    # What the loops of pools and jobs do in the end:
+    await house.store.write(lambda tx: tx.jobs.delete("render1", "job-1"))
+    await house.store.write(lambda tx: tx.pools.delete("render1", "pool-1"))
+    await house.settle()
+    assert (await house.operation(gone)).status == "Succeeded"
+    assert await house.find(ACCOUNTS, "render1") is None
 
+
+async def test_a_forced_image_goes_although_pools_use_it(house: House) -> None:
     await frozen(house)
     await house.store.write(lambda tx: tx.pools.insert(pool_of(at(IMAGES, "golden").text)))
     with pytest.raises(ManagementError, match="render1/pool-1"):
@@ -497,3 +523,27 @@ async def test_a_passing_fault_is_tried_again_unasked(house: House) -> None:
         return (await house.get(SNAPSHOTS, "snap-os")).state is ResourceState.SUCCEEDED
 
     await wait_until_async(done, 10, "the snapshot was not tried again")
+
+
+async def test_the_machines_operation_tells_how_far_the_base_image_is(house: House) -> None:
+    gate = threading.Event()
+    ensure = house.images.ensure_base
+
+    def slow(image: object, progress: Callable[[str, float], None]) -> object:
+        progress("unpacking packages", 0.4)
+        assert gate.wait(20)
+        return ensure(image, progress)
+
+    house.images.ensure_base = slow
+    made = await house.machine()
+    await house.loop.pass_all()
+
+    async def told() -> bool:
+        return (await house.operation(made)).result is not None
+
+    await wait_until_async(told, 10, "no progress was written")
+    answer = operation_status(await house.operation(made))
+    assert (answer["percentComplete"], answer["properties"]) == (40.0, {"progress": "unpacking packages"})
+    gate.set()
+    await house.settle()
+    assert "percentComplete" not in operation_status(await house.operation(made))
