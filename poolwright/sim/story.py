@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
@@ -82,10 +83,10 @@ class Story:
 
     def _play(self, steps: int) -> Outcome:
         for _ in range(steps):
-            self.pass_time(self.rng.randrange(20 * SECOND) if self.rng.random() < 0.9 else 6 * MINUTE)
+            self.pass_time(self.rng.randrange(15 * SECOND) if self.rng.random() < 0.95 else 6 * MINUTE)
             self.workload.act()
             self.service.wake()
-            if self.rng.random() < 0.25:
+            if self.rng.random() < 0.2:
                 self._misfortune()
             self.check()
         self._settle()
@@ -158,23 +159,38 @@ class Story:
         self.host.connect(self.service)
 
     def _memory(self) -> None:
-        self.host.memory_mib = self.rng.choice((100, 400, 8192))
+        self.host.memory_mib = self.rng.choice((100, 400))
+        self._for_a_while(self._memory_back)
 
     def _room(self) -> None:
-        self.host.room = self.rng.choice((3, 10**9))
+        self.host.room = 3
+        self._for_a_while(self._room_back)
 
     def _image(self) -> None:
-        self.images.answer = self.rng.choice(
-            (DiskSet("/image/os"), ImagePreparing("unpacking"), ImageMissing("image", "it was deleted"))
-        )
+        self.images.answer = self.rng.choice((ImagePreparing("unpacking"), ImageMissing("image", "deleted")))
+        self._for_a_while(self._image_back)
+
+    def _for_a_while(self, back: Callable[[], None]) -> None:
+        """Lasting want would leave nothing to happen: it passes after some minutes."""
+        self.time.after(self.rng.randrange(4 * MINUTE), back)
+
+    def _memory_back(self) -> None:
+        self.host.memory_mib = 8192
+
+    def _room_back(self) -> None:
+        self.host.room = 10**9
+
+    def _image_back(self) -> None:
+        self.images.answer = DiskSet("/image/os")
 
     def _settle(self) -> None:
         """Faults end; everything must come to rest by itself, but for what only an operator can mend."""
         self.tell("-- faults are over")
         for name in Faults.__dataclass_fields__:
             setattr(self.faults, name, 0.0)
-        self.images.answer = DiskSet("/image/os")
-        self.host.memory_mib, self.host.room = 8192, 10**9
+        self._memory_back()
+        self._room_back()
+        self._image_back()
         self._cut()
         until = self.time.now() + SETTLE_MAX
         why = ["not looked yet"]

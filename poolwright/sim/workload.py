@@ -9,7 +9,7 @@ from random import Random
 from poolwright.commands import jobs, nodes, pools, tasks
 from poolwright.commands.context import NO_CONDITIONS, Caller, Context
 from poolwright.domain.account import Account
-from poolwright.domain.clock import MINUTE, SECOND, Clock, Ids
+from poolwright.domain.clock import FOREVER, MINUTE, SECOND, Clock, Ids
 from poolwright.domain.errors import ServiceError
 from poolwright.domain.job import JobSpec
 from poolwright.domain.limits import Settings
@@ -24,6 +24,8 @@ from poolwright.store.sync import SyncStore
 
 POOLS = ("alpha", "beta")
 JOBS = tuple(f"job{n}" for n in range(6))
+#: Rounds of pool, job and tasks before the story begins, so that orders meet busy nodes from the start.
+BEGIN = 4
 #: Retention is kept short so that a drain that waits for it ends within a simulation.
 OPTIONS = tuple(DeallocationOption)
 MARKETPLACE = ImageReference(publisher="Debian", offer="debian-12", sku="12", version="latest")
@@ -50,6 +52,10 @@ class Workload:
         self._serial = 0
         account = Account(ACCOUNT, "/sim", "", "", clock.now())
         store.write_now(lambda tx: tx.accounts.insert(account))
+        for _ in range(BEGIN):
+            self.do(self._create_pool)
+            self.do(self._create_job)
+            self.do(self._add_tasks)
 
     def context(self) -> Context:
         return Context(self._clock, self._ids, Settings(), Caller("system", "sim"))
@@ -57,13 +63,13 @@ class Workload:
     def act(self) -> None:
         """One command."""
         choices: list[tuple[int, Callable[[Tx, Context], str]]] = [
-            (12, self._add_tasks),
+            (18, self._add_tasks),
             (4, self._create_pool),
-            (5, self._resize),
+            (8, self._resize),
             (1, self._stop_resize),
             (2, self._remove_nodes),
             (4, self._create_job),
-            (3, self._node_order),
+            (6, self._node_order),
             (2, self._terminate_task),
             (1, self._delete_task),
             (2, self._job_order),
@@ -100,12 +106,12 @@ class Workload:
             fill=rng.choice(list(FillType)),
             start_task=start,
         )
-        name, sizes = rng.choice(POOLS), (rng.randrange(6), rng.randrange(4))
+        name, sizes = rng.choice(POOLS), (1 + rng.randrange(5), rng.randrange(4))
         pools.create(tx, ctx, ACCOUNT, name, spec, b"{}", *sizes)
         return f"{name} {sizes}"
 
     def _resize(self, tx: Tx, ctx: Context) -> str:
-        name, sizes = self._rng.choice(POOLS), (self._rng.randrange(7), self._rng.randrange(4))
+        name, sizes = self._rng.choice(POOLS), (self._rng.randrange(8), self._rng.randrange(4))
         option = self._rng.choice(OPTIONS)
         pools.resize(tx, ctx, ACCOUNT, name, *sizes, 5 * MINUTE, option, NO_CONDITIONS)
         return f"{name} {sizes} {option}"
@@ -122,7 +128,8 @@ class Workload:
         found = _all_nodes(tx)
         if not found:
             raise ServiceError("NodeNotFound")
-        return self._rng.choice(found)
+        busy = [node for node in found if node.state is NodeState.RUNNING]
+        return self._rng.choice(busy if busy and self._rng.random() < 0.7 else found)
 
     def _remove_nodes(self, tx: Tx, ctx: Context) -> str:
         node, option = self._a_node(tx), self._rng.choice(OPTIONS)
@@ -162,12 +169,12 @@ class Workload:
     def _add_tasks(self, tx: Tx, ctx: Context) -> str:
         rng, job = self._rng, self._a_job(tx)
         news = []
-        for _ in range(1 + rng.randrange(8)):
+        for _ in range(1 + rng.randrange(12)):
             self._serial += 1
             spec = TaskSpec(
-                command(rng.randrange(90 * SECOND), 0 if rng.random() < 0.8 else 1),
+                command(rng.randrange(rng.choice((5, 60, 300)) * SECOND), 0 if rng.random() < 0.8 else 1),
                 required_slots=rng.choice((1, 1, 1, 2, 4)),
-                max_wall_clock=rng.choice((10**18, 30 * SECOND)),
+                max_wall_clock=rng.choice((FOREVER, FOREVER, 30 * SECOND)),
                 retention=rng.randrange(20 * MINUTE),
             )
             news.append(NewTask(f"t{self._serial}", spec, b"{}"))
