@@ -86,6 +86,16 @@ class Call:
             raise ManagementError(400, "InvalidParameter", text, name)
         return value == "true"
 
+    def top(self) -> int | None:
+        """`$top`, or None when it is not given. 400 for anything but a whole number from 1 on."""
+        text = self.query.get("$top")
+        if text is None:
+            return None
+        if not (text.isascii() and text.isdigit() and 1 <= len(text) <= 9 and int(text)):
+            reason = f"The value '{text[:50]}' of '$top' is not valid: it must be a whole number from 1 on."
+            raise ManagementError(400, "InvalidParameter", reason, "$top")
+        return int(text)
+
 
 def _condition(header: str, value: str) -> ManagementError:
     text = f"The condition '{header}: {value[:100]}' does not hold for the resource as it is now."

@@ -83,18 +83,7 @@ async def all_resources(call: Call) -> Response:
         return [resource for resource in found if resource.type != GROUPS and _fits(resource, wanted)]
 
     found = await call.read(query)
-    return listed([wire.generic(resource) for resource in found[: _top(call)]])
-
-
-def _top(call: Call) -> int | None:
-    text = call.query.get("$top")
-    if text is None:
-        return None
-    if not text.isdigit() or not 1 <= int(text) <= 1_000_000:
-        raise ManagementError(
-            400, "InvalidParameter", f"The value '{text[:50]}' of '$top' is not valid.", "$top"
-        )
-    return int(text)
+    return listed([wire.generic(resource) for resource in found[: call.top()]])
 
 
 def _filter(text: str | None) -> list[tuple[str, str]]:

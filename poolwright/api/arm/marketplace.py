@@ -47,7 +47,7 @@ async def versions(call: Call) -> Response:
             raise ManagementError(400, "InvalidParameter", text, "$orderby")
         if (match[1] or "asc").lower() == "desc":
             found.reverse()
-    found = found[: _top(call)]
+    found = found[: call.top()]
     if call.query.get("$expand", "").lower() == "properties":
         found = [_image(call, entry["name"]) for entry in found]
     return answer(found)
@@ -56,17 +56,6 @@ async def versions(call: Call) -> Response:
 def _version_key(version: str) -> list[tuple[int, str]]:
     """Numbers inside a version count as numbers."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in _DIGITS.split(version)]
-
-
-def _top(call: Call) -> int | None:
-    text = call.query.get("$top")
-    if text is None:
-        return None
-    if not text.isdigit() or not 1 <= int(text) <= 1_000_000:
-        raise ManagementError(
-            400, "InvalidParameter", f"The value '{text[:50]}' of '$top' is not valid.", "$top"
-        )
-    return int(text)
 
 
 def _image(call: Call, version: str) -> wire.Json:

@@ -88,12 +88,26 @@ def machine(**more: Any) -> dict[str, Any]:
 
 
 def test_the_whole_story(clients: Clients) -> None:
-    compute, resource = clients.compute, clients.resource
+    """Group, machine, script, stop, snapshots, image, guard rails, and nothing left."""
+    make_group(clients)
+    machine_id = make_machine(clients)
+    run_script(clients)
+    stop_and_generalize(clients)
+    image_id = make_image(clients, machine_id)
+    delete_image(clients, image_id)
+    delete_group(clients)
+
+
+def make_group(clients: Clients) -> None:
+    resource = clients.resource
     assert not resource.resource_groups.check_existence(GROUP)
     group = resource.resource_groups.create_or_update(GROUP, {"location": "Local", "tags": {"a": "b"}})
     assert (group.name, group.location, group.properties.provisioning_state) == (GROUP, "local", "Succeeded")
     assert resource.resource_groups.check_existence(GROUP.upper())
 
+
+def make_machine(clients: Clients) -> str:
+    compute = clients.compute
     made = compute.virtual_machines.begin_create_or_update(GROUP, "builder", machine()).result()
     assert made.provisioning_state == "Succeeded"
     assert made.os_profile.admin_password is None
@@ -106,7 +120,11 @@ def test_the_whole_story(clients: Clients) -> None:
 
     view = compute.virtual_machines.get("STUDIO", "BUILDER", expand="instanceView").instance_view
     assert [status.code for status in view.statuses] == ["ProvisioningState/succeeded", "PowerState/running"]
+    return str(made.id)
 
+
+def run_script(clients: Clients) -> None:
+    compute = clients.compute
     done = compute.virtual_machines.begin_run_command(
         GROUP,
         "builder",
@@ -120,6 +138,9 @@ def test_the_whole_story(clients: Clients) -> None:
     assert done.value[0].message == "Enable succeeded: \n[stdout]\nhello\n\n[stderr]\n"
     assert clients.live.commander.ran[-1][1] == ("""export SCENE='a b'"'"'c'""", "echo hello")
 
+
+def stop_and_generalize(clients: Clients) -> None:
+    compute = clients.compute
     with pytest.raises(HttpResponseError) as refused:
         compute.virtual_machines.generalize(GROUP, "builder")
     assert (refused.value.status_code, code_of(refused.value)) == (409, "OperationNotAllowed")
@@ -128,9 +149,12 @@ def test_the_whole_story(clients: Clients) -> None:
     view = compute.virtual_machines.instance_view(GROUP, "builder")
     assert [status.code for status in view.statuses][1:] == ["OSState/generalized", "PowerState/deallocated"]
 
+
+def make_image(clients: Clients, machine_id: str) -> str:
+    compute = clients.compute
     for name, disk in (("snap-os", "system"), ("snap-data", "scratch")):
         source = compute.disks.get(GROUP, disk)
-        assert (source.disk_state, source.managed_by) == ("Attached", made.id)
+        assert (source.disk_state, source.managed_by) == ("Attached", machine_id)
         snapshot = compute.snapshots.begin_create_or_update(
             GROUP,
             name,
@@ -151,8 +175,12 @@ def test_the_whole_story(clients: Clients) -> None:
     assert [
         (disk.lun, disk.disk_size_gb, disk.storage_account_type) for disk in image.storage_profile.data_disks
     ] == [(5, 2, "StandardSSD_LRS")]
+    return str(image.id)
 
-    use_image(clients.live, image.id)
+
+def delete_image(clients: Clients, image_id: str) -> None:
+    compute = clients.compute
+    use_image(clients.live, image_id)
     with pytest.raises(HttpResponseError, match="render1/pool-1") as refused:
         compute.images.begin_delete(GROUP, "golden")
     assert refused.value.status_code == 409
@@ -161,6 +189,9 @@ def test_the_whole_story(clients: Clients) -> None:
     with pytest.raises(ResourceNotFoundError):
         compute.images.get(GROUP, "golden")
 
+
+def delete_group(clients: Clients) -> None:
+    resource = clients.resource
     resource.resource_groups.begin_delete(GROUP).result()
     assert not resource.resource_groups.check_existence(GROUP)
     assert list(resource.resources.list()) == []
