@@ -112,6 +112,11 @@ class Forget:
 
 
 @dataclass(frozen=True, slots=True)
+class Bury:
+    """Leave the files, which somebody still uses, to the collector, and remove the record now."""
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Something else must change first; `reason` in words for people."""
 
@@ -125,7 +130,7 @@ class Done:
 
 Step = (
     MakeFile | RemoveFile | Inspect | BootMachine | StopMachine | RemoveMachine | Reboot
-    | Fail | Settle | Forget | Wait | Done
+    | Fail | Settle | Forget | Bury | Wait | Done
 )  # fmt: skip
 
 
@@ -166,7 +171,9 @@ def _deleting(view: View) -> Step:
         return Wait(f"{view.left} resources of the group are still being deleted")
     if resource.type == ACCOUNTS and view.left:
         return Wait(f"{view.left} pools and jobs of the account are still being deleted")
-    if resource.type == IMAGES and view.left and not image_state(resource.inner).force:
+    if resource.type == IMAGES and view.left:
+        if image_state(resource.inner).force:
+            return Bury()
         return Wait(f"{view.left} pools still use the image")
     if resource.type == DISKS and view.held:
         return Wait("the machine that holds the disk is still being deleted")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from poolwright.decide.resources import (
     BootMachine,
+    Bury,
     Done,
     Fail,
     FailScript,
@@ -188,6 +189,8 @@ class ResourceReconciler:
             await self._settle(view, step.state)
         elif isinstance(step, Forget):
             await self._store.write(lambda tx: record.forgotten(tx, now(), key))
+        elif isinstance(step, Bury):
+            await self._store.write(lambda tx: record.buried(tx, now(), key))
 
     async def _take_machine(self, view: View, step: BootMachine | StopMachine | RemoveMachine) -> None:
         resource = view.resource

@@ -22,7 +22,22 @@ _LOG = logging.getLogger(__name__)
 
 async def collect(store: Store, actor: Actor, clock: Clock) -> list[str]:
     """Remove what no row owns and note what rows miss. Returns what was found, in words."""
+    await _buried(store, actor)
     return [*await _files(store, actor, clock), *await _machines(store, actor)]
+
+
+async def _buried(store: Store, actor: Actor) -> None:
+    """Files of resources that were removed while somebody used them: remove those nobody uses any more."""
+    for row in await store.read(lambda tx: tx.resources.all_disks()):
+        if not row.owner.startswith(record.BURIED):
+            continue
+        try:
+            await actor.remove(row.name)
+        except (ImagePlaneError, OSError) as error:
+            _LOG.info("disk file %s of a removed resource stays for now: %s", row.name, error)
+            continue
+        name = row.name
+        await store.write(lambda tx: tx.resources.drop_disk(name))  # noqa: B023 - awaited before the next turn
 
 
 async def _files(store: Store, actor: Actor, clock: Clock) -> list[str]:

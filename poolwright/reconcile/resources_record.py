@@ -26,6 +26,7 @@ from poolwright.images.base import DiskInfo
 from poolwright.store.base import Tx
 
 _CHANGING = frozenset({ResourceState.CREATING, ResourceState.UPDATING})
+BURIED = "buried:"  # owner of files whose resource is gone while they were in use
 _COUNTED = 1000  # pools and jobs counted of an account being emptied; more are more
 
 
@@ -206,6 +207,13 @@ def forgotten(tx: Tx, now: Instant, key: str) -> None:
     _record(tx, now, key, "resource.deleted")
     if resource.type != GROUPS:
         wake(tx, group_id(resource.subscription, resource.group).key)
+
+
+def buried(tx: Tx, now: Instant, key: str) -> None:
+    """The resource goes now, its files once nobody uses them; meanwhile no resource of the same name meets them."""
+    for row in tx.resources.disks_of(key):
+        tx.resources.put_disk(replace(row, owner=f"{BURIED}{key}", state="deleting"))
+    forgotten(tx, now, key)
 
 
 def end_operation(

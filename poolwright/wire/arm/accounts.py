@@ -60,21 +60,33 @@ def document(body: AccountBody, base: bytes = b"{}") -> bytes:
         "properties.poolAllocationMode", given.pool_allocation_mode, ("BatchService", "UserSubscription")
     )
     if mode == "UserSubscription":
-        text = "The value 'UserSubscription' of 'properties.poolAllocationMode' is not supported; use BatchService."
-        raise ManagementError(400, "InvalidParameter", text, "properties.poolAllocationMode")
+        raise _unsupported("properties.poolAllocationMode", mode, "use BatchService")
     access = one_of(
         "properties.publicNetworkAccess",
         given.public_network_access,
         ("Enabled", "Disabled", "SecuredByPerimeter"),
     )
+    if access not in (None, "Enabled"):
+        raise _unsupported(
+            "properties.publicNetworkAccess", access, "the service has one listener for all accounts"
+        )
     modes = given.allowed_authentication_modes
     if modes is not None:
         target = "properties.allowedAuthenticationModes"
         modes = [one_of(f"{target}[{index}]", value, MODES) or "" for index, value in enumerate(modes)]
+        # What is not enforced is not accepted: a caller who shuts a door must be able to rely on it.
+        if not {"SharedKey", "AAD"} <= set(modes):
+            reason = "SharedKey and AAD cannot be switched off for one account"
+            raise _unsupported(target, ", ".join(modes), reason)
     changed = msgspec.structs.replace(
         given, pool_allocation_mode=mode, public_network_access=access, allowed_authentication_modes=modes
     )
     return json.dumps(json.loads(base) | msgspec.to_builtins(changed), separators=(",", ":")).encode()
+
+
+def _unsupported(target: str, value: str | None, reason: str) -> ManagementError:
+    text = f"The value '{value}' of '{target}' is not supported: {reason}."
+    return ManagementError(400, "InvalidParameter", text, target)
 
 
 def shown(resource: Resource, endpoint: str, quotas: Quotas) -> Json:

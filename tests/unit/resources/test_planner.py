@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from poolwright.decide.resources import (
     BootMachine,
+    Bury,
     Done,
     Fail,
     FailScript,
@@ -118,7 +119,9 @@ def test_deleting() -> None:
     assert next_step(View(disk(D))) == Forget()
     image = ImageState("i-os", ())
     assert isinstance(next_step(View(resource(IMAGES, D, image), left=2)), Wait)
-    assert next_step(View(resource(IMAGES, D, replace(image, force=True)), left=2)) == Forget()
+    forced = resource(IMAGES, D, replace(image, force=True))
+    assert next_step(View(forced, (row("ready", "i-os"),), left=2)) == Bury()
+    assert next_step(View(forced, (row("ready", "i-os"),))) == RemoveFile("i-os")
     for type in (GROUPS, ACCOUNTS):
         assert isinstance(next_step(View(resource(type, D, None), left=1)), Wait)
         assert next_step(View(resource(type, D, None))) == Forget()

@@ -10,7 +10,7 @@ import pytest
 
 from poolwright.commands import batch_accounts, groups, images, jobs, vm_actions
 from poolwright.commands.resources import Accepted, Outline
-from poolwright.domain.compute import DiskSpec, machine_state
+from poolwright.domain.compute import DiskSpec, image_state, machine_state
 from poolwright.domain.errors import ManagementError
 from poolwright.domain.job import JobSpec
 from poolwright.domain.resource_id import ACCOUNTS, DISKS, IMAGES, MACHINES, SNAPSHOTS, group_id
@@ -99,9 +99,20 @@ async def test_a_forced_image_goes_although_pools_use_it(house: House) -> None:
         await house.delete(IMAGES, "golden")
     with pytest.raises(ManagementError, match="render1/pool-1"):
         await house.write(lambda tx, ctx: groups.delete(tx, ctx, SUBSCRIPTION, GROUP))
-    await house.write(lambda tx, ctx: images.delete(tx, ctx, at(IMAGES, "golden"), force=True))
-    await house.settle()
-    assert await house.find(IMAGES, "golden") is None
+    inner = image_state((await house.get(IMAGES, "golden")).inner)
+    with house.images.attached(inner.os_disk, writable=False):  # a node still runs from it
+        await house.write(lambda tx, ctx: images.delete(tx, ctx, at(IMAGES, "golden"), force=True))
+        await house.settle()
+        assert await house.find(IMAGES, "golden") is None
+        await house.loop.collect()
+        assert [info.name for info in house.images.list() if info.name.startswith("i-")] == [inner.os_disk]
+        # The name can be used again meanwhile.
+        await house.image("golden", "snap-os")
+        await house.settle()
+        assert (await house.get(IMAGES, "golden")).state is ResourceState.SUCCEEDED
+    await house.loop.collect()
+    await no_leftovers(house)
+    assert inner.os_disk not in {info.name for info in house.images.list()}
 
 
 async def test_a_stopped_machine_keeps_its_name_when_generalized_twice(house: House) -> None:

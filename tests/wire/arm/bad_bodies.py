@@ -330,6 +330,22 @@ CASES: list[tuple[str, str, Any, int, str, str]] = [
     (
         "PUT",
         f"{GROUP}/providers/Microsoft.Batch/batchAccounts/render9",
+        {"location": "local", "properties": {"allowedAuthenticationModes": ["aad"]}},
+        400,
+        "InvalidParameter",
+        "SharedKey and AAD",
+    ),
+    (
+        "PUT",
+        f"{GROUP}/providers/Microsoft.Batch/batchAccounts/render9",
+        {"location": "local", "properties": {"publicNetworkAccess": "Disabled"}},
+        400,
+        "InvalidParameter",
+        "'Disabled' of 'properties.publicNetworkAccess'",
+    ),
+    (
+        "PUT",
+        f"{GROUP}/providers/Microsoft.Batch/batchAccounts/render9",
         {"location": "local", "properties": {"poolAllocationMode": "UserSubscription"}},
         400,
         "InvalidParameter",
