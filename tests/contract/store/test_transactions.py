@@ -73,6 +73,7 @@ async def test_wakeups_come_once_and_only_from_what_lasted(store: Store) -> None
     first = [await asyncio.wait_for(anext(keys), 10) for _ in range(2)]
     assert first == [DirtyKey("pool", A, "p1"), DirtyKey("pool", A, "p2")]
     waiting = asyncio.ensure_future(anext(keys))
+    await asyncio.sleep(0)  # now it waits for the bell
     await store.write(lambda tx: mark(tx, "p1"))
     assert await asyncio.wait_for(waiting, 10) == DirtyKey("pool", A, "p1")
     ending = asyncio.ensure_future(anext(keys, None))
