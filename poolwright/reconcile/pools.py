@@ -11,7 +11,7 @@ from poolwright.decide.pool_plan import PoolPlan
 from poolwright.decide.snapshot import ImagePreparing
 from poolwright.decide.task_life import TERMINATE, End
 from poolwright.domain import sizes
-from poolwright.domain.clock import Instant
+from poolwright.domain.clock import SECOND, Instant, Micros
 from poolwright.domain.limits import CREATE_BATCH_MAX
 from poolwright.domain.node import Node
 from poolwright.domain.pool import Pool
@@ -27,6 +27,9 @@ from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.placer import Placer, settle
 from poolwright.reconcile.snapshots import PoolView
 from poolwright.store.base import Tx
+
+#: While an image is being made its readiness is looked for this often.
+PREPARING_LOOK: Micros = SECOND // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,9 @@ def run(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolWork:
     _end_tasks(tx, view, plan, now)
     if isinstance(view.snapshot.image, ImagePreparing):
         work.prepare = view.snapshot.pool
+        work.wake_at = (
+            now + PREPARING_LOOK if work.wake_at is None else min(work.wake_at, now + PREPARING_LOOK)
+        )
     _acts(work, plan, nodes, view.disks)
     _place(tx, kit, plan.pool, list(nodes.values()), now, work)
     _orders(tx, kit, view, nodes, now, work)

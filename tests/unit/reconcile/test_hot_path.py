@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from poolwright.domain.facts import DirtyKey
+from poolwright.domain.node import Drain
+from poolwright.domain.states import DeallocationOption, ExecutionResult, NodeState, TaskState
+from poolwright.reconcile.fleet import Kill
+from tests.unit.decide.parts import NOW
+from tests.unit.reconcile.world import World, exited
+
+
+def test_ready_tasks_are_placed_recorded_and_sent() -> None:
+    world = World(nodes=2)
+    world.add("a", "b", "c")
+    work = world.look()
+    assert [spec.name for spec in work.starts] == ["t1.1", "t2.1"]
+    assert world.live() == ["t1.1", "t2.1"]
+    assert [world.task(id).state for id in "abc"] == [TaskState.RUNNING, TaskState.RUNNING, TaskState.ACTIVE]
+    assert world.states() == [NodeState.RUNNING, NodeState.RUNNING]
+    assert world.look().starts == [], "what was sent is not sent again at once"
+
+
+def test_one_transaction_ends_a_task_and_starts_the_next_on_its_slot() -> None:
+    world = World(nodes=1)
+    world.add("a", "b")
+    (spec,) = world.look().starts
+    reaction = world.hear(exited(spec))
+    assert reaction.acks == ["t1.1"]
+    assert [(s.name, s.machine) for s in reaction.starts] == [("t2.1", spec.machine)]
+    assert world.task("a").result is ExecutionResult.SUCCESS
+    assert world.task("b").state is TaskState.RUNNING
+    assert world.live() == ["t2.1"]
+    last = world.hear(exited(reaction.starts[0]))
+    assert last.starts == []
+    assert world.node("n0").state is NodeState.IDLE
+    assert (world.node("n0").tasks_run, world.node("n0").tasks_succeeded) == (2, 2)
+
+
+def test_a_repeated_end_changes_nothing_and_is_acknowledged_again() -> None:
+    world = World(nodes=1)
+    world.add("a", "b")
+    (spec,) = world.look().starts
+    world.hear(exited(spec), exited(spec))
+    again = world.hear(exited(spec, 1))
+    assert (again.acks, again.starts) == (["t1.1"], [])
+    assert world.task("a").exit_code == 0
+    assert world.node("n0").tasks_run == 1
+
+
+def test_reports_of_another_life_or_machine_are_not_believed() -> None:
+    world = World(nodes=1)
+    world.add("a")
+    (spec,) = world.look().starts
+    for wrong in ({"fence": 2}, {"machine": "mn9"}):
+        assert world.hear(exited(spec, **wrong)).acks == ["t1.1"]
+    assert world.task("a").state is TaskState.RUNNING
+    assert world.live() == ["t1.1"]
+
+
+def test_an_execution_nobody_knows_is_killed() -> None:
+    world = World(nodes=1)
+    running = {"t": "exec", "machine": "mn0", "fence": 1, "exec": "t99.1", "state": "running"}
+    assert world.hear(running).kills == [Kill("mn0", "t99.1", "unknown")]
+
+
+def test_reports_out_of_form_are_left_out() -> None:
+    world = World(nodes=1)
+    world.add("a")
+    (spec,) = world.look().starts
+    broken = exited(spec)
+    del broken["fence"]
+    reaction = world.hear(broken, {"t": "exec"}, {"nonsense": 1}, exited(spec, state="melted"))
+    assert (reaction.acks, world.live()) == ([], ["t1.1"])
+
+
+def test_a_retry_runs_again_as_a_new_attempt() -> None:
+    world = World(nodes=1)
+    world.add("a")
+    (first,) = world.look().starts
+    (second,) = world.hear(exited(first, 3)).starts
+    assert second.name == "t1.2"
+    world.hear(exited(second, 3))
+    assert (world.task("a").result, world.task("a").retry_count) == (ExecutionResult.FAILURE, 1)
+
+
+def test_a_drained_node_gets_no_more_tasks_and_its_pool_is_woken() -> None:
+    world = World(nodes=1)
+    world.add("a", "b")
+    (spec,) = world.look().starts
+    world.set_node("n0", drain=Drain("remove", DeallocationOption.TASK_COMPLETION, NOW))
+    world.store.woken()
+    assert world.hear(exited(spec)).starts == []
+    assert DirtyKey("pool", "acct", "p") in world.store.woken()
+    work = world.look()
+    assert [life.node for life in work.removes] == ["n0"]
+
+
+def test_a_machine_that_is_gone_gives_its_tasks_back() -> None:
+    world = World(nodes=2)
+    world.add("a")
+    (spec,) = world.look().starts
+    gone = {"t": "machine", "name": spec.machine, "fence": 1, "state": "gone", "detail": "crashed"}
+    world.hear(gone)
+    assert (world.task("a").state, world.task("a").system_requeues) == (TaskState.ACTIVE, 1)
+    assert world.live() == []
+    work = world.look()
+    assert [(life.machine, life.fence) for life in work.stops] == [(spec.machine, 2)]
+    assert [s.machine for s in work.starts] != [spec.machine]
+
+
+def test_a_job_that_waits_for_its_tasks_is_woken_by_the_last_one() -> None:
+    world = World(nodes=1)
+    world.add("a")
+    (spec,) = world.look().starts
+    job = world.set_job()
+    world.set_job(spec=replace(job.spec, on_all_tasks_complete="terminatejob"))
+    world.store.woken()
+    world.hear(exited(spec))
+    assert DirtyKey("job", "acct", "j") in world.store.woken()
+
+
+def test_max_parallel_tasks_and_large_tasks_are_respected() -> None:
+    world = World(nodes=2, slots=2)
+    job = world.set_job()
+    world.set_job(spec=replace(job.spec, max_parallel_tasks=1))
+    world.add("a", "b")
+    assert len(world.look().starts) == 1
+    world.set_job(spec=replace(job.spec, max_parallel_tasks=-1))
+    world.add("big", required_slots=2)
+    starts = world.look().starts
+    assert {spec.name for spec in starts} == {"t2.1"} or {spec.name for spec in starts} == {"t2.1", "t3.1"}
+    used = world.store.read_now(lambda tx: tx.executions.slots("acct", "p"))
+    assert max(used.values()) <= 2
+
+
+def test_a_reactivated_task_waits_for_its_former_execution() -> None:
+    world = World(nodes=2)
+    world.add("a")
+    (spec,) = world.look().starts
+    waiting = replace(world.task("a"), state=TaskState.ACTIVE)
+    world.write(lambda tx: tx.tasks.update_many([waiting]))
+    assert world.look().starts == []
+    again = world.hear(exited(spec, reason="killed:terminate"))
+    assert [s.name for s in again.starts] == ["t1.2"]
+
+
+def test_silent_starts_are_sent_again_after_a_while() -> None:
+    world = World(nodes=1)
+    world.add("a")
+    (spec,) = world.look().starts
+    world.clock.at += 61_000_000
+    world.write(lambda tx: tx.nodes.touch([spec.machine], world.clock.at))
+    assert [s.name for s in world.look().starts] == [spec.name]
