@@ -142,6 +142,8 @@ class ResourceReconciler:
                 step = next_step(view)
                 if isinstance(step, (Done, Wait)):
                     self._tries.pop(key, None)
+                    if isinstance(step, Wait):
+                        await self._tell(view, step.reason)
                     return None
                 await self._take(view, step)
             except _PERHAPS as error:
@@ -239,7 +241,14 @@ class ResourceReconciler:
         if isinstance(error, (NoCapacity, Transient)):
             delay = min(max(delay, error.retry_after_s or 0.0), _LAST_DELAY_S)
         _LOG.info("resource %s: try %d: %s; again in %.1f s", key, tries, error, delay)
+        reason = f"{error} (try {tries}, again in {delay:.1f} s)"
+        await self._store.write(lambda tx: record.waiting(tx, key, reason))
         return delay
+
+    async def _tell(self, view: View, reason: str) -> None:
+        key = view.resource.key
+        if any(operation.result is None for operation in view.operations):
+            await self._store.write(lambda tx: record.waiting(tx, key, reason))
 
     def _progress(self, view: View) -> Callable[[str, float], None]:
         """A progress call that may come from any thread; writes the newest word at most once a second."""

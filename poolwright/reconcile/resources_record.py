@@ -252,6 +252,16 @@ def progress(tx: Tx, key: str, stage: str, fraction: float) -> None:
             tx.resources.put_operation(replace(operation, result=shown))
 
 
+def waiting(tx: Tx, key: str, reason: str) -> None:
+    """Why the resource does not go on, told by its operations; what they tell of real progress stays."""
+    shown = json.dumps({"stage": reason, "fraction": 0.0}).encode()
+    for operation in tx.resources.operations_in_progress():
+        if operation.resource != key or operation.verb == "runCommand" or operation.result == shown:
+            continue
+        if operation.result is None or not json.loads(operation.result)["fraction"]:
+            tx.resources.put_operation(replace(operation, result=shown))
+
+
 def script_begins(tx: Tx, now: Instant, operation_id: str) -> Operation | None:
     """Record that a script is about to run; None when it has begun before or its operation has ended."""
     operation = tx.resources.operation(operation_id)

@@ -20,7 +20,8 @@ def status(operation: Operation, output: Any = None) -> dict[str, Any]:
         answer["endTime"] = shown(operation.ended_at)
     if operation.status == "InProgress" and operation.result is not None:
         progress = json.loads(operation.result)
-        answer["percentComplete"] = round(100.0 * progress["fraction"], 1)
+        if progress["fraction"]:
+            answer["percentComplete"] = round(100.0 * progress["fraction"], 1)
         answer["properties"] = {"progress": progress["stage"]}
     if operation.status == "Succeeded" and output is not None:
         answer["properties"] = {"output": output}

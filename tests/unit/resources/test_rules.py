@@ -205,3 +205,19 @@ async def test_the_machines_operation_tells_how_far_the_base_image_is(house: Hou
     gate.set()
     await house.settle()
     assert "percentComplete" not in operation_status(await house.operation(made))
+
+
+async def test_every_wait_says_why(house: House) -> None:
+    await prepared(house)
+    house.images.fail_next("snapshot", DiskBusy("d-1", "being read"))
+    copy = await house.snapshot("snap-os", "system")
+    await house.loop.run_key(at(SNAPSHOTS, "snap-os").key)
+    told = operation_status(await house.operation(copy))["properties"]["progress"]
+    assert told == "disk 'd-1' is in use: being read (try 1, again in 0.2 s)"
+    await house.settle()
+    gone = await house.write(lambda tx, ctx: groups.delete(tx, ctx, SUBSCRIPTION, GROUP))
+    await house.loop.run_key(group_id(SUBSCRIPTION, GROUP).key)
+    told = operation_status(await house.operation(gone))["properties"]["progress"]
+    assert told == "4 resources of the group are still being deleted"
+    await house.settle()
+    assert "properties" not in operation_status(await house.operation(gone))
