@@ -14,7 +14,7 @@ from poolwright.domain.task import Task, parse_execution
 from poolwright.reconcile import snapshots
 from poolwright.reconcile.explanations import Explanations
 from poolwright.reconcile.kit import Kit
-from poolwright.sim.host import Host, Process, SimMachine
+from poolwright.sim.host import Host
 from poolwright.sim.virtual import SeededIds
 from poolwright.store.base import Tx
 
@@ -48,18 +48,14 @@ class NotRunningTwice:
         self.complaints: list[str] = []
         host.begun = self._begun
 
-    def _begun(self, machine: SimMachine, process: Process) -> None:
-        parsed = parse_execution(process.name)
+    def _begun(self, machine: str, name: str) -> None:
+        parsed = parse_execution(name)
         if parsed is None:
             return
-        for other in self._host.machines.values():
-            for running in other.processes.values():
-                twin = parse_execution(running.name)
-                if running is process or running.ended is not None or twin is None or twin[0] != parsed[0]:
-                    continue
-                self.complaints.append(
-                    f"{process.name} began on {machine.name} while {running.name} runs on {other.name}"
-                )
+        for where, other in self._host.running():
+            twin = parse_execution(other)
+            if other != name and twin is not None and twin[0] == parsed[0]:
+                self.complaints.append(f"{name} began on {machine} while {other} runs on {where}")
 
     def check(self, _: Tx) -> list[str]:
         return self.complaints
@@ -110,14 +106,15 @@ class SlotsNotOverCommitted:
 
     def _processes(self, tx: Tx, pool: Pool, limit: int) -> list[str]:
         said = []
+        on_machine: dict[str, list[int]] = {}
+        for machine, name in self._host.running():
+            parsed = parse_execution(name)
+            if parsed is not None:
+                on_machine.setdefault(machine, []).append(parsed[0])
         for node in tx.nodes.of_pool(pool.account, pool.id):
-            machine = self._host.machines.get(node.machine)
-            names = [] if machine is None else [p.name for p in machine.processes.values() if p.ended is None]
-            pks = [parsed[0] for parsed in map(parse_execution, names) if parsed is not None]
+            pks = on_machine.get(node.machine, [])
             tasks = tx.tasks.by_pks(pks)
-            running = sum(
-                count * tasks[pk].spec.required_slots for pk, count in Counter(pks).items() if pk in tasks
-            )
+            running = sum(tasks[pk].spec.required_slots for pk in pks if pk in tasks)
             if running > limit:
                 said.append(f"machine {node.machine} runs {running} of {limit} slots")
         return said
@@ -139,7 +136,7 @@ class EndsOnce:
                 said.append(f"task {job.id}/{task.id} ended as {known}, now it is {end}")
             if task.state is TaskState.COMPLETED:
                 self._ends[task.pk] = end
-                if task.failure is None and self._host.exits.get(task.execution) != [0]:
+                if task.failure is None and self._host.exits.get(task.execution) != {0}:
                     exits = self._host.exits.get(task.execution)
                     said.append(
                         f"task {job.id}/{task.id} succeeded, its process {task.execution} exited {exits}"

@@ -14,7 +14,7 @@ class Faults:
     slow: float = 0.0  # a message takes seconds instead of milliseconds
     lost_answer: float = 0.0  # an engine call is done but its answer is lost
     failed_call: float = 0.0  # an engine call is not done
-    no_capacity: float = 0.0  # an engine has no room for a machine
+    failed_birth: float = 0.0  # an engine does not bring a machine up
     broken_birth: float = 0.0  # a machine dies at birth
 
 
@@ -26,6 +26,6 @@ def harsh() -> Faults:
         slow=0.05,
         lost_answer=0.05,
         failed_call=0.05,
-        no_capacity=0.03,
+        failed_birth=0.03,
         broken_birth=0.02,
     )

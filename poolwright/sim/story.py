@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from poolwright.decide.snapshot import ImageMissing, ImagePreparing
@@ -54,6 +54,7 @@ class Story:
         self.faults = harsh()
         self.store = SyncStore()
         self.host = Host(self.time, self.rng, self.faults)
+        self.host.fleet.faults = replace(self.host.fleet.faults, failed_create=self.faults.failed_birth)
         self.images = SimImages()
         self.lost = checkers.NoTaskLost()
         ids = SeededIds(self.rng)
@@ -163,7 +164,7 @@ class Story:
         self._for_a_while(self._memory_back)
 
     def _room(self) -> None:
-        self.host.room = 3
+        self.host.fleet.faults = replace(self.host.fleet.faults, room=3)
         self._for_a_while(self._room_back)
 
     def _image(self) -> None:
@@ -178,7 +179,7 @@ class Story:
         self.host.memory_mib = 8192
 
     def _room_back(self) -> None:
-        self.host.room = 10**9
+        self.host.fleet.faults = replace(self.host.fleet.faults, room=10**9)
 
     def _image_back(self) -> None:
         self.images.answer = DiskSet("/image/os")
@@ -188,6 +189,7 @@ class Story:
         self.tell("-- faults are over")
         for name in Faults.__dataclass_fields__:
             setattr(self.faults, name, 0.0)
+        self.host.fleet.faults = replace(self.host.fleet.faults, failed_create=0.0)
         self._memory_back()
         self._room_back()
         self._image_back()

@@ -131,6 +131,15 @@ def test_removal_needs_the_engines_word_that_nothing_is_left() -> None:
     assert (world.task("a").state, world.task("a").requeue_count) == (TaskState.ACTIVE, 1)
 
 
+def test_a_machine_that_cannot_be_removed_does_not_wake_its_pool() -> None:
+    world = World(nodes=1)
+    world.set_node("n0", drain=Drain("remove", DeallocationOption.REQUEUE, NOW))
+    (life,) = world.look().removes
+    world.store.woken()
+    world.write(lambda tx: confirm.removed(tx, [(life, Transient("no agent"))], NOW))
+    assert world.store.woken() == [], "the next look is for the engine's wait to time, or it would spin"
+
+
 def test_a_reboot_gives_tasks_back_only_when_the_machine_has_stopped() -> None:
     world = World(nodes=1)
     world.add("a")
