@@ -47,6 +47,7 @@ def running(parent: Path | None = None) -> Iterator[Setting]:
         raise
     finally:
         service.stop()
+        service.down()
         shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -57,44 +58,22 @@ def _prepare(clients: Clients, data_dir: Path, pid: int) -> Setting:
     ).name
     clients.resources.resource_groups.create_or_update(GROUP, {"location": location})
     reference = newest_base_image(clients, location)
-    base = f"/Subscriptions/{subscription.subscription_id}/Providers/Microsoft.Compute/Locations/{location}"
-    base += f"/Publishers/{reference.publisher}/ArtifactTypes/VMImage/Offers/{reference.offer}"
-    base += f"/Skus/{reference.sku}/Versions/{reference.version}"
-    disk = clients.compute.disks.begin_create_or_update(
-        GROUP,
-        "os",
-        {
-            "location": location,
-            "properties": {
-                "osType": "Linux",
-                "creationData": {
-                    "createOption": "FromImage",
-                    "imageReference": {"id": base},
-                },
-            },
-        },
-        **POLL,
-    ).result()
-    snapshot = clients.compute.snapshots.begin_create_or_update(
-        GROUP,
-        "os-snap",
-        compute.Snapshot(
-            location=location,
-            creation_data=compute.CreationData(create_option="Copy", source_resource_id=disk.id),
+    machine = compute.VirtualMachine(
+        location=location,
+        hardware_profile=compute.HardwareProfile(vm_size="Standard_A1_v2"),
+        storage_profile=compute.StorageProfile(
+            image_reference=reference, os_disk=compute.OSDisk(name="os", create_option="FromImage")
         ),
-        **POLL,
-    ).result()
+        os_profile=compute.OSProfile(computer_name="template", admin_username="builder"),
+    )
+    machines = clients.compute.virtual_machines
+    made_machine = machines.begin_create_or_update(GROUP, "template", machine, **POLL).result()
+    machines.begin_deallocate(GROUP, "template", **POLL).result()
+    machines.generalize(GROUP, "template")
     image = clients.compute.images.begin_create_or_update(
         GROUP,
         "image",
-        compute.Image(
-            location=location,
-            storage_profile=compute.ImageStorageProfile(
-                os_disk=compute.ImageOSDisk(
-                    os_type="Linux", os_state="Generalized", snapshot=compute.SubResource(id=snapshot.id)
-                )
-            ),
-        ),
+        compute.Image(location=location, source_virtual_machine=compute.SubResource(id=made_machine.id)),
         **POLL,
     ).result()
     made = clients.accounts.batch_account.begin_create(

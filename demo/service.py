@@ -41,14 +41,14 @@ class Service:
     def __init__(self, data_dir: Path, log_file: Path, base_cache: Path | None = None) -> None:
         self.data_dir = data_dir
         self.log_file = log_file
-        self._ready_file = data_dir.parent / f"{data_dir.name}-ready.json"
+        self.ready_file = data_dir.parent / f"{data_dir.name}-ready.json"
         self._base_cache = base_cache
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
     def start(self, port: int = 0, *more: str) -> Ready:
         """Start it, with `more` options, and wait for the ready file. `port` 0: a free one. Raises ServiceFailed."""
-        self._ready_file.unlink(missing_ok=True)
+        self.ready_file.unlink(missing_ok=True)
         command = [
             sys.executable,
             "-m",
@@ -59,7 +59,7 @@ class Service:
             "--port",
             str(port),
         ]
-        command += ["--ready-file", str(self._ready_file), *more]
+        command += ["--ready-file", str(self.ready_file), *more]
         environment = dict(os.environ)
         if self._base_cache is not None:
             environment["POOLWRIGHT_BASE_CACHE"] = str(self._base_cache)
@@ -69,8 +69,8 @@ class Service:
             )
         deadline = time.monotonic() + START_DEADLINE_S
         while time.monotonic() < deadline:
-            if self._ready_file.exists():
-                known = json.loads(self._ready_file.read_text())
+            if self.ready_file.exists():
+                known = json.loads(self.ready_file.read_text())
                 ready = Ready(**{name: known[name] for name in Ready._fields})
                 self.port = urlsplit(ready.endpoint).port or 443
                 return ready
@@ -95,6 +95,11 @@ class Service:
             raise ServiceFailed(
                 f"the service ignored SIGTERM for {STOP_DEADLINE_S:.0f} s:\n{self.log_tail()}"
             ) from None
+
+    def wait_dead(self) -> None:
+        """Wait for a process that was killed."""
+        if self._process is not None:
+            self._process.wait(STOP_DEADLINE_S)
 
     def down(self) -> None:
         """End what a failed run left running: every machine of the data directory."""

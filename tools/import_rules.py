@@ -47,7 +47,7 @@ ROOMS = (
     Room("engines.qemu", ("domain", "engines.base")),
     Room("engines.incus", ("domain", "engines.base"), _ANY),
     Room("engines.slurm", ("domain", "engines.base"), _ANY),
-    Room("engines", ("domain", "engines.base")),
+    Room("engines", ("domain", "engines.base"), ("msgspec",)),
     Room("images", ("domain",)),
     Room("agent", ("domain",)),
     Room("wire", ("domain",), ("msgspec", "lark")),

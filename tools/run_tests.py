@@ -103,7 +103,7 @@ def run(request: Request) -> int:
         code, some = _pytest(name, [*request.options, *extra, *request.targets()])
         counts.add(some)
         codes.append(code)
-        if code != 0 and "-x" in request.options:
+        if code not in (0, _NO_TESTS) and "-x" in request.options:
             break
     bad = [code for code in codes if code not in (0, _NO_TESTS)]
     nothing_ran = not bad and set(codes) == {_NO_TESTS}

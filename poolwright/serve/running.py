@@ -111,7 +111,7 @@ async def _end_machines(data_dir: Path) -> None:
     hasty.start()
     deadline = time.monotonic() + _STOP_S
     try:
-        while hasty.pid() is not None and time.monotonic() < deadline:
+        while hasty.pid() is not None and time.monotonic() < deadline:  # noqa: ASYNC110 - another process's end
             await asyncio.sleep(0.05)
     finally:
         await hasty.close()
