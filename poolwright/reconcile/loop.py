@@ -18,6 +18,9 @@ BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 30.0
 #: Passes of one key follow each other no faster than this, so that a stream of wake-ups shares passes.
 GAP_S = 0.01
+#: A pass that took long is followed by a pause in proportion, so that a large pool leaves the store to the others.
+GAP_FACTOR = 2.0
+GAP_MAX_S = 0.1
 #: Timers further away than this are left to the periodic pass and to the pass after it.
 TIMER_MAX_S = 3600.0
 
@@ -115,6 +118,7 @@ class Loop:
         self._work.set()
 
     async def _serve(self, key: DirtyKey) -> None:
+        began = asyncio.get_running_loop().time()
         try:
             wake_at = await self._handle(key)
         except Exception:  # noqa: BLE001 - one bad key must not stop the others
@@ -129,7 +133,8 @@ class Loop:
         self._failures.pop(key, None)
         if key in self._again:
             self._again.discard(key)
-            self._later(key, GAP_S)
+            took = asyncio.get_running_loop().time() - began
+            self._later(key, min(max(GAP_S, GAP_FACTOR * took), GAP_MAX_S))
         elif wake_at is not None:
             self._later(key, max((wake_at - self._clock.now()) / 1_000_000, GAP_S))
 
