@@ -5,7 +5,6 @@ Started by the service, but outlives it: machines and their executions go on whi
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import time
@@ -47,8 +46,6 @@ class HostAgent:
         self._machines.sweep()
         for machine in self._machines.running():
             self._links.open(machine)
-        gc.collect()
-        gc.freeze()  # what every machine's first process inherits stays shared memory
         self._loop.later(0.0, self._dial_when_complete)
         self._loop.later(_WATCH_S, self._watch)
         self._loop.run()

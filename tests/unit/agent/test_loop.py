@@ -74,6 +74,6 @@ def test_ended_children_are_told_once(loop: Loop) -> None:
         loop.later(0.005, look)
 
     loop.child(pid, ended)
-    look()
+    loop.later(0.0, look)
     loop.run()
     assert seen == [3]

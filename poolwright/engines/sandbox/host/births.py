@@ -1,4 +1,4 @@
-"""Making machines: prepare, fork the builder, answer its reports, and undo all of it when a step fails."""
+"""Making machines: prepare, have a builder forked, answer its reports, and undo all of it when a step fails."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Birth:
         self._done = False
 
     def start(self) -> None:
-        """Take what the machine needs and fork its builder."""
+        """Take what the machine needs and have its builder forked."""
         try:
             plan = self._prepare()
         except disks.DiskBusy as failure:
@@ -50,15 +50,17 @@ class Birth:
         except OSError as failure:
             return self._finish(Failure("Transient", f"machine {self.machine.name}: {failure}"))
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        pid = os.fork()
-        if pid == 0:
-            boot.run_builder(plan, theirs, self._host.first_process)
-        theirs.close()
-        for tree in (plan.os_tree, *plan.disk_trees.values()):
-            if tree is not None:
-                os.close(tree)
-        self._channel, self._builder = ours, pid
-        self._host.loop.child(pid, lambda _: None)
+        try:
+            self._host.zygote.build(plan, theirs)
+        except OSError as failure:
+            ours.close()
+            return self._finish(Failure("Transient", f"machine {self.machine.name}: no builder: {failure}"))
+        finally:
+            theirs.close()
+            for tree in (plan.os_tree, *plan.disk_trees.values()):
+                if tree is not None:
+                    os.close(tree)
+        self._channel = ours
         self._host.loop.read(ours.fileno(), self._on_report)
         self._timer = self._host.loop.later(_DEADLINE_S, self._on_deadline)
         return None
@@ -146,7 +148,9 @@ class Birth:
         if "error" in report:
             text = f"machine {self.machine.name}, phase {report.get('phase')}: {report['error']}"
             return self._finish(Failure("Transient", text))
-        if report.get("step") == "netns":
+        if "builder" in report:
+            self._builder = int(report["builder"])
+        elif report.get("step") == "netns":
             self._answer({"link": self._lay_link()})
         elif "pid" in report:
             self._adopt_pid(int(report["pid"]))

@@ -1,11 +1,11 @@
-"""The birth of one machine: from a forked copy of the host agent to a process with id 1 in namespaces of its own.
+"""The birth of one machine: from a forked copy of the zygote to a process with id 1 in namespaces of its own.
 
 Two processes take part. The *builder* (host root) makes namespaces and mounts, forks the *first process* of the
 new process namespace, gives it its user ids and ends. They report to the host agent over `channel`:
-`{"step":"netns"}` (a link may be laid now; answered by `{"link":bool}`), `{"pid":n}`, `{"ready":{phase:ms}}`
-(answered by `{"go":true}`) or `{"error":text,"phase":name}`. A missing report is a failure too, so nothing needs
-to be undone here: namespaces, mounts and devices end with the two processes; directories and groups are removed
-by the host agent.
+`{"builder":n}`, `{"step":"netns"}` (a link may be laid now; answered by `{"link":bool}`), `{"pid":n}`,
+`{"ready":{phase:ms}}` (answered by `{"go":true}`) or `{"error":text,"phase":name}`. A missing report is a failure
+too, so nothing needs to be undone here: namespaces, mounts and devices end with the two processes; directories
+and groups are removed by the host agent.
 """
 
 from __future__ import annotations
@@ -76,10 +76,12 @@ class _Phases:
 
 
 def run_builder(plan: Plan, channel: socket.socket, first_process: FirstProcess) -> None:
-    """Body of the builder after fork. Never returns."""
+    """Body of the builder, forked from the zygote. Never returns."""
     phases = _Phases()
     try:
-        _forget_host_agent(plan, channel)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.setsid()
+        _report(channel, {"builder": os.getpid()})
         _build(plan, channel, phases, first_process)
     except BaseException as failure:  # noqa: BLE001 - the process ends here; the report is all that can be done
         _report(channel, {"error": f"{type(failure).__name__}: {failure}", "phase": phases.name})
@@ -113,14 +115,12 @@ def _build(plan: Plan, channel: socket.socket, phases: _Phases, first_process: F
     _fork_first(plan, channel, phases, first_process, listener, proc)
 
 
-def _forget_host_agent(plan: Plan, channel: socket.socket) -> None:
+def forget_host_agent(keep: set[int]) -> None:
+    """After a fork: no signal handler, no descriptor but those to `keep`, no terminal, no name of the host agent."""
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}:
         signal.signal(number, signal.SIG_DFL)  # whatever the service was started with is nothing for tasks
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    keep = {channel.fileno(), *plan.disk_trees.values()}
-    if plan.os_tree is not None:
-        keep.add(plan.os_tree)
     low = 3
     for fd in sorted(keep):
         os.closerange(low, fd)

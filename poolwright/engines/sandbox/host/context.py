@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from poolwright.agent.loop import Loop
-from poolwright.engines.sandbox.host.boot import FirstProcess
 from poolwright.engines.sandbox.host.cgroups import ControlGroups
 from poolwright.engines.sandbox.host.disks import Disks
 from poolwright.engines.sandbox.host.layout import Layout
 from poolwright.engines.sandbox.host.network import Network
+from poolwright.engines.sandbox.host.zygote import Zygote
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Host:
     network: Network
     devices: str
     scratch: str
-    first_process: FirstProcess
+    zygote: Zygote
     grace_s: float
 
 

@@ -17,6 +17,7 @@ from poolwright.engines.sandbox.host.context import Failure, Host
 from poolwright.engines.sandbox.host.endings import Endings
 from poolwright.engines.sandbox.host.layout import Layout
 from poolwright.engines.sandbox.host.records import BadRequest, Machine
+from poolwright.engines.sandbox.host.zygote import Zygote
 
 
 class SandboxMachines:
@@ -263,6 +264,7 @@ class SandboxMachines:
         if self.is_idle():
             self._host.groups.close()
         self._host.network.close()
+        self._host.zygote.close()
 
 
 class _Gather:
@@ -301,17 +303,24 @@ def _failed(failure: Failure) -> dict[str, Any]:
 
 def _open_host(loop: Loop, layout: Layout, tag: str, first_process: FirstProcess, grace_s: float) -> Host:
     layout.prepare()
-    userns = idmap.open_namespace()
-    parts = disks.Disks(layout.run, userns)
+    zygote = Zygote(first_process)
+    zygote.start()
     mounts = os.path.join(layout.run, "mnt")
     devices, scratch = os.path.join(mounts, "dev"), os.path.join(mounts, "root")
     os.makedirs(devices, exist_ok=True)
     os.makedirs(scratch, exist_ok=True)
     rootfs.make_device_directory(devices)
     return Host(
-        loop, layout, parts, cgroups.ControlGroups(tag), network.Network(tag, layout.run), devices, scratch,
-        first_process, grace_s,
-    )  # fmt: skip
+        loop=loop,
+        layout=layout,
+        disks=disks.Disks(layout.run, idmap.open_namespace()),
+        groups=cgroups.ControlGroups(tag),
+        network=network.Network(tag, layout.run),
+        devices=devices,
+        scratch=scratch,
+        zygote=zygote,
+        grace_s=grace_s,
+    )
 
 
 def enter_private_mounts() -> None:
