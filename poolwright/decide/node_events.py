@@ -31,6 +31,9 @@ RETRY_WAIT_MAX: Micros = 30 * SECOND
 RETURN_WAIT: Micros = 30 * SECOND
 
 
+_COMMON = frozenset({NodeState.IDLE, NodeState.RUNNING})
+
+
 @dataclass(frozen=True, slots=True)
 class Booted:
     """What the engine said of a machine it made."""
@@ -46,7 +49,10 @@ def move(node: Node, state: NodeState, now: Instant, reason: str) -> Node:
         return node
     story = tuple(f"{at} {was}: {why}" for at, was, why in node.history)
     advance(f"node {node.id}", NODE, node.state, state, story)
-    history = (*node.history, (now, state.value, reason))[-HISTORY_MAX:]
+    kept = node.history
+    if state in _COMMON and len(kept) > 1 and kept[-1][1] in _COMMON and kept[-2][1] in _COMMON:
+        kept = kept[:-1]  # of many turns between idle and running only the last are news
+    history = (*kept, (now, state.value, reason))[-HISTORY_MAX:]
     return replace(node, state=state, state_at=now, history=history)
 
 

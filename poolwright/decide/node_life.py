@@ -15,6 +15,9 @@ from poolwright.domain.states import DeallocationOption, NodeState, StartTaskSta
 
 #: The agent counts its own lease from the moment it lost us, which is up to one note of contact later than ours.
 LEASE_MARGIN: Micros = MINUTE
+#: A node is unknown for at least this long before it is given up: after a restart or a sleep of this machine all
+#: signs of life are old, and the agents get time for a new one.
+UNKNOWN_AT_LEAST: Micros = MINUTE
 
 _IMMEDIATE = {DeallocationOption.REQUEUE: REQUEUE, DeallocationOption.TERMINATE: TERMINATE}
 _SETTLED = frozenset({NodeState.IDLE, NodeState.RUNNING, NodeState.OFFLINE})
@@ -122,7 +125,7 @@ def _present(node: Node, snapshot: PoolSnapshot) -> NodePlan:
     if node.state in HEARD and silent_at <= now:
         seconds = (now - node.seen_at) // 1_000_000
         node = move(node, NodeState.UNKNOWN, now, f"no word from its agent for {seconds} s")
-        return NodePlan(node, wake_at=node.seen_at + NODE_LEASE + LEASE_MARGIN)
+        return NodePlan(node, wake_at=_given_up_at(node))
     if node.state in _SETTLED:
         busy = snapshot.held_by(node).executions > 0
         reason = "tasks run" if busy else "no task runs"
@@ -130,9 +133,18 @@ def _present(node: Node, snapshot: PoolSnapshot) -> NodePlan:
     info = node.start_task
     if info is None or info.state is not StartTaskState.RUNNING:
         return NodePlan(node)
+    if snapshot.pool.spec.start_task is None:
+        # The pool's start task was taken away meanwhile: this node need not wait for it any more.
+        return NodePlan(
+            rest(replace(node, start_task=None), False, None, now, "the start task was taken away")
+        )
     if node.retry_at > now:
         return NodePlan(node, wake_at=node.retry_at)
     return NodePlan(node, Act.START_TASK)
+
+
+def _given_up_at(node: Node) -> Instant:
+    return max(node.seen_at + NODE_LEASE + LEASE_MARGIN, node.state_at + UNKNOWN_AT_LEAST)
 
 
 def _unknown(node: Node, snapshot: PoolSnapshot) -> NodePlan:
@@ -142,7 +154,7 @@ def _unknown(node: Node, snapshot: PoolSnapshot) -> NodePlan:
         busy = snapshot.held_by(node).executions > 0
         back = rest(node, busy, snapshot.pool.spec.start_task, now, "its agent is heard of again")
         return NodePlan(back)
-    over = node.seen_at + NODE_LEASE + LEASE_MARGIN
+    over = _given_up_at(node)
     if over > now:
         return NodePlan(node, wake_at=over)
     node = move(node, NodeState.UNUSABLE, now, "its agent's lease has run out")

@@ -20,6 +20,8 @@ _log = logging.getLogger(__name__)
 
 #: Wait before the agents' inbox is tried again after the store refused.
 STORE_WAIT_S = 0.1
+#: Passes get this long to end when the service stops.
+STOP_MAX_S = 10.0
 
 
 class Reconciler:
@@ -59,12 +61,21 @@ class Reconciler:
         ]
 
     async def stop(self) -> None:
-        """Finish what is being served, take nothing new. The store must still be open."""
+        """Finish what is being served, take nothing new. The store must still be open.
+
+        An engine call that takes too long is cut off: its outcome is looked up after the next start.
+        """
         self._stopping = True
         self._mail.set()
         if self._loop is not None:
             self._loop.stop()
-        await asyncio.gather(*self._tasks)
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks, timeout=STOP_MAX_S)
+        for task in late:
+            _log.warning("%s did not come to an end in %.0f s and is cut off", task.get_name(), STOP_MAX_S)
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
     async def _listen(self) -> None:
         while not self._stopping:

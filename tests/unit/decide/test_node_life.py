@@ -10,11 +10,12 @@ from poolwright.decide.node_events import (
     evicted,
     joined,
     machine_gone,
+    move,
     preempted,
     put_off,
     start_ended,
 )
-from poolwright.decide.node_life import LEASE_MARGIN, Act, tick
+from poolwright.decide.node_life import LEASE_MARGIN, UNKNOWN_AT_LEAST, Act, tick
 from poolwright.decide.snapshot import Held, ImageMissing, PoolSnapshot
 from poolwright.decide.task_life import End
 from poolwright.domain.clock import HOUR, MINUTE, SECOND
@@ -30,7 +31,7 @@ BAD = End(NOW, "exit", 3)
 
 
 def at(now: int, row: Node, executions: int = 0, ordered: int = 0, **changes: object) -> PoolSnapshot:
-    base = PoolSnapshot(pool(1), (row,), now, held={row.id: Held(executions, ordered)})
+    base = PoolSnapshot(pool(1, start_task=START), (row,), now, held={row.id: Held(executions, ordered)})
     return replace(base, **changes)  # type: ignore[arg-type]
 
 
@@ -177,3 +178,24 @@ def test_preempted_loses_its_machine_then_comes_back_as_a_new_life() -> None:
     assert tick(row, at(row.retry_at, row, pressure="low")).act is None
     back = tick(row, at(row.retry_at, row))
     assert (back.act, back.node.state, back.node.fence) == (Act.CREATE, NodeState.CREATING, 2)
+
+
+def test_old_signs_of_life_give_agents_time_for_a_new_one() -> None:
+    later = NOW + HOUR
+    silent = tick(node(state=NodeState.RUNNING), at(later, node(state=NodeState.RUNNING), 1)).node
+    assert silent.state is NodeState.UNKNOWN
+    assert not tick(silent, at(later + 1, silent, 1)).lost
+    assert tick(silent, at(later + UNKNOWN_AT_LEAST, silent, 1)).lost
+
+
+def test_a_start_task_that_was_taken_away_is_not_waited_for() -> None:
+    row = joined(node(state=NodeState.CREATING), Booted(), START, NOW)
+    freed = tick(row, at(NOW, row, pool=pool(1)))
+    assert (freed.node.state, freed.node.start_task, freed.act) == (NodeState.IDLE, None, None)
+
+
+def test_turns_between_idle_and_running_do_not_crowd_out_the_history() -> None:
+    row = joined(node(state=NodeState.CREATING), Booted(), None, NOW)
+    for turn in range(50):
+        row = move(row, NodeState.RUNNING if turn % 2 == 0 else NodeState.IDLE, NOW + turn, "turn")
+    assert [state for _, state, _ in row.history] == ["starting", "idle", "idle"]
