@@ -153,6 +153,7 @@ class Birth:
         elif report.get("step") == "netns":
             self._answer({"link": self._lay_link()})
         elif "pid" in report:
+            self.machine.phases_ms = report["phases"]
             self._adopt_pid(int(report["pid"]))
         elif "ready" in report:
             self._on_ready(report["ready"])
@@ -179,7 +180,7 @@ class Birth:
         machine = self.machine
         if machine.pidfd is None:
             return self._finish(Failure("Transient", f"machine {machine.name}: ready without a process"))
-        machine.phases_ms = phases
+        machine.phases_ms = {**phases, **machine.phases_ms}
         machine.state = "running"
         records.save(machine, self._host.layout.record(machine.name))
         self._answer({"go": True})

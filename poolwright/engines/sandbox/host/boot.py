@@ -2,10 +2,10 @@
 
 Two processes take part. The *builder* (host root) makes namespaces and mounts, forks the *first process* of the
 new process namespace, gives it its user ids and ends. They report to the host agent over `channel`:
-`{"builder":n}`, `{"step":"netns"}` (a link may be laid now; answered by `{"link":bool}`), `{"pid":n}`,
-`{"ready":{phase:ms}}` (answered by `{"go":true}`) or `{"error":text,"phase":name}`. A missing report is a failure
-too, so nothing needs to be undone here: namespaces, mounts and devices end with the two processes; directories
-and groups are removed by the host agent.
+`{"builder":n}`, `{"step":"netns"}` (a link may be laid now; answered by `{"link":bool}`),
+`{"pid":n,"phases":{phase:ms}}`, `{"ready":{phase:ms}}` (answered by `{"go":true}`) or
+`{"error":text,"phase":name}`. A missing report is a failure too, so nothing needs to be undone here: namespaces,
+mounts and devices end with the two processes; directories and groups are removed by the host agent.
 """
 
 from __future__ import annotations
@@ -60,12 +60,15 @@ class Plan:
     config: dict[str, Any] = field(default_factory=dict)  # for the first process
 
 
+# Between builder and first process: the tree stands (with a link or alone), own user namespace, ids are written.
+_LINKED, _ALONE, _UNSHARED, _MAPPED = b"l", b"a", b"u", b"m"
+
 FirstProcess = Callable[[socket.socket, dict[str, Any]], None]
 
 
 class _Phases:
     def __init__(self) -> None:
-        self.name = "start"
+        self.name = "wait"
         self.ms: dict[str, float] = {}
         self._since = time.monotonic()
 
@@ -92,11 +95,11 @@ def run_builder(plan: Plan, channel: socket.socket, first_process: FirstProcess)
 def _build(plan: Plan, channel: socket.socket, phases: _Phases, first_process: FirstProcess) -> None:
     phases.enter("groups")
     cgroups.join(plan.groups)
-    listener = _listen(plan.socket_path)
     phases.enter("namespaces")
     proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     syscalls.unshare(_NAMESPACES)
     _report(channel, {"step": "netns"})
+    child, first = _fork_first(plan, channel, first_process, proc)
     phases.enter("mounts")
     trees = _detach_trees(plan)
     _enter_root(plan)
@@ -110,9 +113,15 @@ def _build(plan: Plan, channel: socket.socket, phases: _Phases, first_process: F
     rootfs.directory("/proc")
     syscalls.set_fs_ids(0, 0)
     phases.enter("network")
-    network.configure_inside(plan.link if _await_answer(channel)["link"] else None)
+    linked = _await_answer(channel)["link"]
+    network.configure_inside(plan.link if linked else None)
     phases.enter("identity")
-    _fork_first(plan, channel, phases, first_process, listener, proc)
+    first.send(_LINKED if linked else _ALONE)
+    if first.recv(1) == _UNSHARED:
+        idmap.write_maps(proc, child)
+        phases.enter("end")
+        _report(channel, {"pid": child, "phases": phases.ms})
+        first.send(_MAPPED)
 
 
 def forget_host_agent(keep: set[int]) -> None:
@@ -184,40 +193,41 @@ def _enter_root(plan: Plan) -> None:
 
 
 def _fork_first(
-    plan: Plan,
-    channel: socket.socket,
-    phases: _Phases,
-    first_process: FirstProcess,
-    listener: socket.socket,
-    proc: int,
-) -> None:
+    plan: Plan, channel: socket.socket, first_process: FirstProcess, proc: int
+) -> tuple[int, socket.socket]:
+    """Fork the first process before anything else is done: memory the builder writes to is not the machine's then.
+
+    It has the builder's namespaces, so what the builder mounts and its change of root reach it too (pivot_root(2)).
+    """
     builder_side, first_side = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener = _listen(plan.socket_path)
     child = os.fork()
     if child == 0:
         builder_side.close()
-        os.close(proc)
-        _be_first(plan, channel, phases, first_process, listener, first_side)
+        for fd in (proc, plan.os_tree, *plan.disk_trees.values()):
+            if fd is not None:
+                os.close(fd)
+        _be_first(plan, channel, first_process, listener, first_side)
     first_side.close()
-    if builder_side.recv(1) == b"u":
-        idmap.write_maps(proc, child)
-        _report(channel, {"pid": child})
-        builder_side.send(b"m")
+    listener.close()
+    return child, builder_side
 
 
 def _be_first(
     plan: Plan,
     channel: socket.socket,
-    phases: _Phases,
     first_process: FirstProcess,
     listener: socket.socket,
     builder: socket.socket,
 ) -> None:
+    phases = _Phases()
     try:
+        address = plan.link.address if _hear(builder, _LINKED, _ALONE) == _LINKED and plan.link else None
+        os.chdir("/")
         rootfs.mount_proc()
         syscalls.unshare(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS)
-        builder.send(b"u")
-        if builder.recv(1) != b"m":
-            raise OSError("the builder of this machine ended early")
+        builder.send(_UNSHARED)
+        _hear(builder, _MAPPED)
         builder.close()
         os.setgroups([])
         os.setresgid(0, 0, 0)
@@ -227,21 +237,26 @@ def _be_first(
                 break
         syscalls.set_not_dumpable()
         phases.enter("files")
-        rootfs.write_identity(plan.hostname, plan.link.address if plan.link else None, plan.resolver)
+        rootfs.write_identity(plan.hostname, address, plan.resolver)
         if plan.kind == "node":
             rootfs.add_accounts()
             rootfs.prepare_node_root("/" + NODE_ROOT)
         phases.enter("end")
         _report(channel, {"ready": phases.ms})
-        _await_answer(
-            channel
-        )  # a host agent that died before it wrote this machine down must not leave it behind
+        _await_answer(channel)  # a host agent that died before it wrote this machine down leaves none behind
         channel.close()
         first_process(listener, plan.config)
     except BaseException as failure:  # noqa: BLE001 - as in run_builder
         _report(channel, {"error": f"{type(failure).__name__}: {failure}", "phase": phases.name})
     finally:
         os._exit(1)
+
+
+def _hear(builder: socket.socket, *expected: bytes) -> bytes:
+    word = builder.recv(1)
+    if word not in expected:
+        raise OSError("the builder of this machine ended early")
+    return word
 
 
 def _await_answer(channel: socket.socket) -> dict[str, Any]:
