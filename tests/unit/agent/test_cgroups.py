@@ -68,3 +68,14 @@ def test_what_is_missing_is_said(host: Path) -> None:
     group = groups.make("n1", LIMITS)
     assert group.applied == ("pids",)
     assert [note.partition(":")[0] for note in group.notes] == ["no cpu limit", "no memory limit"]
+
+
+def test_groups_of_an_earlier_agent_go_with_their_parent(host: Path) -> None:
+    prepare(host / "groups/pids/poolwright-tag")
+    groups = controller(host, "cgroup @/pids cgroup rw,pids 0 0\n", "1:pids:/\n")
+    old = prepare(host / "groups/pids/elsewhere/poolwright-tag/n1")
+    mine = prepare(host / "groups/pids/poolwright-tag/n2")
+    assert groups.discard((str(old), str(mine)))
+    assert not old.parent.exists()
+    assert mine.parent.exists()
+    assert groups.discard((str(old), str(mine)))

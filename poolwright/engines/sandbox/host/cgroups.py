@@ -68,6 +68,14 @@ class ControlGroups:
                 notes.append(f"no {controller} limit: {failure.strerror}")
         return Group(tuple(directories), tuple(applied), tuple(notes))
 
+    def discard(self, directories: tuple[str, ...]) -> bool:
+        """Remove a machine's groups; False when one still holds processes. What an earlier host agent, that itself
+        was in another group, left above them goes too."""
+        gone = remove(directories)
+        foreign = {os.path.dirname(directory) for directory in directories} - set(self._bases.values())
+        remove(tuple(foreign))
+        return gone
+
     def sweep(self, keep: set[str]) -> None:
         """Remove groups of machines that are not in `keep`; one with live processes stays."""
         for base in set(self._bases.values()):

@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from poolwright.engines.sandbox.host import cgroups, loopdev, records
+from poolwright.engines.sandbox.host import loopdev, records
 from poolwright.engines.sandbox.host.context import Failure, Host
 from poolwright.engines.sandbox.host.records import Machine
 
@@ -90,7 +90,7 @@ class Endings:
         machine = ending.machine
         if machine.pidfd is not None and _is_alive(machine.pidfd):
             return "its first process still lives"
-        if not cgroups.remove(machine.groups):
+        if not self._host.groups.discard(machine.groups):
             return "a control group still holds processes"
         if machine.link is not None and not self._host.network.is_gone(machine.link):
             if time.monotonic() - ending.since > _PULL_LINK_AFTER_S and not ending.pulled:
