@@ -22,16 +22,18 @@ def _used_bytes(path: Path) -> int:
     )
 
 
-def _memory_mib(marker: str) -> float:
-    """Proportional memory of all processes below the host agent of this data directory."""
+def _memory_mib(data_dir: Path) -> float:
+    """Proportional memory of the host agent and of its children, the first processes of the nodes."""
+    agent = int((data_dir / "run" / "agent.pid").read_text().split()[0])
     total = 0.0
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if marker not in process.joinpath("cmdline").read_text():
+            parent = int(process.joinpath("stat").read_text().rpartition(")")[2].split()[1])
+            if agent not in (parent, int(process.name)):
                 continue
             rollup = process.joinpath("smaps_rollup").read_text()
         except OSError:
-            continue
+            continue  # it has ended meanwhile
         total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) / 1024
     return total
 
@@ -39,7 +41,7 @@ def _memory_mib(marker: str) -> float:
 def _one(setting: Setting, count: int, number: int) -> tuple[float, float, float]:
     nodes = setting.data_dir / "nodes"
     bytes_before = _used_bytes(nodes) if nodes.exists() else 0
-    memory_before = _memory_mib(str(setting.data_dir))
+    memory_before = _memory_mib(setting.data_dir)
     pool_id = f"hundred-{number}"
     began = time.perf_counter()
     setting.batch.create_pool(
@@ -63,7 +65,7 @@ def _one(setting: Setting, count: int, number: int) -> tuple[float, float, float
         time.sleep(0.02)
     seconds = time.perf_counter() - began
     per_node_bytes = (_used_bytes(nodes) - bytes_before) / count
-    per_node_mib = (_memory_mib(str(setting.data_dir)) - memory_before) / count
+    per_node_mib = (_memory_mib(setting.data_dir) - memory_before) / count
     setting.batch.begin_delete_pool(pool_id, polling_interval=1).result()
     return seconds, per_node_bytes, per_node_mib
 

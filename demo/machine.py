@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,31 @@ class Prepared:
     image_id: str
     twin_id: str
     os_snapshot_id: str
+
+
+class _Progress:
+    """Shows what the operation's status says of the base image, and how long it was being built."""
+
+    def __init__(self, log: StepLog) -> None:
+        self._log = log
+        self._first = self._last = 0.0
+
+    def __call__(self, answer: Any) -> None:
+        """Look at one answer of the poller."""
+        answer.http_response.read()
+        try:
+            progress = answer.http_response.json()["properties"]["progress"]
+        except (ValueError, KeyError, TypeError):
+            return
+        self._log.say(str(progress))
+        self._last = time.monotonic()
+        self._first = self._first or self._last
+
+    def told(self) -> str:
+        """One sentence for the table."""
+        if self._last == self._first:
+            return "base image: from the cache"
+        return f"base image: built in {self._last - self._first:.0f} s, kept for next time"
 
 
 def newest_base_image(clients: Clients, location: str) -> compute.ImageReference:
@@ -70,12 +96,13 @@ def create_machine(display: Display, clients: Clients) -> tuple[str, compute.Ima
             ),
             os_profile=compute.OSProfile(computer_name=VM, admin_username="builder"),
         )
-        poller = clients.compute.virtual_machines.begin_create_or_update(GROUP, VM, machine, **POLL)
-        while not poller.done():
-            poller.wait(1)
-            log.say("building the base image (once; later runs use the cache)")
+        building = _Progress(log)
+        poller = clients.compute.virtual_machines.begin_create_or_update(
+            GROUP, VM, machine, raw_response_hook=building, **POLL
+        )
         made = poller.result()
         log.expect(made.provisioning_state == "Succeeded", f"the machine is {made.provisioning_state}")
+        log.note(building.told())
         log.note(f"{reference.publisher}/{reference.offer}/{reference.sku}/{reference.version}, {SIZE}")
         disks = sorted(disk.name for disk in clients.compute.disks.list_by_resource_group(GROUP))
         log.expect(disks == [f"{VM}-data", f"{VM}-os"], f"expected an OS disk and a data disk, found {disks}")
