@@ -74,9 +74,9 @@ class Dispatcher:
     async def _pool(self, key: DirtyKey) -> Instant | None:
         now = self._kit.clock.now()
         work = await self._store.write(lambda tx: pools.run(tx, self._kit, key.account, key.id, now))
+        self._applier.orders(work.starts, work.kills)
         if work.prepare is not None:
             self._kit.images.prepare(work.prepare)
-        self._applier.orders(work.starts, work.kills)
         if work.acts and not await self._applier.machines(work):
             return now + ENGINE_WAIT
         return now if work.more else work.wake_at

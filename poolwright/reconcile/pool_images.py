@@ -7,7 +7,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from poolwright.decide.snapshot import ImageMissing, ImagePreparing
-from poolwright.domain.clock import MINUTE, Clock, Instant, Micros
+from poolwright.domain.clock import MINUTE, SECOND, Clock, Instant, Micros
 from poolwright.domain.compute import image_state
 from poolwright.domain.marketplace import find
 from poolwright.domain.pool import ImageReference, Pool
@@ -21,6 +21,9 @@ _log = logging.getLogger(__name__)
 
 #: A base image that could not be built is tried again after this, if a pool still asks for it.
 RETRY_AFTER: Micros = MINUTE
+#: The catalogue is read from directories; what it offered is believed for so long, since every pass asks.
+OFFER_BELIEVED: Micros = 10 * SECOND
+OFFERS_MAX = 1000
 
 
 class PoolImages:
@@ -35,6 +38,7 @@ class PoolImages:
         self._progress: dict[MarketplaceImage, str] = {}
         self._ready: dict[MarketplaceImage, str] = {}
         self._failed: dict[MarketplaceImage, tuple[Instant, str]] = {}
+        self._offers: dict[ImageReference, tuple[Instant, MarketplaceImage | None]] = {}
 
     def close(self) -> None:
         """Take no further builds; the image plane's own `close` ends one that runs."""
@@ -89,6 +93,18 @@ class PoolImages:
             return ImagePreparing(self._progress.get(image, "The base image is waiting to be built."))
 
     def _offered(self, reference: ImageReference) -> MarketplaceImage | None:
+        """The image that the reference stands for here. Raises OSError."""
+        now = self._clock.now()
+        known = self._offers.get(reference)
+        if known is not None and now - known[0] < OFFER_BELIEVED:
+            return known[1]
+        offer = self._in_catalogue(reference)
+        if len(self._offers) >= OFFERS_MAX:
+            self._offers.clear()
+        self._offers[reference] = (now, offer)
+        return offer
+
+    def _in_catalogue(self, reference: ImageReference) -> MarketplaceImage | None:
         publisher, offer, sku, version = _parts(reference)
         found = find(self._images.catalogue(), publisher, offer, sku, version or "latest")
         if found is None:

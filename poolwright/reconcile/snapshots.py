@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from poolwright.decide import preempt
-from poolwright.decide.snapshot import Headroom, Held, ImageReady, PoolSnapshot
+from poolwright.decide.snapshot import Headroom, Held, ImageMissing, ImagePreparing, ImageReady, PoolSnapshot
 from poolwright.domain import sizes
 from poolwright.domain.clock import Instant
 from poolwright.domain.node import Node
@@ -17,6 +18,8 @@ from poolwright.domain.task import Execution
 from poolwright.reconcile.images import DiskSet
 from poolwright.reconcile.kit import Kit
 from poolwright.store.base import Tx
+
+_log = logging.getLogger(__name__)
 
 #: Finished tasks of a node looked at for their retention; older ones are taken to be over.
 RETAINED_TASKS_MAX = 1000
@@ -40,7 +43,7 @@ def load(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolView | No
     executions = tx.executions.of_pool(account, id)
     live = Counter(execution.node for execution in executions)
     ordered = Counter(execution.node for execution in executions if execution.kill_reason is not None)
-    answer = kit.images.disks_for(tx, pool)
+    answer = _disks(tx, kit, pool)
     disks = answer if isinstance(answer, DiskSet) else None
     snapshot = PoolSnapshot(
         pool=pool,
@@ -55,6 +58,15 @@ def load(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolView | No
         pressure=preempt.holds_back(kit.beat, kit.pressure_limit_mib),
     )
     return PoolView(snapshot, tuple(executions), disks)
+
+
+def _disks(tx: Tx, kit: Kit, pool: Pool) -> DiskSet | ImagePreparing | ImageMissing:
+    """The pool's disks. A failing look at the disks must not keep the pool's other nodes and tasks waiting."""
+    try:
+        return kit.images.disks_for(tx, pool)
+    except OSError as error:
+        _log.warning("the disks of pool %s cannot be looked at: %s", pool.id, error)
+        return ImagePreparing(f"its disks cannot be looked at now: {error.strerror or error}")
 
 
 def headroom(tx: Tx, kit: Kit, pool: Pool, have: int) -> Headroom:

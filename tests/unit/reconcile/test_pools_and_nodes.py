@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from poolwright.decide.snapshot import ImageMissing, ImagePreparing
 from poolwright.domain.node import Drain
 from poolwright.domain.pool import Resize, StartTask
@@ -98,6 +100,20 @@ def test_an_image_being_made_is_prepared_and_looked_for() -> None:
     world.images.answer = ImageMissing("i", "gone")
     world.look()
     assert [e.code for e in world.pool().resize_errors] == ["AllocationFailed"]
+
+
+def test_disks_that_cannot_be_looked_at_hold_up_growth_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(nodes=1)
+    world.add("a")
+    world.set_pool(target_dedicated=2, allocation=RESIZING, resize=Resize(NOW, 900_000_000))
+
+    def fail(*_: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory", "/cache/disks")
+
+    monkeypatch.setattr(world.images, "disks_for", fail)
+    work = world.look()
+    assert ([spec.name for spec in work.starts], work.creates) == (["t1.1"], [])
+    assert world.pool().allocation is RESIZING
 
 
 def test_the_start_task_runs_once_per_life_and_its_end_opens_the_node() -> None:
