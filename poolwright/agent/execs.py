@@ -11,6 +11,7 @@ from typing import Any
 
 from poolwright.agent import launch, tree
 from poolwright.agent.loop import Loop, Timer
+from poolwright.agent.services import Services
 from poolwright.agent.users import Identity, UnknownUser, Users
 
 MAX_REMEMBERED = (
@@ -38,6 +39,7 @@ class Execution:
     message: str | None = None
     details: list[list[str]] = field(default_factory=list)
     identity: Identity | None = None
+    leaves_services: bool = False  # what a start task leaves running serves the tasks to come
     ended_by: str | None = None
     main_gone: bool = False
     timers: list[Timer] = field(default_factory=list)
@@ -65,6 +67,7 @@ class Executions:
         self._known: dict[str, Execution] = {}
         self._by_pid: dict[int, Execution] = {}
         self._draining: dict[str, Execution] = {}
+        self._services = Services()
         self._unreported: list[Execution] = []
         self._running_timer: Timer | None = None
         self._check_waits = False
@@ -83,7 +86,7 @@ class Executions:
         known = self._known.get(exec_id)
         if known is not None:
             return self._report(known.event())
-        execution = Execution(exec_id)
+        execution = Execution(exec_id, leaves_services=spec.get("kind") == "start")
         self._known[exec_id] = execution
         try:
             self._launch(spec, execution)
@@ -168,6 +171,10 @@ class Executions:
         """Finish executions whose main process ended, once nothing of their tree is left."""
         self._check_waits = False
         strays = tree.orphans() - self._by_pid.keys()
+        for execution in self._draining.values():
+            if execution.leaves_services and execution.ended_by is None:
+                self._services.keep(execution.exec_id, strays)
+        strays = self._services.others(strays)
         if strays:
             self._kill_strays()
         for execution in list(self._draining.values()):
@@ -185,13 +192,14 @@ class Executions:
             assert execution.pid is not None
             tree.send(tree.members(everything, execution.pid, execution.exec_id), signal.SIGKILL)
         if not self._by_pid:  # nothing runs, so whatever hid from its session and marker is left over too
-            tree.send(set(everything), signal.SIGKILL)
+            tree.send(everything.keys() - self._services.tree(everything), signal.SIGKILL)
 
     def _owned(self, execution: Execution) -> bool:
         assert execution.pid is not None
         everything = tree.processes()
         if not self._by_pid:
-            return any(not process.zombie for process in everything.values())
+            others = everything.keys() - self._services.tree(everything)
+            return any(not everything[pid].zombie for pid in others)
         return bool(tree.members(everything, execution.pid, execution.exec_id))
 
     def _finish(self, execution: Execution) -> None:

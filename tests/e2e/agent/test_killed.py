@@ -149,12 +149,13 @@ async def test_killed_while_machines_are_made(rig: Rig, image: Path, leaves_noth
 
 async def test_the_service_may_go_and_come_back(rig: Rig, image: Path) -> None:
     await nodes(rig, image, 1)
-    rig.hub.send_start([rig.spec("n0", "e1", COUNTED.format("e1", 0.5))])
+    ends = COUNTED.format("e1", "0.5; echo x >> /mnt/batch/tasks/shared/e1")
+    rig.hub.send_start([rig.spec("n0", "e1", ends)])
     rig.hub.send_start([rig.spec("n0", "e2", COUNTED.format("e2", 3))])
     await rig.running("e2")
     await rig.hub.close()
     rig.hub = AgentHub(str(rig.data_dir / "run/agents.sock"), TOKEN, rig)
-    await asyncio.sleep(1)  # the first one ends while nobody is there
+    await rig.until(lambda: runs(rig, "n0", "e1") == 2, "the end of the first one, while nobody is there")
     await rig.hub.start()
     rig.engine = type(rig.engine)(rig.hub)
     await rig.hub.wait_connected(20)

@@ -90,6 +90,22 @@ def test_start_tasks(live: Live) -> None:
     assert live.why("pools", "failed", "nodes", str(node["id"]))
 
 
+def test_what_a_start_task_leaves_running_serves_the_tasks(live: Live) -> None:
+    start = batch.BatchStartTask(
+        command_line="/bin/sh -c 'cd $AZ_BATCH_NODE_SHARED_DIR;"
+        ' setsid sh -c "while :; do date +%N >tick; sleep 0.1; done" &\''
+    )
+    live.idle_pool(dedicated=1, slots=1, start_task=start)
+    live.job()
+    look = "cd $AZ_BATCH_NODE_SHARED_DIR; a=$(cat tick); sleep 0.5; b=$(cat tick); test $a != $b"
+    for task in ("first", "second"):  # the second after the end of the first, when strays are swept
+        live.task(task, f"(setsid sleep 77 &); {look}")
+        assert live.wait_task(task, "completed")["executionInfo"]["exitCode"] == 0
+    live.task("strays", "pgrep -x -f 'sleep 77' || echo none")
+    live.wait_task("strays", "completed")
+    assert live.output("strays") == "none\n"
+
+
 def test_reboot_keeps_the_temporary_disk_and_runs_the_start_task_again(live: Live) -> None:
     start = batch.BatchStartTask(command_line="/bin/sh -c 'echo up >>$AZ_BATCH_NODE_SHARED_DIR/boots'")
     live.idle_pool(dedicated=1, start_task=start)

@@ -60,7 +60,7 @@ def test_listing_is_ordered_bounded_and_hides_the_trash(tree: Tree) -> None:
 
 
 def test_names_that_are_no_text_are_left_out(tree: Tree, tmp_path: Path) -> None:
-    os.close(os.open(os.fsencode(tmp_path) + b"/root/bad\xff", os.O_CREAT))
+    os.close(os.open(os.fsencode(tmp_path / "root") + b"/bad\xff", os.O_CREAT))
     assert all("bad" not in entry["name"] for entry in tree.entries("", True, 100, ""))
 
 

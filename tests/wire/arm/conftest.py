@@ -141,8 +141,10 @@ async def _wakeups(store: Store, reconciler: ResourceReconciler) -> None:
 
 
 async def _passes(reconciler: ResourceReconciler) -> None:
+    never = asyncio.Event()
     while True:
-        await asyncio.sleep(_PASS_S)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(never.wait(), _PASS_S)
         await reconciler.pass_all()
 
 
