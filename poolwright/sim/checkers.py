@@ -127,6 +127,10 @@ class EndsOnce:
         self._host = host
         self._ends: dict[int, tuple[object, ...]] = {}
 
+    def reactivated(self, pk: int) -> None:
+        """A caller asked for the task to run again: it will end once more."""
+        self._ends.pop(pk, None)
+
     def check(self, tx: Tx) -> list[str]:
         said = []
         for job, task in all_tasks(tx):

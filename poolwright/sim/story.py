@@ -58,14 +58,15 @@ class Story:
         self.images = SimImages()
         self.lost = checkers.NoTaskLost()
         ids = SeededIds(self.rng)
-        self.workload = Workload(self.store, self.rng, self.time, ids, self.lost, self.tell)
+        once = checkers.EndsOnce(self.host)
+        self.workload = Workload(self.store, self.rng, self.time, ids, self.lost, once, self.tell)
         self.service = self._new_service()
         self.checks: list[checkers.Checker] = [
             self.lost,
             checkers.NotRunningTwice(self.host),
             checkers.MachinesHaveRows(self.host),
             checkers.SlotsNotOverCommitted(self.host),
-            checkers.EndsOnce(self.host),
+            once,
         ]
         self.host.connect(self.service)
 

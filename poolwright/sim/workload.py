@@ -17,7 +17,7 @@ from poolwright.domain.node import Node
 from poolwright.domain.pool import ImageReference, PoolSpec, StartTask
 from poolwright.domain.states import DeallocationOption, FillType, JobState, NodeState, SchedulingState
 from poolwright.domain.task import NewTask, TaskSpec
-from poolwright.sim.checkers import ACCOUNT, NoTaskLost, all_jobs
+from poolwright.sim.checkers import ACCOUNT, EndsOnce, NoTaskLost, all_jobs
 from poolwright.sim.host import command
 from poolwright.store.base import Tx
 from poolwright.store.sync import SyncStore
@@ -41,8 +41,10 @@ class Workload:
         clock: Clock,
         ids: Ids,
         lost: NoTaskLost,
+        once: EndsOnce,
         told: Callable[[str], None],
     ) -> None:
+        self._once = once
         self._store = store
         self._rng = rng
         self._clock = clock
@@ -72,6 +74,7 @@ class Workload:
             (6, self._node_order),
             (2, self._terminate_task),
             (1, self._delete_task),
+            (2, self._reactivate),
             (2, self._job_order),
             (1, self._delete_pool),
         ]
@@ -194,6 +197,16 @@ class Workload:
         tasks.delete(tx, ctx, ACCOUNT, job, task, NO_CONDITIONS)
         self._lost.accepted.pop(found.pk, None)
         return f"{job}/{task}"
+
+    def _reactivate(self, tx: Tx, ctx: Context) -> str:
+        job = self._a_job(tx)
+        failed = [t for t in tasks.page(tx, ACCOUNT, job, None, 100) if t.failure is not None]
+        if not failed:
+            raise ServiceError("TaskNotFound")
+        task = self._rng.choice(failed)
+        tasks.reactivate(tx, ctx, ACCOUNT, job, task.id, NO_CONDITIONS)
+        self._once.reactivated(task.pk)
+        return f"{job}/{task.id}"
 
     def _a_task(self, tx: Tx) -> tuple[str, str]:
         job = self._a_job(tx)
