@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import time
 
@@ -16,6 +17,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--steps", type=int, default=STEPS, help="commands in the safety phase")
     parser.add_argument("--count", type=int, default=1, help="how many seeds")
     options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.ERROR)  # a story is full of what would be warnings elsewhere
     for seed in range(options.seed, options.seed + options.count):
         try:
             outcome = Story(seed).run(options.steps)
