@@ -25,13 +25,16 @@ models: Any = typed_models
 
 @pytest_asyncio.fixture
 async def clients(trusted: LiveArm) -> AsyncIterator[tuple[Any, Any, Any]]:
+    # aiohttp reads the trust variables once a process, when it is first imported: here they are given by hand.
+    verify = str(trusted.tls.ca_file)
     options: dict[str, Any] = {
         "base_url": trusted.url,
         "credential_scopes": [f"{trusted.url}/.default"],
+        "connection_verify": verify,
         "polling_interval": 1,
     }
     async with (
-        EnvironmentCredential() as credential,
+        EnvironmentCredential(connection_verify=verify) as credential,
         ComputeManagementClient(credential, SUBSCRIPTION, **options) as compute,
         BatchManagementClient(credential, SUBSCRIPTION, **options) as batch,
         ResourceManagementClient(credential, SUBSCRIPTION, **options) as resource,
