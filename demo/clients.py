@@ -26,6 +26,11 @@ class Clients:
     accounts: BatchManagementClient
     credential: ClientSecretCredential
 
+    def close(self) -> None:
+        """Close the connections of the management clients and of the credential."""
+        for client in (self.subscriptions, self.resources, self.compute, self.accounts, self.credential):
+            client.close()
+
     def batch(self, account_endpoint: str) -> BatchClient:
         return BatchClient(endpoint=f"https://{account_endpoint}", credential=self.credential)
 

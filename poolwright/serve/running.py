@@ -108,7 +108,7 @@ async def _end_machines(data_dir: Path) -> None:
     patient = HostAgentProcess(data_dir)
     await patient.stop()
     hasty = HostAgentProcess(data_dir, grace_s=0.0)
-    hasty.start()
+    hasty.start(again=False)
     deadline = time.monotonic() + _STOP_S
     try:
         while hasty.pid() is not None and time.monotonic() < deadline:  # noqa: ASYNC110 - another process's end

@@ -49,10 +49,11 @@ class HostAgentProcess:
             return int((self._data_dir / "run" / "agent.pid").read_text(encoding="ascii").split()[0])
         return None
 
-    def start(self) -> None:
-        """Start an agent unless one lives; keep one alive from then on. Call inside an event loop."""
+    def start(self, *, again: bool = True) -> None:
+        """Start an agent unless one lives, and (`again`) keep one alive from then on. Call inside an event loop."""
         self._ensure()
-        self._watcher = asyncio.get_running_loop().create_task(self._watch())
+        if again:
+            self._watcher = asyncio.get_running_loop().create_task(self._watch())
 
     async def close(self) -> None:
         """Stop looking after the agent; it goes on, and ends by itself when the service stays away."""

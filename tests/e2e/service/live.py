@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +32,29 @@ class Live:
         self.ready: Ready
         self.clients: Clients
         self.batch: BatchClient
+        self._connections = ExitStack()
 
     def start(self, *more: str) -> None:
         """Start it (on the port it had before) and connect."""
         self.ready = self.service.start(self.service.port, *more)
+        self._connections.close()
         self.clients = connect(self.ready)
-        self.batch = self.clients.batch(self.ready.account_endpoint)
+        self._connections.callback(self.clients.close)
+        self.batch = self.by_token()
+
+    def by_token(self) -> BatchClient:
+        """A further client that brings a token; closed with the rest."""
+        made = self.clients.batch(self.ready.account_endpoint)
+        self._connections.callback(made.close)
+        return made
 
     def by_key(self) -> BatchClient:
         """A client that signs with the account's shared key."""
         known = self.ready
         credential = AzureNamedKeyCredential(known.account_name, known.account_key)
-        return BatchClient(f"https://{known.account_endpoint}", credential)
+        made = BatchClient(f"https://{known.account_endpoint}", credential)
+        self._connections.callback(made.close)
+        return made
 
     def kill_service(self) -> None:
         """kill -9 the service."""
@@ -79,6 +91,7 @@ class Live:
 
     def close(self) -> None:
         """End everything, whatever state it is in."""
+        self._connections.close()
         try:
             self.service.stop()
         finally:

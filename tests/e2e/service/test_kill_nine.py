@@ -64,7 +64,7 @@ def test_what_was_acknowledged_is_there_after_a_kill(live: Live) -> None:
     began = threading.Event()
 
     def submit() -> None:
-        client = live.clients.batch(live.ready.account_endpoint)
+        client = live.by_token()
         for number in range(100_000):
             try:
                 client.create_task(
