@@ -155,9 +155,11 @@ def download(display: Display, client: BatchClient, out: Path) -> Path:
 def _why(error: HttpResponseError) -> str:
     """The service's own reason: a named value of the data plane's error, or the management plane's message."""
     body = error.response.json() if error.response is not None else {}
+    if "error" in body:
+        return f"{body['error']['code']}: {body['error']['message']}"
     values = {pair["key"]: pair["value"] for pair in body.get("values", [])}
-    reason = values.get("Reason") or values.get("AuthenticationErrorDetail") or str(error.message)
-    return f"{body.get('code') or body.get('error', {}).get('code')}: {reason}"
+    reason = values.get("Reason") or values.get("AuthenticationErrorDetail") or body["message"]["value"]
+    return f"{body['code']}: {reason}"
 
 
 def _refused(log: StepLog, what: str, status: int, attempt: Callable[[], object]) -> None:
