@@ -36,8 +36,8 @@ _EDGES = ("serve", "cli", "portal")
 
 ROOMS = (
     Room("domain"),
-    Room("decide", ("domain",)),
-    Room("commands", ("domain", "store.base")),
+    Room("decide", ("domain",), ("lark",)),
+    Room("commands", ("domain", "store.base", "decide.autoscale")),
     Room("store", ("domain",), _ANY),
     Room("reconcile", ("decide", "domain", "store.base", "engines.base", "images.base")),
     Room("engines.base", ("domain",)),

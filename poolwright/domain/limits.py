@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from poolwright.domain.clock import DAY, MINUTE, SECOND, Micros
+from poolwright.domain.clock import DAY, HOUR, MINUTE, SECOND, Micros
 
 ID_LENGTH_MAX = 64  # public limit of pool, job and task ids
 DISPLAY_NAME_MAX = 1024  # public limit
@@ -39,6 +39,18 @@ CREATE_BATCH_MAX = 100  # machines asked of an engine in one call
 ASSIGN_BATCH_MAX = 500  # tasks placed in one transaction
 WRITE_QUEUE_MAX = 10_000  # waiting write transactions before the service answers ServerBusy
 PRESSURE_MEMORY_MIB = 256  # less available host memory than this preempts a low-priority node
+FORMULA_CHARACTERS_MAX = 8192  # public limit of autoscale formulas
+FORMULA_STATEMENTS_MAX = 100  # public limit
+FORMULA_DEPTH_MAX = 100  # nesting of one expression: no formula needs it, and evaluation recurses
+FORMULA_STEPS_MAX = 1_000_000  # operations and vector elements of one evaluation: well below a second
+AUTOSCALE_INTERVAL_MIN: Micros = 5 * MINUTE  # public range of the evaluation interval
+AUTOSCALE_INTERVAL_MAX: Micros = 168 * HOUR
+AUTOSCALE_INTERVAL_DEFAULT: Micros = 15 * MINUTE  # public default
+AUTOSCALE_SPACING: Micros = 30 * SECOND  # public spacing of enable requests of one pool
+AUTOSCALE_TARGET_MAX = 10_000  # nodes a formula may ask for: a slip of the pen must not fill the store
+SAMPLE_PERIOD: Micros = 30 * SECOND  # public period of autoscale samples
+SAMPLE_LATENCY: Micros = 30 * SECOND  # a sample shows when the next is taken; see decide/autoscale/samples.py
+SAMPLE_HISTORY: Micros = DAY  # samples kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,4 +73,5 @@ class Settings:
     strict_custom_image_auth: bool = (
         True  # shared key may not make pools from custom images, as in the public service
     )
+    allow_reimage: bool = False  # the public service refuses to reimage nodes of virtual-machine pools
     location: str = "local"
