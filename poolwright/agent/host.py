@@ -86,7 +86,7 @@ class HostAgent:
             "started": self._started_us,
             "version": poolwright.__version__,
             "capabilities": self._facts()["capabilities"],
-            "machines": self._machines.all(),
+            "machines": [{**m, **self._links.standing(m["name"])} for m in self._machines.all()],
             "execs": self._links.execs(),
         }
 

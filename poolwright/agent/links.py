@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from poolwright.agent.frames import Connection, Message, encode
+from poolwright.agent.frames import Connection, Message
 from poolwright.agent.layout import TRASH
 from poolwright.agent.loop import Loop
 from poolwright.agent.machines import Machine, Machines
@@ -18,6 +18,7 @@ _RECONNECT_S = 0.05
 _RECONNECTS = 100
 _WORDS = 4000
 _MAX_EXECS = 20_000  # a machine is not trusted: what it claims is bounded
+_MAX_HELD = 1000  # orders kept for a machine that is being dialled; the service repeats those beyond
 
 CommandDone = Callable[[dict[str, Any]], None]
 
@@ -28,9 +29,11 @@ class Link:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.connection: Connection | None = None
-        self.greeted = False
+        self.greeted = False  # has it told its executions on this connection?
+        self.deaf = False  # it never answered, or not any more
         self.execs: dict[str, dict[str, Any]] = {}
         self.commands: dict[int, CommandDone] = {}
+        self.held: list[Message] = []  # orders to send once it answers
         self.tries = 0
         self.noted = False  # something about it was logged; once is enough
 
@@ -55,7 +58,15 @@ class Links:
 
     def all_greeted(self) -> bool:
         """Have all machines told their executions?"""
-        return all(link.greeted for link in self._links.values())
+        return all(link.greeted or link.deaf for link in self._links.values())
+
+    def standing(self, name: str) -> dict[str, Any]:
+        """What the hello says of a machine besides what the machine says: `silent` while its executions are not
+        all known here, so that nothing follows from what is missing; broken when it does not answer at all."""
+        link = self._links.get(name)
+        if link is None:
+            return {}
+        return {"state": "broken"} if link.deaf else {"silent": not link.greeted}
 
     def execs(self) -> list[dict[str, Any]]:
         """Every execution that is not acknowledged, for the hello."""
@@ -80,11 +91,19 @@ class Links:
             groups.setdefault(item["machine"], []).append(item)
         for name, orders in groups.items():
             link = self._links.get(name)
-            if link is None or link.connection is None or not link.connection.open:
+            if link is None:
                 for order in orders:
                     self._refuse(name, order)
                 continue
-            link.connection.send_bytes(encode({"op": "start", "items": orders}))
+            self._order(link, {"op": "start", "items": orders})
+
+    def _order(self, link: Link, message: Message) -> None:
+        """Send an order, or keep it for a machine that runs but is not connected now: its executions may well be
+        alive, so nothing may be said of them."""
+        if link.connection is not None and link.connection.open:
+            link.connection.send(message)
+        elif len(link.held) < _MAX_HELD:
+            link.held.append(message)
 
     def _refuse(self, name: str, order: dict[str, Any]) -> None:
         item = {"t": "exec", "machine": name, "fence": order.get("fence"), "exec": order.get("exec")}
@@ -96,8 +115,8 @@ class Links:
         """Hand kill orders to their machines; executions of machines that are gone are lost."""
         for item in items:
             link = self._links.get(item["machine"])
-            if link is not None and link.connection is not None:
-                link.connection.send({"op": "kill", "items": [item]})
+            if link is not None:
+                self._order(link, {"op": "kill", "items": [item]})
                 continue
             lost = {
                 "t": "exec",
@@ -157,7 +176,7 @@ class Links:
         )
 
     def _deaf(self, link: Link) -> None:
-        link.greeted = True
+        link.deaf = True
         machine = link.machine
         item = {
             "t": "machine",
@@ -170,6 +189,7 @@ class Links:
 
     def _on_close(self, link: Link) -> None:
         link.connection = None
+        link.greeted = False
         link.tries += 1
         self._loop.later(_RECONNECT_S, lambda: self._dial(link))
 
@@ -194,6 +214,9 @@ class Links:
         elif op == "hello":
             link.tries = 0
             link.greeted = True
+            held, link.held = link.held, []
+            for order in held:
+                self._order(link, order)
             for item in message["execs"]:
                 self._take(link, item)
         elif op == "command":

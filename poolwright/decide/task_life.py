@@ -12,6 +12,8 @@ from poolwright.domain.task import Task
 
 REQUEUE = "requeue"
 TERMINATE = "terminate"
+#: The agent's code for a start that met no such life of its machine: try again, elsewhere.
+STALE = "StaleFence"
 
 _SERVER_CODES = frozenset({"DiskFull", "InternalError", "CommandLaunchFailed"})
 
@@ -72,7 +74,7 @@ def ended(task: Task, job_retries: int, end: End, now: Instant) -> Task:
         return task
     if end.reason == "exit":
         return _exited(task, job_retries, end, now)
-    if end.reason == "failed" and end.code != "StaleFence":
+    if end.reason == "failed" and end.code != STALE:
         category = "servererror" if end.code in _SERVER_CODES else "usererror"
         failure = Failure(category, end.code or "CommandLaunchFailed", end.message, end.details)
         return _completed(task, now, end, failure)

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from poolwright.decide.node_events import Booted, joined, machine_gone, start_ended
-from poolwright.decide.task_life import End
+from poolwright.decide.node_life import HEARD
+from poolwright.decide.task_life import STALE, End
 from poolwright.domain.clock import Instant
 from poolwright.domain.facts import DirtyKey
 from poolwright.domain.node import Node
@@ -109,6 +110,9 @@ def record(batch: Batch, items: Sequence[Event]) -> set[str]:
     for item in execs:
         if item.name.startswith("s"):
             freed |= _start_task(batch, item)
+    for item in execs:
+        if item.end is not None and item.end.code == STALE:
+            _absent(batch, item)
     for machine in items:
         if isinstance(machine, MachineEvent):
             freed |= _machine(batch, machine)
@@ -124,6 +128,14 @@ def lose(batch: Batch, node: Node, why: str) -> None:
     if after is not node:
         batch.save(after)
     batch.tx.mark_dirty(DirtyKey("pool", node.account, node.pool))
+
+
+def _absent(batch: Batch, item: ExecEvent) -> None:
+    """A start met no such life of the machine. If it is the node's present one, the node would refuse whatever is
+    placed on it: it is made again, so that a task does not use up its tries there."""
+    node = batch.node(item.machine)
+    if node is not None and node.fence == item.fence and node.state in HEARD:
+        lose(batch, node, "its agent does not run it")
 
 
 def _tasks(batch: Batch, items: Sequence[ExecEvent]) -> set[str]:

@@ -87,13 +87,15 @@ class ExecEvent:
 
 @dataclass(frozen=True, slots=True)
 class MachineEvent:
-    """What an agent says of a machine: "running", "broken" or "gone"."""
+    """What an agent says of a machine: "running", "broken" or "gone". `silent` in a hello: what is missing there of
+    its executions is unknown, not gone."""
 
     machine: str
     fence: int
     state: str
     address: str | None = None
     detail: str = ""
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +159,8 @@ def read_exec(item: Json, now: Instant) -> ExecEvent:
 
 
 def _read_machine(item: Json) -> MachineEvent:
-    return MachineEvent(
-        item["name"], int(item["fence"]), item["state"], item.get("address"), item.get("detail") or ""
-    )
+    told = (item.get("address"), item.get("detail") or "", bool(item.get("silent")))
+    return MachineEvent(item["name"], int(item["fence"]), item["state"], *told)
 
 
 def _pairs(item: Json) -> tuple[tuple[str, str], ...]:

@@ -2,7 +2,8 @@
 
 A live execution that the agent does not know has never reached it (an agent forgets an execution only after its end
 was acknowledged, and an end is acknowledged only after its row is gone), so its start is simply sent again, under the
-same name: the agent will not run one name twice. Only one that was to be killed anyway is over.
+same name: the agent will not run one name twice. Only one that was to be killed anyway is over. Of a machine that
+has not told its own agent everything yet ("silent") nothing follows; its reports come later.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def _node(
             said = "its agent does not know it" if machine is None else f"its machine is {machine.state}"
             events.lose(batch, node, said)
         return set()
-    if machine.fence != node.fence:
+    if machine.fence != node.fence or machine.silent:
         return set()
     info = node.start_task
     if info is not None and info.ended_at is None and start_name(node, info.attempt) not in known:

@@ -143,8 +143,12 @@ async def test_network_between_machines_and_to_the_host(rig: Rig, image: Path) -
     assert reaches(["nsenter", "-t", first, "-n"], b.address)
     assert reaches(["nsenter", "-t", first, "-n"], "10." + a.address.split(".")[1] + ".0.1")
     assert not reaches(["nsenter", "-t", first, "-n"], "10." + a.address.split(".")[1] + ".200.200")
-    rules = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
-    assert "poolwright_" in rules
+    network = ".".join(a.address.split(".")[:2]) + ".0.0/16"
+    rules = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
+    mine = [rule.strip() for rule in rules.splitlines() if network in rule]
+    assert any(rule.endswith("masquerade") for rule in mine)
+    hidden = f"ip saddr {network} ip daddr 169.254.0.0/16"
+    assert any(rule.startswith(hidden) and rule.endswith("drop") for rule in mine), "the host's metadata"
 
 
 async def test_addresses_are_not_reused_at_once(rig: Rig, image: Path) -> None:

@@ -256,3 +256,28 @@ def test_job_environment_is_overridden_by_the_tasks_and_both_by_the_services() -
     assert spec.env["AZ_BATCH_TASK_WORKING_DIR"] == "/mnt/batch/tasks/workitems/j/job-1/a/wd"
     assert spec.env["AZ_BATCH_NODE_IS_DEDICATED"] == "true"
     assert spec.env["AZ_BATCH_ACCOUNT_URL"] == "https://acct"
+
+
+def test_nothing_follows_from_what_a_silent_machine_did_not_say() -> None:
+    world = World(nodes=1)
+    world.add("a")
+    (spec,) = world.look().starts
+    world.write(lambda tx: tx.executions.order_kill([spec.name], "requeue"))
+    machine = {"name": spec.machine, "fence": 1, "kind": "node", "state": "running", "silent": True}
+    world.clock.at += 1
+    said = read_hello({"machines": [machine], "execs": []}, world.clock.at)
+    greeting = world.write(lambda tx: hello.greet(tx, world.kit, said, world.clock.at, world.clock.at))
+    assert (greeting.reaction.starts, world.live()) == ([], [spec.name]), "it may be running there"
+    assert world.task("a").state is TaskState.RUNNING
+
+
+def test_a_start_that_meets_no_machine_costs_one_try_and_the_node_is_made_again() -> None:
+    world = World(nodes=1)
+    world.add("a")
+    (spec,) = world.look().starts
+    stale = {"t": "exec", "machine": spec.machine, "fence": 1, "exec": spec.name, "state": "failed"}
+    reaction = world.hear({**stale, "code": "StaleFence", "message": "not here"})
+    assert (reaction.acks, reaction.starts, world.live()) == ([spec.name], [], [])
+    assert (world.task("a").state, world.task("a").system_requeues) == (TaskState.ACTIVE, 1)
+    assert world.states() == [NodeState.UNUSABLE], "what is placed there would be refused again and again"
+    assert [life.machine for life in world.look().stops] == [spec.machine]

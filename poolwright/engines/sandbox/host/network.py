@@ -162,7 +162,9 @@ class Network:
             f"table ip {self._table} {{\nchain postrouting {{\ntype nat hook postrouting priority srcnat;\n"
             f'ip saddr {network} oifname != "{self._prefix}*" masquerade\n}}\n'
             f"chain forward {{\ntype filter hook forward priority filter;\n"  # what no machine has stays here
-            f'ip daddr {network} oifname != "{self._prefix}*" drop\n}}\n}}\n'
+            f'ip daddr {network} oifname != "{self._prefix}*" drop\n'
+            # A cloud's instance metadata answers there with this host's credentials; some hosts' resolver is there too.
+            f"ip saddr {network} ip daddr 169.254.0.0/16 meta l4proto {{ tcp, udp }} th dport != 53 drop\n}}\n}}\n"
         )
         with _host_state() as directory:
             note = os.path.join(directory, "ip_forward")
