@@ -17,6 +17,8 @@ from demo.leftovers import leftovers
 from demo.pool import wait_until
 from demo.service import Service
 
+_BASE_CACHE = Path(__file__).parents[1] / ".dev" / "cache" / "base"
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Play it. Returns the exit code: 0 only if every step did what it should."""
@@ -26,9 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--out", type=Path, default=Path("demo-results"), help="where frames and contact sheet go"
     )
-    parser.add_argument(
-        "--base-cache", type=Path, default=Path(".dev/cache/base"), help="where the base image is kept"
-    )
+    parser.add_argument("--base-cache", type=Path, default=_BASE_CACHE, help="where the base image is kept")
     parser.add_argument(
         "--data-dir", type=Path, help="the service's data directory (default: a fresh temporary one)"
     )

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -37,6 +38,7 @@ def ensure() -> None:
         _make_venv(uv)
         _sync(uv)
         _put_checkout_on_path()
+        _write_command()
         _STAMP.write_text(_wanted_stamp())
         say(f"environment ready in {time.monotonic() - started:.1f} s ({shown(VENV)})")
 
@@ -154,6 +156,13 @@ def _put_checkout_on_path() -> None:
     """Make the checkout importable from everywhere, also in child processes, without building a package."""
     for packages in (VENV / "lib").glob("python3.*/site-packages"):
         (packages / "poolwright-checkout.pth").write_text(f"{ROOT}\n")
+
+
+def _write_command() -> None:
+    """`.dev/venv/bin/poolwright`, as an installed package has it: a path to paste into any shell."""
+    script = VENV_PYTHON.with_name("poolwright")
+    script.write_text(f'#!/bin/sh\nexec {shlex.quote(str(VENV_PYTHON))} -P -m poolwright.cli "$@"\n')
+    script.chmod(0o755)
 
 
 def lock() -> None:

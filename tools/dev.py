@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from tools import bootstrap, system_packages
 from tools.failure import Failure
-from tools.paths import ROOT, VENV, VENV_PYTHON, shown
+from tools.paths import PRIVATE, ROOT, VENV, VENV_PYTHON, shown
 
 Arguments = Sequence[str]
 
@@ -35,7 +35,13 @@ def setup(_: Arguments) -> int:
 
 def up(arguments: Arguments) -> int:
     """Become the service, so that signals reach it and its process id is ours."""
+    os.environ.setdefault("POOLWRIGHT_BASE_CACHE", str(PRIVATE / "cache" / "base"))  # the demo's own
     return _become("poolwright.cli", ["up", *arguments], needs_host=True)
+
+
+def poolwright(arguments: Arguments) -> int:
+    """The command line of an installed package, from the checkout."""
+    return _become("poolwright.cli", arguments, needs_host=False)
 
 
 def demo(arguments: Arguments) -> int:
@@ -92,6 +98,9 @@ def show_help(_: Arguments) -> int:
 COMMANDS = {
     "demo": Command("demo", "play the whole story, from nothing to the results of a batch job", demo),
     "up": Command("up [OPTIONS]", "run the service; --data-dir D --port P --ready-file F", up),
+    "poolwright": Command(
+        "poolwright COMMAND...", "the command line: env, explain, node preempt, down", poolwright
+    ),
     "test": Command(
         "test [AREA|PATH|OPTION...]", "run tests: all, or unit contract wire sim e2e, or paths", test
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +31,21 @@ app.add_typer(node_app, name="node")
 DataDir = Annotated[
     Path | None, typer.Option("--data-dir", help="The service's data directory.", show_default=False)
 ]
+ImageLimit = Annotated[
+    int,
+    typer.Option(
+        min=0, help="Most nodes of the kind over all pools sharing a custom image or its snapshots."
+    ),
+]
+
+
+class LogLevel(StrEnum):
+    """What the service writes to its standard error."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+    DEBUG = "debug"
 
 
 @app.command()
@@ -49,22 +65,18 @@ def up(
             min=5.0, max=600.0, help="Seconds nodes and their tasks go on while the service is away."
         ),
     ] = 600.0,
-    image_limit_dedicated: Annotated[
-        int,
-        typer.Option(
-            min=0, help="Most dedicated nodes over all pools sharing a custom image or its snapshots."
-        ),
-    ] = 2500,
-    image_limit_low_priority: Annotated[
-        int,
-        typer.Option(
-            min=0, help="Most low-priority nodes over all pools sharing a custom image or its snapshots."
-        ),
-    ] = 1000,
+    image_limit_dedicated: ImageLimit = 2500,
+    image_limit_low_priority: ImageLimit = 1000,
     relax_custom_image_auth: Annotated[
         bool, typer.Option("--relax-custom-image-auth", help="Let shared keys make pools from custom images.")
     ] = False,
-    log_level: Annotated[str, typer.Option(help="error, warning, info or debug.")] = "info",
+    allow_reimage: Annotated[
+        bool,
+        typer.Option(
+            "--allow-reimage", help="Serve the reimage operation, which the public service refuses."
+        ),
+    ] = False,
+    log_level: Annotated[LogLevel, typer.Option(help="What is written to standard error.")] = LogLevel.INFO,
 ) -> None:
     """Run the service in the foreground until SIGTERM or Ctrl-C."""
     from poolwright.domain.limits import (  # here: the other commands need neither domain nor service
@@ -86,8 +98,12 @@ def up(
                 ready_file=ready_file.resolve() if ready_file else None,
                 base_cache=base_cache.resolve() if base_cache else None,
                 grace_s=grace,
-                settings=Settings(quotas=quotas, strict_custom_image_auth=not relax_custom_image_auth),
-                log_level=log_level,
+                settings=Settings(
+                    quotas=quotas,
+                    strict_custom_image_auth=not relax_custom_image_auth,
+                    allow_reimage=allow_reimage,
+                ),
+                log_level=log_level.value,
             )
         )
     )
@@ -96,10 +112,13 @@ def up(
 @app.command()
 def down(data_dir: DataDir = None) -> None:
     """Stop the service and every node and build machine of its data directory; records and disks stay."""
-    from poolwright.serve import stop
+    from poolwright.serve import StillRunning, stop
 
-    told = stop((data_dir or default_data_dir()).resolve())
-    typer.echo(told)
+    try:
+        typer.echo(stop((data_dir or default_data_dir()).resolve()))
+    except StillRunning as error:
+        typer.echo(f"poolwright: {error}", err=True)
+        raise typer.Exit(1) from None
 
 
 @app.command()
@@ -161,10 +180,10 @@ def preempt(pool: str, node: str, data_dir: DataDir = None) -> None:
 def main() -> None:
     """Run the command line; errors a user can mend are one line on stderr and exit code 1."""
     try:
-        app()
+        app(prog_name="poolwright")
     except (NoService, Refused) as error:
         typer.echo(f"poolwright: {error}", err=True)
         sys.exit(1)
     except httpx.HTTPError as error:
-        typer.echo(f"poolwright: the service cannot be reached: {error}", err=True)
+        typer.echo(f"poolwright: the service cannot be reached (is it running?): {error}", err=True)
         sys.exit(1)

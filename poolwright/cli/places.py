@@ -50,4 +50,10 @@ def load_credentials(data_dir: Path) -> Credentials:
         raise NoService(f"{path} does not exist: is the service running with another --data-dir?") from None
     except (OSError, ValueError) as error:
         raise NoService(f"{path} cannot be read: {error}") from None
-    return Credentials(**{name: known[name] for name in Credentials.__dataclass_fields__})
+    if not isinstance(known, dict):
+        raise NoService(f"{path} cannot be read: it holds no JSON object")
+    fields = {name: known.get(name) for name in Credentials.__dataclass_fields__}
+    wrong = [name for name, value in fields.items() if not isinstance(value, str)]
+    if wrong:
+        raise NoService(f"{path} cannot be read: it lacks {', '.join(wrong)}")
+    return Credentials(**{name: str(value) for name, value in fields.items()})

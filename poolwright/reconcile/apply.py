@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from poolwright.engines.base import Engine, EngineError, MachineRequest, NotFound, Outcome
@@ -11,6 +12,8 @@ from poolwright.reconcile.fleet import ExecSpec, Fleet, Kill
 from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.pools import Life, PoolWork
 from poolwright.store.base import Store
+
+_log = logging.getLogger(__name__)
 
 
 class Applier:
@@ -24,7 +27,11 @@ class Applier:
 
     async def learn_capabilities(self) -> None:
         """Ask the engine what it can do; kept for the planners."""
-        self._kit.capabilities = await self._engine.capabilities()
+        known = await self._engine.capabilities()
+        if known != self._kit.capabilities:
+            for missing in known.missing:
+                _log.warning("missing on this host: %s: %s", missing.what, missing.consequence)
+        self._kit.capabilities = known
 
     def deliver(self, reaction: Reaction) -> None:
         """Send what a durable transaction decided."""

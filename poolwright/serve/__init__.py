@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from poolwright.serve.options import Options
-from poolwright.serve.running import run, stop
+from poolwright.serve.running import StillRunning, run, stop
 
-__all__ = ["Options", "run", "stop"]
+__all__ = ["Options", "StillRunning", "run", "stop"]

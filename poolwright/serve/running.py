@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import logging
 import os
 import signal
 import sys
 import time
 from pathlib import Path
+from shlex import quote
 
 import uvloop
 
@@ -27,6 +29,10 @@ _log = logging.getLogger(__name__)
 _STOP_S = 60.0
 
 
+class StillRunning(Exception):
+    """Something of a data directory did not end in time."""
+
+
 def run(options: Options) -> int:
     """Serve until SIGTERM or SIGINT. Returns the exit code: 0 after a clean end, 1 when it could not start."""
     logging.basicConfig(
@@ -42,7 +48,8 @@ def run(options: Options) -> int:
 
 
 async def _serve(options: Options) -> int:
-    options.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_data_dir(options.data_dir)
+    _forget_dead(options.ready_file)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -62,17 +69,52 @@ async def _serve(options: Options) -> int:
         server.should_exit = True
         await serving
     finally:
-        if options.ready_file is not None:
+        if options.ready_file is not None and _told_by(options.ready_file) == os.getpid():
             options.ready_file.unlink(missing_ok=True)
         await house.close()
     _log.info("the service has ended")
     return 0 if ended.is_set() else 1
 
 
+def _make_data_dir(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"the data directory {path} cannot be made: {error.strerror}") from None
+
+
+def _told_by(ready_file: Path) -> int | None:
+    """The process that a ready file tells of; None when there is no such file or it is not one of ours."""
+    try:
+        pid = json.loads(ready_file.read_bytes())["pid"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return pid if isinstance(pid, int) else None
+
+
+def _forget_dead(ready_file: Path | None) -> None:
+    """Remove what a killed service left, so that whoever waits for the file does not read it; a living one's stays."""
+    if ready_file is None:
+        return
+    pid = _told_by(ready_file)
+    if pid is not None and not Path(f"/proc/{pid}").exists():
+        ready_file.unlink(missing_ok=True)
+
+
+def _own_command() -> str:
+    """How a user types this program: its script beside the interpreter, which need not be on anyone's PATH."""
+    script = Path(sys.executable).with_name("poolwright")
+    return quote(str(script)) if script.exists() else "poolwright"
+
+
 def _announce(options: Options, known: Known) -> None:
     write_whole(options.data_dir / NAME, known)
     if options.ready_file is not None:
-        write_whole(options.ready_file, known)
+        try:
+            write_whole(options.ready_file, known)
+        except OSError as error:
+            text = f"the ready file {options.ready_file} cannot be written: {error.strerror}"
+            raise OSError(text) from None
     _log.info("serving at %s", known.endpoint)
     place = options.data_dir / NAME
     lines = [
@@ -80,7 +122,8 @@ def _announce(options: Options, known: Known) -> None:
         f"  endpoint          {known.endpoint}",
         f"  CA file           {known.ca_file}",
         f"  credentials file  {place}",
-        'For the SDKs and az, paste this into a shell (or: eval "$(poolwright env)"):',
+        "For the SDKs and az, paste these lines into a shell, or type",
+        f'  eval "$({_own_command()} env --data-dir {quote(str(options.data_dir))})"',
         *environment_lines(known.endpoint, known.account_endpoint, known.ca_file, place),
         "",
     ]
@@ -89,7 +132,12 @@ def _announce(options: Options, known: Known) -> None:
 
 
 def stop(data_dir: Path) -> str:
-    """End the service and every machine of a data directory; returns what was done. Records and disks stay."""
+    """End the service and every machine of a data directory; returns what was done. Records and disks stay.
+
+    Raises StillRunning when the service or the host agent does not end within a minute.
+    """
+    if not data_dir.is_dir():
+        return f"nothing to stop: there is no data directory {data_dir}"
     done = []
     pid = _service_pid(data_dir)
     if pid is not None:
@@ -97,6 +145,8 @@ def stop(data_dir: Path) -> str:
         deadline = time.monotonic() + _STOP_S
         while _service_pid(data_dir) is not None and time.monotonic() < deadline:
             time.sleep(0.05)
+        if _service_pid(data_dir) == pid:
+            raise StillRunning(f"the service (process {pid}) did not end within {_STOP_S:.0f} s")
         done.append(f"the service (process {pid}) has ended")
     asyncio.run(_end_machines(data_dir))
     done.append("no machine is left running")
@@ -114,7 +164,10 @@ async def _end_machines(data_dir: Path) -> None:
         while hasty.pid() is not None and time.monotonic() < deadline:  # noqa: ASYNC110 - another process's end
             await asyncio.sleep(0.05)
     finally:
+        left = hasty.pid()
         await hasty.close()
+    if left is not None:
+        raise StillRunning(f"the host agent (process {left}) did not end within {_STOP_S:.0f} s")
 
 
 def _service_pid(data_dir: Path) -> int | None:

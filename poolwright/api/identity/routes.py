@@ -65,6 +65,8 @@ def identity_routes(issuer: TokenIssuer) -> list[Route]:
 
     return [
         _route("/common/discovery/instance", instance_discovery, "GET"),
+        # az, told of the authority `<here>/adfs`, resolves the tenant `adfs` beneath it.
+        _route("/adfs/{tenant}/v2.0/.well-known/openid-configuration", openid_configuration, "GET"),
         _route("/{tenant}/v2.0/.well-known/openid-configuration", openid_configuration, "GET"),
         _route("/{tenant}/.well-known/openid-configuration", openid_configuration, "GET"),
         _route("/{tenant}/discovery/v2.0/keys", public_keys, "GET"),

@@ -65,6 +65,13 @@ async def test_discovery_leads_to_token_and_keys(
     assert decoded.header["kid"] == parts.ring.signing_key().kid
 
 
+async def test_a_tenant_beneath_adfs_resolves_to_its_guid(client: httpx.AsyncClient) -> None:
+    """az asks `{authority}/{tenant}/v2.0/...`; its authority here ends with `/adfs`."""
+    found = (await client.get("/adfs/adfs/v2.0/.well-known/openid-configuration")).json()
+    assert found["issuer"].split("/")[3] == TENANT
+    assert found["token_endpoint"] == "https://login.test:8443/adfs/oauth2/v2.0/token"
+
+
 async def test_a_version_2_token(parts: IdentityParts, client: httpx.AsyncClient) -> None:
     answer = await client.post(f"/{TENANT}/oauth2/v2.0/token", data=form(parts))
     assert answer.status_code == 200

@@ -1,0 +1,71 @@
+"""The command line without a service: exit codes, and where its words go."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from poolwright import __version__
+
+
+def poolwright(*arguments: str, data_dir: Path) -> subprocess.CompletedProcess[str]:
+    """The program, with a default data directory of the test's own."""
+    environment = {**os.environ, "POOLWRIGHT_DATA_DIR": str(data_dir), "COLUMNS": "200", "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "poolwright.cli", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_version(tmp_path: Path) -> None:
+    done = poolwright("version", data_dir=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("env",),
+        ("explain", "pool", "p"),
+        ("explain", "node", "p", "n"),
+        ("explain", "task", "j", "t"),
+        ("node", "preempt", "p", "n"),
+    ],
+)
+def test_no_service_is_one_line_and_exit_code_1(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = poolwright(*arguments, data_dir=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"poolwright: {tmp_path}/credentials.json does not exist: "
+        "is the service running with another --data-dir?\n"
+    )
+
+
+def test_down_with_nothing_there_leaves_nothing(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    done = poolwright("down", "--data-dir", str(missing), data_dir=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"nothing to stop: there is no data directory {missing}\n"
+    assert not missing.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--port", "65536"), "'--port'"),
+        (("--port", "http"), "'--port'"),
+        (("--grace", "4"), "'--grace'"),
+        (("--grace", "601"), "'--grace'"),
+        (("--image-limit-dedicated", "-1"), "'--image-limit-dedicated'"),
+        (("--log-level", "loud"), "'--log-level'"),
+        (("--nonsense",), "--nonsense"),
+    ],
+)
+def test_bad_options_of_up(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    done = poolwright("up", "--data-dir", str(tmp_path / "data"), *arguments, data_dir=tmp_path)
+    assert done.returncode == 2
+    assert "Usage: poolwright up" in done.stderr
+    assert said in done.stderr
+    assert not (tmp_path / "data").exists()
