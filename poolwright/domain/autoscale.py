@@ -47,3 +47,15 @@ class Autoscale:
     enabled: bool = True
     asked_at: Instant | None = None  # the last enable request; None: on since the pool's creation
     run: AutoscaleRun | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFigures:
+    """Tasks of the jobs bound to a pool, counted now. Active are only those whose job may run tasks."""
+
+    active: int
+    running: int
+    succeeded: int
+    failed: int
+    active_slots: int
+    running_slots: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from poolwright.domain.autoscale import Autoscale
 from poolwright.domain.clock import Instant, Micros
 from poolwright.domain.limits import RESIZE_TIMEOUT_DEFAULT
 from poolwright.domain.states import AllocationState, DeallocationOption, FillType, PoolState
@@ -99,3 +100,9 @@ class Pool:
     resize_errors: tuple[ResizeError, ...] = ()
     uid: str = ""  # unique for ever, also when the id is used again; lower-case hex
     revision: int = 0
+    autoscale: Autoscale | None = None
+
+    @property
+    def autoscaled(self) -> bool:
+        """Whether a formula sizes the pool now."""
+        return self.autoscale is not None and self.autoscale.enabled

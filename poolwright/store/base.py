@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from poolwright.domain.account import Account, ServicePrincipal
+from poolwright.domain.autoscale import Sample, TaskFigures
 from poolwright.domain.clock import Instant
 from poolwright.domain.facts import DirtyKey, Fact
 from poolwright.domain.job import Job, TaskCounts
@@ -288,6 +289,26 @@ class Journal(Protocol):
         ...
 
 
+class Samples(Protocol):
+    """What was counted in pools, for autoscale. Samples go with their pool."""
+
+    def record(self, account: str, pool: str, sample: Sample) -> None:
+        """A pool has at most one sample of a moment; a second one is dropped. The pool must be there (StoreError)."""
+        ...
+
+    def between(self, account: str, pool: str, since: Instant, until: Instant) -> list[Sample]:
+        """Samples taken from `since` to `until`, both included, oldest first."""
+        ...
+
+    def prune(self, before: Instant) -> int:
+        """Forget samples of all pools taken before then; returns how many."""
+        ...
+
+    def task_figures(self, account: str, pool: str) -> TaskFigures:
+        """Tasks of jobs bound to the pool, from counters: costs as much as the pool has jobs."""
+        ...
+
+
 class Tx(Protocol):
     """One transaction. Everything in it commits together, or nothing does."""
 
@@ -307,6 +328,8 @@ class Tx(Protocol):
     def resources(self) -> Resources: ...
     @property
     def journal(self) -> Journal: ...
+    @property
+    def samples(self) -> Samples: ...
 
     def mark_dirty(self, key: DirtyKey) -> None:
         """Wake the loop of this noun once the transaction is durable (a hint: the periodic pass finds everything).

@@ -12,6 +12,7 @@ from poolwright.store.tables.journal import JournalTable
 from poolwright.store.tables.nodes import NodeTable
 from poolwright.store.tables.pools import PoolTable
 from poolwright.store.tables.resources import ResourceTable
+from poolwright.store.tables.samples import SampleTable
 from poolwright.store.tables.tasks import TaskTable
 
 
@@ -27,6 +28,7 @@ class SqliteTx:
         self.executions = ExecutionTable(db)
         self.resources = ResourceTable(db)
         self.journal = JournalTable(db)
+        self.samples = SampleTable(db)
         self.dirty: list[DirtyKey] = []
         self._read_only = read_only
 

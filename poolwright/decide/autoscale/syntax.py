@@ -108,7 +108,7 @@ def at(place: Place) -> str:
 
 def _told(error: UnexpectedInput, text: str) -> str:
     if isinstance(error, UnexpectedCharacters):
-        place, found = Place(error.line, error.column), f"the character {text[error.pos_in_stream or 0]!r}"
+        place, found = Place(error.line, error.column), f"the character {error.char!r}"
     elif isinstance(error, UnexpectedToken) and error.token.type != "$END":
         place, found = Place(error.line, error.column), f"{str(error.token)[:40]!r}"
     else:

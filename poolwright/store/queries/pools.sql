@@ -1,15 +1,15 @@
 -- fragment: columns
 account, id, spec, document, state, state_at, allocation, allocation_at, created_at, modified_at,
-target_dedicated, target_low_priority, resize, resize_errors, uid, revision
+target_dedicated, target_low_priority, resize, resize_errors, uid, revision, autoscale
 
 -- name: get
 SELECT {columns} FROM pool WHERE account = ? AND id_key = ?
 
 -- name: insert
-INSERT INTO pool ({columns}, id_key, image_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO pool ({columns}, id_key, image_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: update
-UPDATE pool SET ({columns}, image_key) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+UPDATE pool SET ({columns}, image_key) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 WHERE account = ? AND id_key = ? AND revision = ?
 
 -- name: delete
