@@ -14,15 +14,17 @@ from poolwright.store.base import Tx
 
 HISTORY_MAX = 30  # newest moves kept with a node, as its record says
 _IMMEDIATE = frozenset({DeallocationOption.REQUEUE, DeallocationOption.TERMINATE})
-_RESTARTABLE = frozenset(
-    {
-        NodeState.IDLE,
-        NodeState.RUNNING,
-        NodeState.OFFLINE,
-        NodeState.START_TASK_FAILED,
-        NodeState.UNUSABLE,
-    }
-)
+_SETTLED = frozenset({NodeState.IDLE, NodeState.RUNNING, NodeState.OFFLINE})
+_RESTARTABLE = _SETTLED | {NodeState.START_TASK_FAILED, NodeState.UNUSABLE}
+_UNALLOCATED = frozenset({NodeState.DEALLOCATING, NodeState.DEALLOCATED})
+#: States of orders that end the present life of a node, by their name, and the states they are allowed in.
+_LIVES = {
+    "reboot": (NodeState.REBOOTING, _RESTARTABLE),
+    "reimage": (NodeState.REIMAGING, _RESTARTABLE),
+    "deallocate": (NodeState.DEALLOCATING, _SETTLED),
+}
+#: What another order meets while one of these waits for tasks.
+_ORDERED = {"reboot": "NodeBeingRebooted", "reimage": "NodeBeingReimaged"}
 #: Why an operation on the machine must wait, by the node's state.
 _CONFLICTS = {
     NodeState.CREATING: "NodeBeingCreated",
@@ -56,17 +58,64 @@ def reboot(
     A restart that waits for nothing shows as `rebooting` at once, since clients poll that state. Raises 404; 409
     by the node's state: NodeBeingCreated, NodeBeingStarted, NodeBeingRebooted, NodeStateUnusable, ...
     """
+    return _end_life(tx, ctx, _of_active_pool(tx, account, pool, node), "reboot", option)
+
+
+def reimage(
+    tx: Tx, ctx: Context, account: str, pool: str, node: str, option: DeallocationOption | None
+) -> Node:
+    """Make the node anew from its image, temporary disk included; options and errors as `reboot`.
+
+    The public service refuses it on nodes of virtual-machine pools, and so do we (409 OperationNotValidOnNode) unless
+    the operator allows it.
+    """
     found = _of_active_pool(tx, account, pool, node)
-    if found.state not in _RESTARTABLE:
+    if not ctx.settings.allow_reimage:
+        reason = (
+            "Nodes of virtual-machine pools are not reimaged unless the service runs with --allow-reimage."
+        )
+        raise ServiceError("OperationNotValidOnNode", None, (("Reason", reason),))
+    return _end_life(tx, ctx, found, "reimage", option)
+
+
+def deallocate(
+    tx: Tx, ctx: Context, account: str, pool: str, node: str, option: DeallocationOption | None
+) -> Node:
+    """Stop the node's machine and keep its storage; options as `reboot`.
+
+    Raises 404; 409 by the node's state, OperationInvalidForCurrentState when it is deallocated already.
+    """
+    return _end_life(tx, ctx, _of_active_pool(tx, account, pool, node), "deallocate", option)
+
+
+def start(tx: Tx, ctx: Context, account: str, pool: str, node: str) -> Node:
+    """Start the machine of a deallocated node again; its start task runs anew.
+
+    Raises 404, 409 by the node's state unless it is deallocated.
+    """
+    found = _of_active_pool(tx, account, pool, node)
+    if found.state is not NodeState.DEALLOCATED:
         raise _conflict(found)
-    if found.drain is not None and found.drain.purpose == "reboot":
-        raise ServiceError("NodeBeingRebooted")
+    found = _moved(found, NodeState.STARTING, ctx, "start by request")
+    changed = tx.nodes.update(
+        replace(found, fence=found.fence + 1, attempts=0, retry_at=0, start_task=None, drain=None)
+    )
+    _noted(tx, ctx, changed, "node.start")
+    return changed
+
+
+def _end_life(tx: Tx, ctx: Context, node: Node, order: str, option: DeallocationOption | None) -> Node:
+    target, allowed = _LIVES[order]
+    if node.state not in allowed:
+        raise _conflict(node)
+    if node.drain is not None and node.drain.purpose in _LIVES:
+        raise ServiceError(_ORDERED.get(node.drain.purpose, "OperationInvalidForCurrentState"))
     option = option or DeallocationOption.REQUEUE
-    idle = option is DeallocationOption.TASK_COMPLETION and not tx.executions.of_machine(found.machine)
+    idle = option is DeallocationOption.TASK_COMPLETION and not tx.executions.of_machine(node.machine)
     if option in _IMMEDIATE or idle:
-        found = _moved(found, NodeState.REBOOTING, ctx, "reboot by request")
-    changed = tx.nodes.update(replace(found, drain=Drain("reboot", option, ctx.now)))
-    _noted(tx, ctx, changed, "node.reboot", option=option.value)
+        node = _moved(node, target, ctx, f"{order} by request")
+    changed = tx.nodes.update(replace(node, drain=Drain(order, option, ctx.now)))
+    _noted(tx, ctx, changed, f"node.{order}", option=option.value)
     return changed
 
 
@@ -114,8 +163,10 @@ def preempt(tx: Tx, ctx: Context, account: str, pool: str, node: str) -> Node:
     if found.dedicated:
         reason = "Only low-priority nodes can be preempted."
         raise ServiceError("OperationNotValidOnNode", None, (("Reason", reason),))
-    if found.state is NodeState.PREEMPTED:
+    if found.state is NodeState.PREEMPTED or found.state in _UNALLOCATED:
         raise _conflict(found)
+    if found.state is NodeState.STARTING:  # what a stopped machine kept goes too
+        found = replace(found, booted_at=found.booted_at or ctx.now)
     taken = replace(
         _moved(found, NodeState.PREEMPTED, ctx, "preempted by the operator"), drain=None, start_task=None
     )

@@ -108,13 +108,25 @@ def resize(snapshot: PoolSnapshot) -> Explanation:
     return Explanation("CreatingNodes", "Machines are being made.", "Wait.", counts)
 
 
-_PURPOSES = {"remove": "removed", "reboot": "rebooted", "offline": "taken out of scheduling"}
+_PURPOSES = {
+    "remove": "removed",
+    "reboot": "rebooted",
+    "reimage": "made anew from its image",
+    "deallocate": "stopped",
+    "offline": "taken out of scheduling",
+}
 
 _NODE_TEXTS: dict[NodeState, tuple[str, str, str]] = {
     NodeState.CREATING: ("NodeCreating", "The node's machine is being made.", "Wait."),
     NodeState.STARTING: ("NodeStarting", "The node's machine runs and its agent is starting.", "Wait."),
     NodeState.REBOOTING: ("NodeRebooting", "The node is being rebooted.", "Wait."),
     NodeState.REIMAGING: ("NodeReimaging", "The node is being made anew.", "Wait."),
+    NodeState.DEALLOCATING: ("NodeDeallocating", "The node's machine is being stopped.", "Wait."),
+    NodeState.DEALLOCATED: (
+        "NodeDeallocated",
+        "The node's machine was stopped by request; its storage is kept.",
+        "Start the node, or remove it.",
+    ),
     NodeState.LEAVING_POOL: ("NodeLeaving", "The node is leaving the pool.", "Wait."),
     NodeState.PREEMPTED: (
         "NodePreempted",

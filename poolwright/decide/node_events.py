@@ -32,6 +32,10 @@ RETURN_WAIT: Micros = 30 * SECOND
 
 
 _COMMON = frozenset({NodeState.IDLE, NodeState.RUNNING})
+_BEFORE_STARTING = frozenset({NodeState.CREATING, NodeState.REBOOTING, NodeState.REIMAGING})
+_WITHOUT_MACHINE = frozenset(
+    {NodeState.LEAVING_POOL, NodeState.PREEMPTED, NodeState.DEALLOCATING, NodeState.DEALLOCATED}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ def rest(node: Node, busy: bool, start_task: StartTask | None, now: Instant, rea
 
 def joined(node: Node, booted: Booted, start_task: StartTask | None, now: Instant) -> Node:
     """The machine of this life runs and its agent answers: errors are over, the start task begins."""
-    if node.state not in (NodeState.CREATING, NodeState.REBOOTING, NodeState.STARTING):
+    if node.state not in (*_BEFORE_STARTING, NodeState.STARTING):
         return replace(node, seen_at=max(node.seen_at, now))
     node = replace(
         node,
@@ -125,9 +129,20 @@ def start_ended(node: Node, start_task: StartTask, end: End, busy: bool, now: In
     return node
 
 
+def awaits_machine(node: Node) -> bool:
+    """Whether the machine of the present life is still to be made."""
+    return node.state in _BEFORE_STARTING or (node.state is NodeState.STARTING and node.booted_at is None)
+
+
+def deallocated(node: Node, now: Instant) -> Node:
+    """The machine is known to be stopped; its storage stays."""
+    node = move(node, NodeState.DEALLOCATED, now, "the machine is stopped, its storage is kept")
+    return replace(node, booted_at=None, address=None, errors=(), retry_at=0, phases_ms={})
+
+
 def machine_gone(node: Node, why: str, now: Instant) -> Node:
     """The machine of the present life does not exist any more although nobody asked for that."""
-    if node.state in (NodeState.LEAVING_POOL, NodeState.PREEMPTED, NodeState.CREATING, NodeState.REBOOTING):
+    if node.state in _WITHOUT_MACHINE or awaits_machine(node):
         return node
     lasted = now - (node.booted_at or now)
     attempts = 0 if lasted >= STABLE_AFTER else node.attempts

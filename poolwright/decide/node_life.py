@@ -30,9 +30,21 @@ class Act(Enum):
 
     CREATE = auto()  # make the machine of this life
     RESTART = auto()  # stop the machine of the former life, keep its storage, make the one of this life
+    REIMAGE = auto()  # delete the machine of the former life with its storage, make the one of this life
+    STOP = auto()  # stop the machine of the former life, keep its storage; none follows
     REMOVE = auto()  # delete the machine, then the row
     EVICT = auto()  # delete the machine, keep the row
     START_TASK = auto()  # see that the start task runs
+
+
+#: Orders that end a node's present life: the state that follows and what is to be done.
+_NEXT_LIVES = {
+    "reboot": (NodeState.REBOOTING, Act.RESTART),
+    "reimage": (NodeState.REIMAGING, Act.REIMAGE),
+    "deallocate": (NodeState.DEALLOCATING, Act.STOP),
+}
+#: How the machine of a new life is made, where its predecessor is not simply restarted.
+_MAKING = {NodeState.CREATING: Act.CREATE, NodeState.REIMAGING: Act.REIMAGE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +79,14 @@ def _by_state(node: Node, snapshot: PoolSnapshot) -> NodePlan:
     match node.state:
         case NodeState.CREATING | NodeState.REBOOTING | NodeState.REIMAGING:
             return _boot(node, snapshot)
+        case NodeState.STARTING if node.booted_at is None:
+            return _boot(node, snapshot)  # started again after it was deallocated
+        case NodeState.DEALLOCATING:
+            if node.retry_at > snapshot.now:
+                return NodePlan(node, wake_at=node.retry_at)
+            return NodePlan(node, Act.STOP)
+        case NodeState.DEALLOCATED:
+            return NodePlan(node)
         case NodeState.UNKNOWN:
             return _unknown(node, snapshot)
         case NodeState.UNUSABLE:
@@ -93,10 +113,11 @@ def _drain(node: Node, drain: Drain, snapshot: PoolSnapshot) -> NodePlan | None:
             return None
         if snapshot.retained_until.get(node.id, 0) > snapshot.now:
             return None
-    if drain.purpose == "reboot":
+    if drain.purpose in _NEXT_LIVES:
+        state, act = _NEXT_LIVES[drain.purpose]
         node = replace(node, drain=None, attempts=0)
-        node = next_life(node, NodeState.REBOOTING, snapshot.now, "reboot by request")
-        return NodePlan(node, Act.RESTART, end_tasks=reason)
+        node = next_life(node, state, snapshot.now, f"{drain.purpose} by request")
+        return NodePlan(node, act, end_tasks=reason)
     node = move(node, NodeState.LEAVING_POOL, snapshot.now, f"removed with {drain.option.value}")
     return NodePlan(node, Act.REMOVE, end_tasks=reason)
 
@@ -114,8 +135,7 @@ def _boot(node: Node, snapshot: PoolSnapshot) -> NodePlan:
         return NodePlan(node, wake_at=over)
     if node.retry_at > now:
         return NodePlan(node, wake_at=min(node.retry_at, over))
-    act = Act.CREATE if node.state is NodeState.CREATING else Act.RESTART
-    return NodePlan(node, act, wake_at=over)
+    return NodePlan(node, _MAKING.get(node.state, Act.RESTART), wake_at=over)
 
 
 def _present(node: Node, snapshot: PoolSnapshot) -> NodePlan:

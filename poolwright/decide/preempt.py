@@ -60,5 +60,9 @@ def victim(nodes: Iterable[Node], slots_used: Mapping[str, int], last: Instant, 
     """
     if now - last < PREEMPT_INTERVAL:
         return None
-    able = [node for node in nodes if not node.dedicated and node.state in _GIVES_MEMORY]
+    able = [
+        node
+        for node in nodes
+        if not node.dedicated and node.state in _GIVES_MEMORY and node.booted_at is not None
+    ]
     return min(able, key=lambda n: (slots_used.get(n.id, 0), -n.allocated_at, n.id), default=None)

@@ -52,7 +52,7 @@ class StartTaskInfo:
 class Drain:
     """What is to happen to a node once its tasks are dealt with."""
 
-    purpose: str  # "remove" | "reboot" | "offline"
+    purpose: str  # "remove" | "reboot" | "reimage" | "deallocate" | "offline"
     option: DeallocationOption
     since: Instant
 

@@ -58,6 +58,7 @@ class Applier:
         once; False when the engine answered nothing useful and the pool had better wait."""
         moved = await self._removes(work.removes)
         moved = await self._evicts(work.evicts) or moved
+        moved = await self._halts(work.halts) or moved
         return await self._creates(work) or moved
 
     async def delete_orphans(self, names: Sequence[str]) -> None:
@@ -80,24 +81,37 @@ class Applier:
         await self._store.write(lambda tx: confirm.evictions(tx, answers, now))
         return any(isinstance(error, NotFound) for _, error in answers)
 
+    async def _halts(self, lives: Sequence[Life]) -> bool:
+        if not lives:
+            return False
+        answers = await self._end(lives, keep_storage=True)
+        now = self._kit.clock.now()
+        return await self._store.write(lambda tx: confirm.halted(tx, answers, now))
+
     async def _creates(self, work: PoolWork) -> bool:
         requests = work.creates
-        if work.stops:
-            errors = await self._delete([life.machine for life in work.stops], keep_storage=True)
-            stops = list(zip(work.stops, errors, strict=True))
-            stopped_at = self._kit.clock.now()
-            done = await self._store.write(lambda tx: confirm.stopped(tx, stops, stopped_at))
-            restarting = {life.machine for life in work.stops}
-            requests = [
-                pair for pair in requests if pair[0].machine in done or pair[0].machine not in restarting
-            ]
+        former = {life.machine for life in (*work.stops, *work.wipes)}
+        if former:
+            over = await self._end(work.stops, keep_storage=True)
+            over += await self._end(work.wipes, keep_storage=False)
+            ended_at = self._kit.clock.now()
+            done = await self._store.write(lambda tx: confirm.stopped(tx, over, ended_at))
+            requests = [pair for pair in requests if pair[0].machine in done or pair[0].machine not in former]
         if not requests:
-            return bool(work.stops)
+            return bool(former)
         outcomes: list[Outcome] = await self._create([request for _, request in requests])
         answers = [(life, outcome) for (life, _), outcome in zip(requests, outcomes, strict=True)]
         now = self._kit.clock.now()
         self.deliver(await self._store.write(lambda tx: confirm.created(tx, self._kit, answers, now)))
         return True
+
+    async def _end(
+        self, lives: Sequence[Life], *, keep_storage: bool
+    ) -> list[tuple[Life, EngineError | None]]:
+        if not lives:
+            return []
+        errors = await self._delete([life.machine for life in lives], keep_storage=keep_storage)
+        return list(zip(lives, errors, strict=True))
 
     async def _create(self, requests: Sequence[MachineRequest]) -> list[Outcome]:
         try:

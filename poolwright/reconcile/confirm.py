@@ -12,6 +12,8 @@ from dataclasses import replace
 from poolwright.decide import pool_size
 from poolwright.decide.node_events import (
     Booted,
+    awaits_machine,
+    deallocated,
     evicted,
     joined,
     machine_gone,
@@ -42,8 +44,6 @@ from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.pools import Life
 from poolwright.store.base import Tx
 
-_BOOTING = (NodeState.CREATING, NodeState.REBOOTING, NodeState.REIMAGING)
-
 
 def created(tx: Tx, kit: Kit, answers: Sequence[tuple[Life, Outcome]], now: Instant) -> Reaction:
     """Machines that exist now, or why they do not; start tasks and ready tasks go out with it."""
@@ -51,7 +51,7 @@ def created(tx: Tx, kit: Kit, answers: Sequence[tuple[Life, Outcome]], now: Inst
     ready = []
     for life, outcome in answers:
         node = _present(tx, life)
-        if node is None or node.state not in _BOOTING:
+        if node is None or not awaits_machine(node):
             continue
         if isinstance(outcome, Machine):
             if _made(batch, node, outcome):
@@ -75,6 +75,16 @@ def stopped(tx: Tx, answers: Sequence[tuple[Life, EngineError | None]], now: Ins
         _over(tx, life.machine, life.fence, now)
         done.add(life.machine)
     return done
+
+
+def halted(tx: Tx, answers: Sequence[tuple[Life, EngineError | None]], now: Instant) -> bool:
+    """Machines that were to stop, with their storage kept. Returns whether one did."""
+    done = stopped(tx, answers, now)
+    nodes = [_present(tx, life) for life, _ in answers if life.machine in done]
+    resting = [node for node in nodes if node is not None and node.state is NodeState.DEALLOCATING]
+    for node in resting:
+        tx.nodes.update(deallocated(node, now))
+    return bool(resting)
 
 
 def removed(tx: Tx, answers: Sequence[tuple[Life, EngineError | None]], now: Instant) -> None:

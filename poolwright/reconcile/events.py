@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from poolwright.decide.node_events import Booted, joined, machine_gone, start_ended
+from poolwright.decide.node_events import Booted, awaits_machine, joined, machine_gone, start_ended
 from poolwright.decide.node_life import HEARD
 from poolwright.decide.task_life import STALE, End
 from poolwright.domain.clock import Instant
@@ -200,7 +200,7 @@ def _machine(batch: Batch, item: MachineEvent) -> set[str]:
     if item.state in ("gone", "broken"):
         lose(batch, node, item.detail or f"its machine is {item.state}")
         return set()
-    if node.state is NodeState.STARTING:
+    if node.state is NodeState.STARTING and not awaits_machine(node):
         start = batch.pool(node).spec.start_task
         booted = Booted(item.address or node.address, node.notes, node.phases_ms)
         batch.start_again(batch.save(joined(node, booted, start, batch.now)))

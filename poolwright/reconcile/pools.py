@@ -31,6 +31,8 @@ from poolwright.store.base import Tx
 #: While an image is being made its readiness is looked for this often.
 PREPARING_LOOK: Micros = SECOND // 2
 
+_MAKES = frozenset({Act.CREATE, Act.RESTART, Act.REIMAGE})
+
 
 @dataclass(frozen=True, slots=True)
 class Life:
@@ -52,6 +54,8 @@ class PoolWork:
     acks: list[str] = field(default_factory=list)
     creates: list[tuple[Life, MachineRequest]] = field(default_factory=list)
     stops: list[Life] = field(default_factory=list)  # of restarts: to be stopped before their create
+    wipes: list[Life] = field(default_factory=list)  # of reimages: to be deleted before their create
+    halts: list[Life] = field(default_factory=list)  # to be stopped, none follows
     removes: list[Life] = field(default_factory=list)
     evicts: list[Life] = field(default_factory=list)
     prepare: Pool | None = None
@@ -61,7 +65,7 @@ class PoolWork:
     @property
     def acts(self) -> bool:
         """Whether an engine is asked for anything."""
-        return bool(self.creates or self.stops or self.removes or self.evicts)
+        return bool(self.creates or self.halts or self.removes or self.evicts)
 
 
 def run(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolWork:
@@ -162,10 +166,14 @@ def _acts(work: PoolWork, plan: PoolPlan, nodes: dict[str, Node], disks: DiskSet
             work.removes.append(life(node))
         elif act is Act.EVICT and len(work.evicts) < CREATE_BATCH_MAX:
             work.evicts.append(life(node))
-        elif act in (Act.CREATE, Act.RESTART) and disks is not None and len(work.creates) < CREATE_BATCH_MAX:
+        elif act is Act.STOP and len(work.halts) < CREATE_BATCH_MAX:
+            work.halts.append(life(node))
+        elif act in _MAKES and disks is not None and len(work.creates) < CREATE_BATCH_MAX:
             work.creates.append((life(node), request(plan.pool, node, disks)))
             if act is Act.RESTART:
                 work.stops.append(life(node))
+            elif act is Act.REIMAGE:
+                work.wipes.append(life(node))
     work.more = work.acts
 
 

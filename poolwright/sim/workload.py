@@ -28,6 +28,8 @@ JOBS = tuple(f"job{n}" for n in range(6))
 BEGIN = 4
 #: Retention is kept short so that a drain that waits for it ends within a simulation.
 OPTIONS = tuple(DeallocationOption)
+#: Orders that end the present life of a node.
+_LIFE_ORDERS = {"reboot": nodes.reboot, "reimage": nodes.reimage, "deallocate": nodes.deallocate}
 MARKETPLACE = ImageReference(publisher="Debian", offer="debian-12", sku="12", version="latest")
 
 
@@ -60,7 +62,7 @@ class Workload:
             self.do(self._add_tasks)
 
     def context(self) -> Context:
-        return Context(self._clock, self._ids, Settings(), Caller("system", "sim"))
+        return Context(self._clock, self._ids, Settings(allow_reimage=True), Caller("system", "sim"))
 
     def act(self) -> None:
         """One command."""
@@ -141,9 +143,11 @@ class Workload:
 
     def _node_order(self, tx: Tx, ctx: Context) -> str:
         node = self._a_node(tx)
-        order = self._rng.choice(("reboot", "disable", "enable", "preempt"))
-        if order == "reboot":
-            nodes.reboot(tx, ctx, ACCOUNT, node.pool, node.id, self._rng.choice(OPTIONS))
+        order = self._rng.choice(("disable", "enable", *("preempt", "start") * 2, *_LIFE_ORDERS))
+        if order in _LIFE_ORDERS:
+            _LIFE_ORDERS[order](tx, ctx, ACCOUNT, node.pool, node.id, self._rng.choice(OPTIONS))
+        elif order == "start":
+            nodes.start(tx, ctx, ACCOUNT, node.pool, node.id)
         elif order == "disable":
             option = self._rng.choice(OPTIONS[:3])
             nodes.disable_scheduling(tx, ctx, ACCOUNT, node.pool, node.id, option)
@@ -238,6 +242,8 @@ class Workload:
         for node in self._store.read_now(_all_nodes):
             if node.scheduling is SchedulingState.DISABLED:
                 self.do(partial(_mend, node, nodes.enable_scheduling))
+            if node.state is NodeState.DEALLOCATED:
+                self.do(partial(_mend, node, nodes.start))
             if node.state in (NodeState.UNUSABLE, NodeState.START_TASK_FAILED):
                 self.do(partial(_mend, node, partial(nodes.reboot, option=None)))
 

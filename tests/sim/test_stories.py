@@ -40,5 +40,6 @@ def test_the_stories_together_meet_every_kind_of_misfortune() -> None:
     told = "\n".join(line for seed in range(1, 9) for line in Story(seed).run(60).trace)
     for what in ("restart_service", "crash_machines", "agent_away", "cut", "memory", "room", "image"):
         assert f"-- {what}" in told, f"no story has {what}"
-    for what in ("reboot", "preempt", "disable", "taskcompletion", "retaineddata", "delete_pool"):
+    orders = ("reboot", "reimage", "deallocate", "start", "preempt", "disable")
+    for what in (*orders, "taskcompletion", "retaineddata", "delete_pool"):
         assert what in told, f"no story has {what}"

@@ -81,6 +81,35 @@ async def reboot(call: Call) -> Answer:
     return written(None, call.url)
 
 
+async def reimage(call: Call) -> Answer:
+    """POST /pools/{poolId}/nodes/{nodeId}/reimage."""
+    option, params = convert.read_reimage(call.body), call.params
+    await call.write(
+        lambda tx: nodes.reimage(tx, call.context, call.account, params["poolId"], params["nodeId"], option)
+    )
+    return written(None, call.url)
+
+
+async def deallocate(call: Call) -> Answer:
+    """POST /pools/{poolId}/nodes/{nodeId}/deallocate."""
+    option, params = convert.read_deallocate(call.body), call.params
+    await call.write(
+        lambda tx: nodes.deallocate(
+            tx, call.context, call.account, params["poolId"], params["nodeId"], option
+        )
+    )
+    return written(None, call.url)
+
+
+async def start(call: Call) -> Answer:
+    """POST /pools/{poolId}/nodes/{nodeId}/start."""
+    params = call.params
+    await call.write(
+        lambda tx: nodes.start(tx, call.context, call.account, params["poolId"], params["nodeId"])
+    )
+    return written(None, call.url)
+
+
 async def disable_scheduling(call: Call) -> Answer:
     """POST /pools/{poolId}/nodes/{nodeId}/disablescheduling."""
     option, params = convert.read_disable_scheduling(call.body), call.params

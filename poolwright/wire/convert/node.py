@@ -45,6 +45,18 @@ def read_reboot(raw: bytes) -> DeallocationOption | None:
     return DeallocationOption(given.value) if given else None
 
 
+def read_reimage(raw: bytes) -> DeallocationOption | None:
+    """How a reimage treats running tasks; the body may be absent."""
+    given = decode_body(raw, models.BatchNodeReimageOptions).node_reimage_option if raw else None
+    return DeallocationOption(given.value) if given else None
+
+
+def read_deallocate(raw: bytes) -> DeallocationOption | None:
+    """How a deallocation treats running tasks; the body may be absent."""
+    given = decode_body(raw, models.BatchNodeDeallocateOptions).node_deallocate_option if raw else None
+    return DeallocationOption(given.value) if given else None
+
+
 def read_disable_scheduling(raw: bytes) -> DeallocationOption | None:
     """How disabling of scheduling treats running tasks; the body may be absent."""
     if not raw:

@@ -20,11 +20,14 @@ class BatchJobDefaultOrder(WireEnum):
     CREATIONTIME = "creationtime"
 
 
-class BatchNodeDeallocationOption(WireEnum):
+class BatchNodeDeallocateOption(WireEnum):
     REQUEUE = "requeue"
     TERMINATE = "terminate"
     TASKCOMPLETION = "taskcompletion"
     RETAINEDDATA = "retaineddata"
+
+
+BatchNodeDeallocationOption = BatchNodeDeallocateOption
 
 
 class BatchNodeDisableSchedulingOption(WireEnum):
@@ -43,7 +46,10 @@ class BatchNodePlacementPolicyType(WireEnum):
     ZONAL = "zonal"
 
 
-BatchNodeRebootKind = BatchNodeDeallocationOption
+BatchNodeRebootKind = BatchNodeDeallocateOption
+
+
+BatchNodeReimageOption = BatchNodeDeallocateOption
 
 
 class BatchTaskFailureMode(WireEnum):

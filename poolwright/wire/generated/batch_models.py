@@ -10,11 +10,13 @@ from poolwright.wire.generated.batch_enums import (
     AutoUserScope,
     BatchAllTasksCompleteMode,
     BatchJobDefaultOrder,
+    BatchNodeDeallocateOption,
     BatchNodeDeallocationOption,
     BatchNodeDisableSchedulingOption,
     BatchNodeFillType,
     BatchNodePlacementPolicyType,
     BatchNodeRebootKind,
+    BatchNodeReimageOption,
     BatchTaskFailureMode,
     CachingType,
     DiffDiskPlacement,
@@ -120,6 +122,10 @@ class BatchMetadataItem(Body, kw_only=True):
     value: str
 
 
+class BatchNodeDeallocateOptions(Body, kw_only=True):
+    node_deallocate_option: BatchNodeDeallocateOption | None = None
+
+
 class BatchNodeDisableSchedulingOptions(Body, kw_only=True):
     node_disable_scheduling_option: BatchNodeDisableSchedulingOption | None = None
 
@@ -132,10 +138,28 @@ class BatchNodeRebootOptions(Body, kw_only=True):
     node_reboot_option: BatchNodeRebootKind | None = None
 
 
+class BatchNodeReimageOptions(Body, kw_only=True):
+    node_reimage_option: BatchNodeReimageOption | None = None
+
+
 class BatchNodeRemoveOptions(Body, kw_only=True):
     node_list: list[str]
     resize_timeout: Duration | None = None
     node_deallocation_option: BatchNodeDeallocationOption | None = None
+
+
+class BatchNodeUserCreateOptions(Body, kw_only=True):
+    name: str
+    is_admin: bool | None = None
+    expiry_time: Any = None
+    password: str | None = None
+    ssh_public_key: str | None = None
+
+
+class BatchNodeUserReplaceOptions(Body, kw_only=True):
+    password: str | None = None
+    expiry_time: Any = None
+    ssh_public_key: str | None = None
 
 
 class BatchOsDisk(Body, kw_only=True):

@@ -42,6 +42,11 @@ class Live:
         self._connections.callback(self.clients.close)
         self.batch = self.by_token()
 
+    def start_again(self, *more: str) -> None:
+        """Stop the service and start it with these options."""
+        self.service.stop()
+        self.start(*more)
+
     def by_token(self) -> BatchClient:
         """A further client that brings a token; closed with the rest."""
         made = self.clients.batch(self.ready.account_endpoint)

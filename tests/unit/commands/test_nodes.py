@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -153,3 +154,51 @@ def test_history_is_bounded(world: World) -> None:
     assert len(after.history) == 30
     assert after.history[-1] == (START, "rebooting", "reboot by request")
     assert ANY.if_match is None
+
+
+@pytest.mark.parametrize(
+    ("order", "state"), [(nodes.reimage, NodeState.REIMAGING), (nodes.deallocate, NodeState.DEALLOCATING)]
+)
+def test_orders_that_end_a_life_show_at_once_or_wait(
+    world: World, order: Callable[..., Node], state: NodeState
+) -> None:
+    world.settings = replace(world.settings, allow_reimage=True)
+    add_node(world, "n1", state=NodeState.RUNNING)
+    assert world.do(order, "P1", "n1", None).state is state
+    add_node(world, "n2", state=NodeState.RUNNING)
+    waiting = world.do(order, "P1", "n2", RETAINED)
+    assert waiting.state is NodeState.RUNNING
+    assert waiting.drain is not None
+    assert waiting.drain.option is RETAINED
+    add_node(world, "n3", state=NodeState.CREATING)
+    world.refused("NodeBeingCreated", order, "P1", "n3", None)
+    world.refused("NodeNotFound", order, "P1", "n9", None)
+
+
+def test_one_order_at_a_time(world: World) -> None:
+    world.settings = replace(world.settings, allow_reimage=True)
+    add_node(world, "n1", state=NodeState.RUNNING)
+    world.do(nodes.deallocate, "P1", "n1", RETAINED)
+    world.refused("OperationInvalidForCurrentState", nodes.reboot, "P1", "n1", None)
+    add_node(world, "n2", state=NodeState.RUNNING)
+    world.do(nodes.reimage, "P1", "n2", RETAINED)
+    world.refused("NodeBeingReimaged", nodes.deallocate, "P1", "n2", None)
+
+
+def test_reimage_is_refused_unless_the_operator_allows_it(world: World) -> None:
+    add_node(world, "n1", state=NodeState.IDLE)
+    error = world.refused("OperationNotValidOnNode", nodes.reimage, "P1", "n1", None)
+    assert "--allow-reimage" in dict(error.values)["Reason"]
+
+
+def test_only_a_deallocated_node_is_started(world: World) -> None:
+    row = add_node(world, "n1", state=NodeState.DEALLOCATED)
+    world.refused("OperationInvalidForCurrentState", nodes.deallocate, "P1", "n1", None)
+    world.refused("OperationInvalidForCurrentState", nodes.reboot, "P1", "n1", None)
+    after = world.do(nodes.start, "P1", "n1")
+    assert (after.state, after.fence) == (NodeState.STARTING, row.fence + 1)
+    world.refused("NodeBeingStarted", nodes.start, "P1", "n1")
+    add_node(world, "n2", state=NodeState.IDLE)
+    world.refused("OperationInvalidForCurrentState", nodes.start, "P1", "n2")
+    add_node(world, "n3", state=NodeState.DEALLOCATED, dedicated=False)
+    world.refused("OperationInvalidForCurrentState", nodes.preempt, "P1", "n3")
