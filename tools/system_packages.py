@@ -40,6 +40,7 @@ NEEDS = (
     Need("iproute2", programs=("ip",)),
     Need("mmdebstrap", programs=("mmdebstrap",)),
     Need("mount", programs=("mount", "umount", "losetup")),
+    Need("qemu-utils", programs=("qemu-img",)),
     Need("nftables", programs=("nft",)),
     Need("util-linux", programs=("unshare", "nsenter", "blkid")),
     Need("zstd", programs=("zstd",)),

@@ -31,6 +31,7 @@ class DiskSpec:
     option: str
     size_gib: int | None = None
     source_id: str | None = None  # Copy: a disk or snapshot; FromImage: an image
+    image: ImageChoice | None = None  # FromImage: a marketplace image instead
     image_lun: int | None = None  # FromImage: a data disk of the image instead of its OS disk
     os_type: str | None = None
     generation: str | None = None
@@ -118,6 +119,7 @@ class ImageDisk:
     size: int = 0
     caching: str = "None"
     type: str = "Standard_LRS"
+    volume: tuple[int, int] = (0, 0)  # as `ImageState.os_volume`
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,7 @@ class ImageState:
     agent_sku: str | None = None
     os: dict[str, str | None] = field(default_factory=dict)
     digest: str | None = None
+    os_volume: tuple[int, int] = (0, 0)  # bytes: offset and size of the root's partition; size 0: whole disk
     force: bool = False  # being deleted although pools use it
 
 
@@ -189,9 +192,17 @@ def image_state(inner: bytes) -> ImageState:
         **{
             **fields,
             "recipes": tuple(_recipe(recipe) for recipe in fields["recipes"]),
-            "data_disks": tuple(ImageDisk(**disk) for disk in fields["data_disks"]),
+            "data_disks": tuple(
+                ImageDisk(**{**disk, "volume": _volume(disk)}) for disk in fields["data_disks"]
+            ),
+            "os_volume": _volume(fields, "os_volume"),
         }
     )
+
+
+def _volume(fields: Mapping[str, Any], name: str = "volume") -> tuple[int, int]:
+    offset, size = fields.get(name, (0, 0))  # images made before this was recorded have whole disks only
+    return offset, size
 
 
 def machine_state(inner: bytes) -> MachineState:

@@ -93,6 +93,8 @@ class DiskMount:
     writable_in_place: bool = (
         False  # True: a build machine writes the disk itself; False: thin overlay over it
     )
+    offset: int = 0  # bytes before the file system, when it lies in a partition
+    size: int = 0  # bytes of the file system's partition; 0: up to the end of the disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,8 @@ class MachineRequest:
     cores: float = 1.0
     memory_mib: int = 1024
     pids: int = 4096
+    os_offset: int = 0  # bytes of the OS disk before its root file system's partition
+    os_size: int = 0  # bytes of that partition; 0: up to the end of the disk
     labels: dict[str, str] = field(default_factory=dict)
 
 

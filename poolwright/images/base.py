@@ -205,6 +205,24 @@ class ImagePlane(Protocol):
     def format_empty(self, name: DiskName, label: str) -> DiskInfo:
         """ext4 on the whole of a writable disk of zeros. Raises DiskFrozen, DiskNotEmpty, BuildFailed."""
 
+    def import_file(self, name: DiskName, source: Path, length: int | None = None) -> DiskInfo:
+        """A writable disk from a file: raw, VHD, VHDX, qcow2 or an archive of a root file system, told by its bytes.
+
+        Only the first ``length`` bytes count. The file must not change meanwhile. Raises DiskExists, UnsupportedImage.
+        """
+
+    def import_disk(self, name: DiskName, source: DiskName, length: int) -> DiskInfo:
+        """`import_file` of the first ``length`` bytes of a disk, to which nobody writes meanwhile."""
+
+    def read(self, name: DiskName, offset: int, length: int) -> bytes:
+        """Bytes of a disk from ``offset`` on; fewer at its end."""
+
+    def write(self, name: DiskName, offset: int, data: bytes) -> None:
+        """Write bytes within a writable disk, synced. Raises DiskFrozen."""
+
+    def clear(self, name: DiskName, offset: int, length: int) -> None:
+        """Make a range of a writable disk zeros and give its space back. Raises DiskFrozen."""
+
     def clone(self, source: DiskName, name: DiskName) -> DiskInfo:
         """A writable copy. A source that is mounted writable must be quiet (fsfreeze) meanwhile. Raises DiskExists."""
 
@@ -267,6 +285,12 @@ def check_size(size_bytes: int, prop: str = "size_bytes") -> int:
     if size_bytes % SECTOR_GRANULE_BYTES:
         raise InvalidDiskArgument(prop, size_bytes, f"it must be a multiple of {SECTOR_GRANULE_BYTES} bytes")
     return size_bytes
+
+
+def check_range(size_bytes: int, offset: int, length: int) -> None:
+    """Raises InvalidDiskArgument unless the range lies within a disk of that size."""
+    if offset < 0 or length < 0 or offset + length > size_bytes:
+        raise InvalidDiskArgument("offset", offset, f"{length} bytes from there are not within {size_bytes}")
 
 
 def check_label(label: str, prop: str = "label") -> str:

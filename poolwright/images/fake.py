@@ -14,6 +14,7 @@ from pathlib import Path
 
 from poolwright.images.base import (
     BASE_PREFIX,
+    SECTOR_GRANULE_BYTES,
     CatalogueEntry,
     DiskBusy,
     DiskExists,
@@ -28,15 +29,18 @@ from poolwright.images.base import (
     NoSpace,
     Progress,
     Recovery,
+    UnsupportedImage,
     Usage,
     check_label,
     check_name,
     check_new_name,
+    check_range,
     check_size,
 )
 from poolwright.images.bases import base_disk_name, find_image
 from poolwright.images.digest import CHUNK_BYTES, DiskDigest
 from poolwright.images.osrelease import agent_sku
+from poolwright.images.vhd import FOOTER_BYTES, parse_footer
 
 DEBIAN_12 = CatalogueEntry(
     MarketplaceImage("debian", "debian-12", "12", "12.0.1"),
@@ -103,8 +107,8 @@ class FakeImagePlane:
         self._faults.setdefault(op, []).append(_Fault(error, after))
 
     def write(self, name: DiskName, offset: int, data: bytes) -> None:
-        """What a machine that has the disk would write."""
         with self._lock:
+            check_range(self._get(name).size, offset, len(data))
             disk = self._writable(name, "write")
             self._need(len(data), "writing")
             for at, piece in _pieces(offset, data):
@@ -114,7 +118,6 @@ class FakeImagePlane:
                 disk.chunks[index] = bytes(chunk)
 
     def read(self, name: DiskName, offset: int, length: int) -> bytes:
-        """The bytes at ``offset``; short at the end of the disk."""
         with self._lock:
             disk = self._get(name)
             end = min(offset + length, disk.size)
@@ -122,6 +125,31 @@ class FakeImagePlane:
             joined = b"".join(disk.chunks.get(index, bytes(CHUNK_BYTES)) for index in indexes)
             skip = offset % CHUNK_BYTES
             return joined[skip : skip + max(0, end - offset)]
+
+    def clear(self, name: DiskName, offset: int, length: int) -> None:
+        self.write(name, offset, bytes(length))
+
+    def import_file(self, name: DiskName, source: Path, length: int | None = None) -> DiskInfo:
+        check_new_name(name)
+        with self._operation("import_file", name):
+            cut = "" if length is None else f" (the first {length} bytes)"
+            raise UnsupportedImage(f"this plane keeps no files and reads none: {source.name}{cut}")
+
+    def import_disk(self, name: DiskName, source: DiskName, length: int) -> DiskInfo:
+        """Fixed VHDs and raw disks only."""
+        check_new_name(name)
+        with self._operation("import_disk", name):
+            size = length
+            footer = parse_footer(self.read(source, length - FOOTER_BYTES, FOOTER_BYTES))
+            if footer is not None:
+                size = footer.size_bytes
+            copy = self._get(source).copy()
+            copy.size = -(-size // SECTOR_GRANULE_BYTES) * SECTOR_GRANULE_BYTES
+            last, kept = divmod(size, CHUNK_BYTES)
+            copy.chunks = {index: chunk for index, chunk in copy.chunks.items() if index <= last}
+            if last in copy.chunks:
+                copy.chunks[last] = copy.chunks[last][:kept].ljust(CHUNK_BYTES, b"\0")
+            return self._add(name, copy)
 
     @contextmanager
     def attached(self, name: DiskName, *, writable: bool) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Running the system programs the plane needs (e2fsprogs, util-linux, mmdebstrap)."""
+"""Running the system programs the plane needs (e2fsprogs, util-linux, mmdebstrap, qemu-img)."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ PACKAGES = {
     "resize2fs": "e2fsprogs",
     "blkid": "util-linux",
     "partx": "util-linux",
+    "qemu-img": "qemu-utils",
     "setpriv": "util-linux",
     "unshare": "util-linux",
     "mount": "mount",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -28,11 +28,13 @@ from poolwright.images.base import (
     check_label,
     check_name,
     check_new_name,
+    check_range,
     check_size,
 )
 from poolwright.images.bases import BaseBuilder, HostBases
 from poolwright.images.digest import digest_file
 from poolwright.images.filesystem import grow_ext, make_ext4
+from poolwright.images.formats import detect, fill_from
 from poolwright.images.inspect import EXT, inspect_disk
 from poolwright.images.layout import RAW, SECTOR_BYTES, DiskDirectory, remove_tree, write_record
 from poolwright.images.programs import full_disk_errors
@@ -42,9 +44,11 @@ from poolwright.images.sparse import (
     is_zero,
     link_file,
     make_empty,
+    punch,
     supports_reflinks,
     sync_directory,
     sync_file,
+    write_all,
 )
 from poolwright.images.undo import Undo
 
@@ -91,6 +95,41 @@ class RawImagePlane:
         check_new_name(name)
         check_size(size_bytes)
         return self._make(name, f"creating disk {name}", partial(make_empty, size_bytes=size_bytes))
+
+    def import_file(self, name: DiskName, source: Path, length: int | None = None) -> DiskInfo:
+        check_new_name(name)
+        return self._make(name, f"importing {source.name}", partial(_fill_imported, source, length))
+
+    def import_disk(self, name: DiskName, source: DiskName, length: int) -> DiskInfo:
+        check_name(source, "source")
+        home = self._home(source)
+        with home.lock(source):  # writers hold it shared: none is half way through
+            return self.import_file(name, home.raw(source), length)
+
+    def read(self, name: DiskName, offset: int, length: int) -> bytes:
+        with open(self.get(name).path, "rb", buffering=0) as file:
+            return os.pread(file.fileno(), length, offset)
+
+    def write(self, name: DiskName, offset: int, data: bytes) -> None:
+        with self._writing(name, offset, len(data)) as fd:
+            write_all(fd, data, offset)
+
+    def clear(self, name: DiskName, offset: int, length: int) -> None:
+        with self._writing(name, offset, length) as fd:
+            punch(fd, offset, length)
+
+    @contextmanager
+    def _writing(self, name: DiskName, offset: int, length: int) -> Iterator[int]:
+        with self._home(check_name(name)).lock(name, shared=True):
+            info = self._writable(name, "write")
+            check_range(info.size_bytes, offset, length)
+            with full_disk_errors(f"writing disk {name}", info.path):
+                fd = os.open(info.path, os.O_WRONLY | os.O_CLOEXEC)
+                try:
+                    yield fd
+                    os.fdatasync(fd)
+                finally:
+                    os.close(fd)
 
     def clone(self, source: DiskName, name: DiskName) -> DiskInfo:
         check_name(source, "source")
@@ -329,6 +368,18 @@ def _seal(path: Path) -> str:
     path.chmod(0o444)
     sync_file(path)
     return digest_file(path)
+
+
+def _fill_imported(source: Path, length: int | None, target: Path) -> None:
+    if length is not None and length != source.stat().st_size:
+        cut = target.parent / "source"
+        copy_disk(source, cut)
+        os.truncate(cut, length)
+        _fill_imported(cut, None, target)
+        cut.unlink()
+        return
+    fill_from(source, target, detect(source))
+    sync_file(target)
 
 
 def _fills_disk_with_ext(path: Path) -> bool:

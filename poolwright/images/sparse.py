@@ -6,6 +6,7 @@ source's data extents are copied (SEEK_DATA and SEEK_HOLE, lseek(2)).
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -20,6 +21,9 @@ FICLONE = 0x40049409
 COPY_PIECE_BYTES = 32 * 1024**2
 """One system call's worth of copying: large enough to be cheap, small enough that a signal is served soon."""
 PROBE_PIECE_BYTES = 1024**2
+_KEEP_SIZE_AND_PUNCH = 0x01 | 0x02
+"""FALLOC_FL_KEEP_SIZE and FALLOC_FL_PUNCH_HOLE, fallocate(2)."""
+_LIBC = ctypes.CDLL(None, use_errno=True)
 _NO_REFLINK = {
     errno.EOPNOTSUPP,
     errno.ENOTTY,
@@ -73,6 +77,18 @@ def copy_disk(source: Path, target: Path) -> bool:
                 _copy_range(src.fileno(), dst.fileno(), start, end)
         os.fsync(dst.fileno())
     return shared
+
+
+def punch(fd: int, offset: int, length: int) -> None:
+    """Make a range of an open file zeros, as a hole where the file system can have holes there."""
+    if length == 0:
+        return
+    failed = _LIBC.fallocate(fd, _KEEP_SIZE_AND_PUNCH, ctypes.c_long(offset), ctypes.c_long(length))
+    if failed and ctypes.get_errno() not in _NO_RANGE_COPY:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    if failed:
+        for start in range(offset, offset + length, PROBE_PIECE_BYTES):
+            write_all(fd, bytes(min(PROBE_PIECE_BYTES, offset + length - start)), start)
 
 
 def link_file(source: Path, target: Path) -> bool:
@@ -168,13 +184,14 @@ def _copy_range(src: int, dst: int, start: int, end: int) -> None:
         except OSError as error:
             if error.errno not in _NO_RANGE_COPY:
                 raise
-            done = _write_all(dst, os.pread(src, min(want, PROBE_PIECE_BYTES), offset), offset)
+            done = write_all(dst, os.pread(src, min(want, PROBE_PIECE_BYTES), offset), offset)
         if done == 0:
             raise OSError(errno.EIO, "the source disk became shorter while it was being copied")
         offset += done
 
 
-def _write_all(fd: int, data: bytes, offset: int) -> int:
+def write_all(fd: int, data: bytes, offset: int) -> int:
+    """pwrite(2) until all is written; returns how much."""
     view, written = memoryview(data), 0
     while written < len(view):
         written += os.pwrite(fd, view[written:], offset + written)

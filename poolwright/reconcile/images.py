@@ -18,6 +18,7 @@ class DiskSet:
     os_path: str
     data: tuple[DiskMount, ...] = ()
     os: str = "linux"
+    os_volume: tuple[int, int] = (0, 0)  # bytes: offset and size of the root's partition; size 0: whole disk
 
 
 class ImageSource(Protocol):

@@ -73,10 +73,18 @@ class PoolImages:
         made = image_state(resource.inner)
         try:
             os_path = str(self._images.path(made.os_disk))
-            data = tuple(DiskMount(disk.lun, str(self._images.path(disk.name))) for disk in made.data_disks)
+            data = tuple(
+                DiskMount(
+                    disk.lun,
+                    str(self._images.path(disk.name)),
+                    offset=disk.volume[0],
+                    size=disk.volume[1],
+                )
+                for disk in made.data_disks
+            )
         except ImagePlaneError as error:
             return ImageMissing(image_id, f"The image's disks cannot be used: {error}")
-        return DiskSet(os_path, data, made.os_type.lower())
+        return DiskSet(os_path, data, made.os_type.lower(), made.os_volume)
 
     def _marketplace(self, reference: ImageReference) -> DiskSet | ImagePreparing | ImageMissing:
         name = "/".join(part or "latest" for part in _parts(reference))

@@ -111,6 +111,8 @@ def request(pool: Pool, node: Node, disks: DiskSet) -> MachineRequest:
         cores=float(size.cores) if size is not None else 1.0,
         memory_mib=size.memory_mib if size is not None else 1024,
         labels={"account": node.account, "pool": node.pool, "node": node.id},
+        os_offset=disks.os_volume[0],
+        os_size=disks.os_volume[1],
     )
 
 

@@ -178,7 +178,8 @@ class ResourceReconciler:
             await self._store.write(lambda tx: tx.resources.drop_disk(step.name))
         elif isinstance(step, Inspect):
             found, digest = await self._actor.inspect(step.name), image_digest(view.files)
-            await self._store.write(lambda tx: record.image_inspected(tx, now(), key, found, digest))
+            volumes = {row.name: await self._actor.volume(row.name) for row in view.files}
+            await self._store.write(lambda tx: record.image_inspected(tx, now(), key, found, digest, volumes))
         elif isinstance(step, (BootMachine, StopMachine, RemoveMachine)):
             await self._take_machine(view, step)
         elif isinstance(step, Reboot):

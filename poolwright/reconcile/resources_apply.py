@@ -88,6 +88,10 @@ class Actor:
             "agent_sku": found.agent_sku,
         }
 
+    async def volume(self, name: str) -> tuple[int, int]:
+        """Offset and size in bytes of the partition that is mounted of a disk; (0, 0) for the whole disk."""
+        return await self._in_thread(lambda: _volume(self._images, name))
+
     async def files(self) -> tuple[DiskInfo, ...]:
         """Everything callers made in the image plane."""
         return await self._in_thread(self._images.list)
@@ -103,23 +107,23 @@ class Actor:
     def _request(
         self, resource: Resource, state: MachineState, disks: Mapping[str, Resource]
     ) -> MachineRequest:
-        def path(attached: MachineDisk) -> str:
+        def mount(attached: MachineDisk) -> DiskMount:
             file = disk_state(disks[attached.disk.lower()].inner).recipe.name
-            return str(self._images.path(file, writable=True))
+            path = str(self._images.path(file, writable=True))
+            offset, length = _volume(self._images, file)
+            return DiskMount(attached.lun or 0, path, True, offset, length)
 
         size = sizes.find(state.size)
-        os_disk = next(attached for attached in state.disks if attached.lun is None)
+        os_disk = next(mount(attached) for attached in state.disks if attached.lun is None)
         return MachineRequest(
             name=state.machine,
             kind="vm",
             fence=state.fence,
             hostname=state.hostname,
-            os_disk=path(os_disk),
-            data_disks=tuple(
-                DiskMount(attached.lun, path(attached), writable_in_place=True)
-                for attached in state.disks
-                if attached.lun is not None
-            ),
+            os_disk=os_disk.path,
+            data_disks=tuple(mount(attached) for attached in state.disks if attached.lun is not None),
+            os_offset=os_disk.offset,
+            os_size=os_disk.size,
             cores=float(size.cores) if size is not None else 1.0,
             memory_mib=size.memory_mib if size is not None else 1024,
             labels={"resource": resource.id},
@@ -144,6 +148,11 @@ class Actor:
     async def machines(self) -> dict[str, Machine]:
         """Build machines by name. Raises EngineError."""
         return {machine.name: machine for machine in await self._engine.machines() if machine.kind == "vm"}
+
+
+def _volume(images: ImagePlane, name: str) -> tuple[int, int]:
+    seen = images.inspect(name)
+    return (0, 0) if seen.partition_table is None else (seen.partition_offset, seen.partition_size)
 
 
 def _make(images: ImagePlane, recipe: Recipe, progress: Progress) -> DiskInfo:

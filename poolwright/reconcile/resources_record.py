@@ -72,8 +72,18 @@ def file_made(tx: Tx, now: Instant, key: str, info: DiskInfo) -> None:
     tx.resources.update(replace(resource, inner=dump(state), modified_at=now))
 
 
-def image_inspected(tx: Tx, now: Instant, key: str, found: Mapping[str, str | None], digest: str) -> None:
-    """What the image holds is known. `found` has id, version, pretty and agent_sku of its operating system."""
+def image_inspected(
+    tx: Tx,
+    now: Instant,
+    key: str,
+    found: Mapping[str, str | None],
+    digest: str,
+    volumes: Mapping[str, tuple[int, int]],
+) -> None:
+    """What the image holds is known. `found` has id, version, pretty and agent_sku of its operating system.
+
+    `volumes` has offset and size of the partition to mount by file name.
+    """
     resource = tx.resources.get(key)
     if resource is None or resource.state not in _CHANGING:
         return
@@ -82,7 +92,10 @@ def image_inspected(tx: Tx, now: Instant, key: str, found: Mapping[str, str | No
     known = replace(
         state,
         os_size=sizes[state.os_disk],
-        data_disks=tuple(replace(disk, size=sizes[disk.name]) for disk in state.data_disks),
+        data_disks=tuple(
+            replace(disk, size=sizes[disk.name], volume=volumes[disk.name]) for disk in state.data_disks
+        ),
+        os_volume=volumes[state.os_disk],
         agent_sku=found["agent_sku"],
         os={name: found[name] for name in ("id", "version", "pretty")},
         digest=digest,

@@ -271,3 +271,22 @@ async def test_a_host_that_cannot_have_machines_says_why(tmp_path: Path) -> None
         agent.kill()
         await agent.wait()
         await rig.hub.close()
+
+
+async def test_a_root_file_system_in_a_partition(rig: Rig, image: Path, tmp_path: Path) -> None:
+    disk, start = tmp_path / "partitioned.raw", 2048 * 512
+    size = image.stat().st_size
+    disk.write_bytes(bytes(start) + image.read_bytes() + b"\xff" * 4096)
+    await made(
+        rig, node("a", disk, os_offset=start, os_size=size), node("b", disk, os_offset=start, os_size=size)
+    )
+    assert len(loopdev.users_of(str(disk))) == 1
+    assert await out(rig, "a", "e1", "cat /etc/os-release; echo x > /tmp/x") == 'ID=test\nVERSION_ID="1"\n'
+    await rig.engine.delete(["a", "b"])
+    assert loopdev.users_of(str(disk)) == []
+    built = vm("c", disk)
+    wrong = MachineRequest("d", "node", 1, "d", str(disk), os_offset=-1)
+    (refused,) = await rig.engine.create([wrong])
+    assert isinstance(refused, Rejected)
+    (refused,) = await rig.engine.create([built])
+    assert "no ext4, xfs or btrfs file system at byte 0" in str(refused)

@@ -117,23 +117,24 @@ class Birth:
     def _open_disks(self, plan: boot.Plan) -> None:
         machine = self.machine
         if machine.kind == "vm":
-            plan.os_tree = self._attach(machine.os_disk)
+            plan.os_tree = self._attach(machine.os_volume)
         else:
-            plan.os_mount = self._share(machine.os_disk)
+            plan.os_mount = self._share(machine.os_volume)
         for disk in machine.data_disks:
+            volume = disks.Volume(disk["path"], disk.get("offset", 0), disk.get("size", 0))
             if disk.get("writable_in_place"):
-                plan.disk_trees[disk["lun"]] = self._attach(disk["path"])
+                plan.disk_trees[disk["lun"]] = self._attach(volume)
             else:
-                plan.disk_mounts[disk["lun"]] = self._share(disk["path"])
+                plan.disk_mounts[disk["lun"]] = self._share(volume)
 
-    def _attach(self, image: str) -> int:
-        tree = self._host.disks.open_writable(image)
-        self.machine.attached.append(image)
+    def _attach(self, volume: disks.Volume) -> int:
+        tree = self._host.disks.open_writable(volume)
+        self.machine.attached.append(volume.image)
         return tree
 
-    def _share(self, image: str) -> str:
-        mountpoint = self._host.disks.share(image)
-        self.machine.shared.append(image)
+    def _share(self, volume: disks.Volume) -> str:
+        mountpoint = self._host.disks.share(volume)
+        self.machine.shared.append(volume)
         return mountpoint
 
     def _on_report(self) -> None:

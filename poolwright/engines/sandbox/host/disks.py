@@ -24,16 +24,31 @@ class DiskBusy(DiskError):
     """Somebody else has the image open for writing."""
 
 
+@dataclass(frozen=True)
+class Volume:
+    """A file system on a raw image: the whole image, or `size` bytes from `offset` on (0: up to the end)."""
+
+    image: str
+    offset: int = 0
+    size: int = 0
+
+    def real(self) -> Volume:
+        """The same by the image's own path, so that one file under two names is one volume."""
+        return Volume(os.path.realpath(self.image), self.offset, self.size)
+
+
 @dataclass
 class _Shared:
     mountpoint: str
     users: int
 
 
-def file_system_of(image: str) -> str:
-    """Kind of file system on a raw image ("ext4", "xfs", "btrfs")."""
+def file_system_of(volume: Volume) -> str:
+    """Kind of file system of a volume ("ext4", "xfs", "btrfs")."""
+    image = volume.image
     try:
         with open(image, "rb") as stream:
+            stream.seek(volume.offset)
             head = stream.read(_BTRFS_MAGIC_AT + 8)
     except OSError as failure:
         raise DiskError(f"disk image {image}: {failure.strerror}") from failure
@@ -43,7 +58,7 @@ def file_system_of(image: str) -> str:
         return "xfs"
     if head[_BTRFS_MAGIC_AT : _BTRFS_MAGIC_AT + 8] == b"_BHRfS_M":
         return "btrfs"
-    raise DiskError(f"disk image {image}: no ext4, xfs or btrfs file system at its start")
+    raise DiskError(f"disk image {image}: no ext4, xfs or btrfs file system at byte {volume.offset}")
 
 
 _READ_ONLY_OPTIONS = {"ext4": "noload", "xfs": "norecovery,nouuid", "btrfs": ""}
@@ -56,52 +71,53 @@ class Disks:
     def __init__(self, run_dir: str, userns_fd: int) -> None:
         self._dir = os.path.join(run_dir, "mnt")
         self._userns = userns_fd
-        self._shared: dict[str, _Shared] = {}
+        self._shared: dict[Volume, _Shared] = {}
         self._serial = 0
         os.makedirs(self._dir, mode=0o711, exist_ok=True)
         self._scratch = self._directory("scratch")
 
-    def share(self, image: str) -> str:
-        """Directory where the frozen `image` is mounted read-only; one more user of it."""
-        image = os.path.realpath(image)
-        known = self._shared.get(image)
+    def share(self, wanted: Volume) -> str:
+        """Directory where the frozen volume is mounted read-only; one more user of it."""
+        volume = wanted.real()
+        known = self._shared.get(volume)
         if known is None:
-            tree = self._mapped_tree(image, read_only=True)
+            tree = self._mapped_tree(volume, read_only=True)
             try:
                 self._serial += 1
                 mountpoint = self._directory(f"i{self._serial}")
                 syscalls.attach_tree(tree, mountpoint)
             finally:
                 os.close(tree)
-            known = self._shared[image] = _Shared(mountpoint, 0)
+            known = self._shared[volume] = _Shared(mountpoint, 0)
         known.users += 1
         return known.mountpoint
 
-    def release(self, image: str) -> None:
+    def release(self, wanted: Volume) -> None:
         """One user less; the last one unmounts."""
-        image = os.path.realpath(image)
-        known = self._shared.get(image)
+        volume = wanted.real()
+        known = self._shared.get(volume)
         if known is None:
             return
         known.users -= 1
         if known.users <= 0:
-            del self._shared[image]
+            del self._shared[volume]
             syscalls.umount(known.mountpoint, syscalls.MNT_DETACH)
             os.rmdir(known.mountpoint)
 
-    def open_writable(self, image: str) -> int:
+    def open_writable(self, wanted: Volume) -> int:
         """A detached writable mount of a build machine's own disk, as a descriptor. Nobody else may hold it."""
-        image = os.path.realpath(image)
-        holders = loopdev.users_of(image)
+        volume = wanted.real()
+        holders = loopdev.users_of(volume.image)
         if holders:
-            raise DiskBusy(f"disk image {image} is still attached as {', '.join(holders)}")
-        return self._mapped_tree(image, read_only=False)
+            raise DiskBusy(f"disk image {volume.image} is still attached as {', '.join(holders)}")
+        return self._mapped_tree(volume, read_only=False)
 
-    def _mapped_tree(self, image: str, *, read_only: bool) -> int:
-        kind = file_system_of(image)
+    def _mapped_tree(self, volume: Volume, *, read_only: bool) -> int:
+        image = volume.image
+        kind = file_system_of(volume)
         options = (_READ_ONLY_OPTIONS if read_only else _WRITABLE_OPTIONS)[kind]
         try:
-            loop = loopdev.attach(image, read_only=read_only)
+            loop = loopdev.attach(image, read_only=read_only, offset=volume.offset, size=volume.size)
         except OSError as failure:
             raise DiskError(f"disk image {image}: no loop device: {failure}") from failure
         try:

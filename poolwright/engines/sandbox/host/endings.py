@@ -131,8 +131,8 @@ class Endings:
         if machine.link is not None:
             self._host.network.release(machine.link)
             machine.link = None
-        for image in machine.shared:
-            self._host.disks.release(image)
+        for volume in machine.shared:
+            self._host.disks.release(volume)
         machine.shared.clear()
         machine.attached.clear()
         if machine.pidfd is not None:

@@ -32,22 +32,22 @@ class Loop:
         os.close(self.fd)
 
 
-def attach(image: str, *, read_only: bool) -> Loop:
-    """Bind a free loop device to `image`."""
+def attach(image: str, *, read_only: bool, offset: int = 0, size: int = 0) -> Loop:
+    """Bind a free loop device to `size` bytes of `image` from `offset` on; size 0 means up to its end."""
     backing = os.open(image, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
     try:
         control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
         try:
-            return _claim(control, backing, image, read_only)
+            return _claim(control, backing, image, read_only, (offset, size))
         finally:
             os.close(control)
     finally:
         os.close(backing)
 
 
-def _claim(control: int, backing: int, image: str, read_only: bool) -> Loop:
+def _claim(control: int, backing: int, image: str, read_only: bool, part: tuple[int, int]) -> Loop:
     flags = _FLAG_AUTOCLEAR | (_FLAG_READ_ONLY if read_only else 0)
-    head = struct.pack(_INFO_HEAD, 0, 0, 0, 0, 0, 0, 0, 0, flags)
+    head = struct.pack(_INFO_HEAD, 0, 0, 0, *part, 0, 0, 0, flags)
     name = os.fsencode(os.path.basename(image))[: _NAME_BYTES - 1].ljust(_NAME_BYTES, b"\0")
     info = (head + name).ljust(_INFO_BYTES, b"\0")
     config = struct.pack("II", backing, 0) + info + bytes(64)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from poolwright.engines.sandbox.host.cgroups import Limits
+from poolwright.engines.sandbox.host.disks import Volume
 from poolwright.engines.sandbox.host.network import Link
 
 _MAX_NAME = 80
@@ -41,8 +42,15 @@ class Machine:
     phases_ms: dict[str, float] = field(default_factory=dict)
     attached: list[str] = field(default_factory=list)  # disk images it writes in place
     pidfd: int | None = None  # not recorded, as what follows
-    shared: list[str] = field(default_factory=list)  # frozen images held
+    shared: list[Volume] = field(default_factory=list)  # frozen volumes held
     inherited: bool = False  # its directory is older than this fence
+    os_offset: int = 0  # bytes of the OS disk before its root file system, recorded as the next
+    os_size: int = 0  # bytes of the root file system; 0: up to the end of the disk
+
+    @property
+    def os_volume(self) -> Volume:
+        """The root file system."""
+        return Volume(self.os_disk, self.os_offset, self.os_size)
 
     @property
     def address(self) -> str | None:
@@ -71,6 +79,8 @@ class Machine:
             "fence": self.fence,
             "hostname": self.hostname,
             "os_disk": self.os_disk,
+            "os_offset": self.os_offset,
+            "os_size": self.os_size,
             "data_disks": self.data_disks,
             "limits": [self.limits.cores, self.limits.memory_mib, self.limits.pids],
             "labels": self.labels,
@@ -108,11 +118,17 @@ def from_request(request: dict[str, Any]) -> Machine:
     luns = [disk.get("lun") for disk in disks]
     if len(set(luns)) != len(luns) or any(not isinstance(lun, int) or not 0 <= lun <= 63 for lun in luns):
         raise BadRequest(f"data_disks: lun {luns!r}: must be different whole numbers from 0 to 63")
+    part = [request.get("os_offset", 0), request.get("os_size", 0)]
+    part += [disk.get(word, 0) for disk in disks for word in ("offset", "size")]
+    if any(not isinstance(number, int) or number < 0 for number in part):
+        raise BadRequest(f"offsets and sizes of volumes {part!r}: must be whole numbers of bytes from 0")
     hostname = str(request.get("hostname") or name)[:63]
     cores, memory_mib = float(request.get("cores", 1)), int(request.get("memory_mib", 1024))
     limits = Limits(cores, memory_mib, int(request.get("pids", 4096)))
     labels = {str(key): str(value) for key, value in (request.get("labels") or {}).items()}
-    return Machine(name, kind, fence, hostname, str(request.get("os_disk", "")), disks, limits, labels)
+    made = Machine(name, kind, fence, hostname, str(request.get("os_disk", "")), disks, limits, labels)
+    made.os_offset, made.os_size = part[:2]
+    return made
 
 
 def from_record(path: str) -> Machine | None:
@@ -122,11 +138,13 @@ def from_record(path: str) -> Machine | None:
             data = json.load(stream)
         link = Link(*data["link"]) if data["link"] else None
         limits = Limits(*data["limits"])
-        return Machine(
+        made = Machine(
             data["name"], data["kind"], data["fence"], data["hostname"], data["os_disk"], data["data_disks"], limits,
             data["labels"], data["state"], data["pid"], data["pid_start"], link, tuple(data["groups"]),
             tuple(data["applied"]), tuple(data["notes"]), data["phases_ms"], data["attached"],
         )  # fmt: skip
+        made.os_offset, made.os_size = int(data.get("os_offset", 0)), int(data.get("os_size", 0))
+        return made
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -1,0 +1,167 @@
+"""Files of other formats made into raw disks: VHD, VHDX and qcow2, and tar archives of a root file system.
+
+The format is told by the file's own bytes, never by its name. qemu-img reads what is not plain bytes; it is given the
+format and an open file, and images that refer to other files are refused, because those would be files of this host.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+from poolwright.images import vhd
+from poolwright.images.base import (
+    MAX_DISK_BYTES,
+    MIN_DISK_BYTES,
+    SECTOR_GRANULE_BYTES,
+    BuildFailed,
+    UnsupportedImage,
+)
+from poolwright.images.filesystem import make_ext4
+from poolwright.images.layout import remove_tree
+from poolwright.images.programs import run
+from poolwright.images.sparse import copy_disk, grow, make_empty
+
+RAW, FIXED_VHD, DYNAMIC_VHD, VHDX, QCOW2, TAR = "raw", "fixed VHD", "dynamic VHD", "VHDX", "qcow2", "tar"
+FORMATS = (RAW, FIXED_VHD, DYNAMIC_VHD, VHDX, QCOW2, TAR)
+CONVERT_TIMEOUT_S = 3600.0
+TAR_SLACK_BYTES = 1024**3
+"""Room that a root file system from an archive gets beyond twice its files; a sparse disk costs what is written."""
+_DRIVERS = {
+    DYNAMIC_VHD: "driver=vpc,force_size_calc=current_size",
+    VHDX: "driver=vhdx",
+    QCOW2: "driver=qcow2",
+}
+_MAGIC = (
+    (b"QFI\xfb", QCOW2), (b"vhdxfile", VHDX), (b"\x1f\x8b", TAR), (b"\xfd7zXZ\x00", TAR), (b"BZh", TAR),
+    (b"\x28\xb5\x2f\xfd", TAR),
+)  # fmt: skip
+_TAR_MAGIC_AT, _TAR_MAGIC = 257, b"ustar"
+_VMDK = (b"KDMV", b"COWD", b"# Disk Descri")
+
+
+def detect(path: Path) -> str:
+    """The format of a file, by its bytes. Raises UnsupportedImage for a damaged VHD and formats not read here."""
+    with path.open("rb") as file:
+        head = file.read(vhd.FOOTER_BYTES)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - vhd.FOOTER_BYTES))
+        tail = file.read(vhd.FOOTER_BYTES)
+    if head.startswith(_VMDK):
+        raise UnsupportedImage("VMDK is not read here: convert the disk to VHD, VHDX, qcow2 or raw first")
+    for magic, format in _MAGIC:
+        if head.startswith(magic):
+            return format
+    if head[_TAR_MAGIC_AT:].startswith(_TAR_MAGIC):
+        return TAR
+    if not tail.startswith(vhd.COOKIE):
+        return RAW
+    return _kind_of_vhd(tail, size)
+
+
+def _kind_of_vhd(tail: bytes, size: int) -> str:
+    footer = vhd.parse_footer(tail)
+    if footer is None:
+        raise UnsupportedImage("the VHD is damaged: its footer has a wrong checksum")
+    if footer.kind == vhd.DYNAMIC:
+        return DYNAMIC_VHD
+    if footer.kind != vhd.FIXED:
+        raise UnsupportedImage(
+            "the VHD is a differencing disk, which is nothing without its parent: merge it first"
+        )
+    if footer.size_bytes != size - vhd.FOOTER_BYTES:
+        raise UnsupportedImage(
+            f"the VHD is damaged: its footer speaks of {footer.size_bytes} bytes, the file holds "
+            f"{size - vhd.FOOTER_BYTES} before it"
+        )
+    return FIXED_VHD
+
+
+def fill_from(source: Path, target: Path, format: str) -> None:
+    """Make `target`, which must not exist, the raw disk that `source` holds; grown to a whole disk size with zeros.
+
+    Raises UnsupportedImage, BuildFailed; OSError for a full disk.
+    """
+    if format == TAR:
+        _unpack(source, target)
+        return
+    if format in _DRIVERS:
+        _convert(source, target, _DRIVERS[format])
+    else:
+        copy_disk(source, target)
+        if format == FIXED_VHD:
+            os.truncate(target, target.stat().st_size - vhd.FOOTER_BYTES)
+    size = max(target.stat().st_size, MIN_DISK_BYTES)
+    grow(target, -(-size // SECTOR_GRANULE_BYTES) * SECTOR_GRANULE_BYTES)
+
+
+def _convert(source: Path, target: Path, driver: str) -> None:
+    fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        image = f"{driver},file.driver=file,file.filename=/proc/self/fd/{fd}"
+        asked = ["qemu-img", "info", "--output=json", "--image-opts", image]
+        known = json.loads(run(asked, timeout_s=CONVERT_TIMEOUT_S, pass_fds=[fd]))
+        _refuse_references(known)
+        argv = ["qemu-img", "convert", "--image-opts", "-O", "raw", "-S", "4k", image, str(target)]
+        run(argv, timeout_s=CONVERT_TIMEOUT_S, pass_fds=[fd])
+    except BuildFailed as error:
+        raise UnsupportedImage(f"the disk file cannot be read: {error.output}") from error
+    finally:
+        os.close(fd)
+    target.chmod(0o600)
+
+
+def _refuse_references(known: dict[str, object]) -> None:
+    details = json.dumps(known.get("format-specific", {}))
+    if any("backing" in name for name in known) or '"data-file"' in details:
+        raise UnsupportedImage("the disk file refers to another file: flatten it into one first")
+    size = known.get("virtual-size")
+    if not isinstance(size, int) or size > MAX_DISK_BYTES:
+        raise UnsupportedImage(f"the disk in the file has {size} bytes; at most {MAX_DISK_BYTES} are allowed")
+
+
+def _unpack(source: Path, target: Path) -> None:
+    if os.geteuid() != 0:
+        raise UnsupportedImage(
+            "a root file system from an archive needs root rights: its files keep their owners"
+        )
+    tree = target.parent / "tree"
+    tree.mkdir(mode=0o755)
+    try:
+        # GNU tar neither leaves the directory by ".." or "/" nor follows links made by the archive itself.
+        argv = [
+            "tar",
+            "--extract",
+            f"--file={source}",
+            f"--directory={tree}",
+            "--numeric-owner",
+            "--same-owner",
+        ]
+        argv += ["--preserve-permissions", "--xattrs", "--xattrs-include=*", "--force-local"]
+        run(argv, timeout_s=CONVERT_TIMEOUT_S)
+        if not any((tree / name).is_dir() or (tree / name).is_symlink() for name in ("usr", "bin", "etc")):
+            raise UnsupportedImage(
+                "the archive holds no root file system: neither /usr, /bin nor /etc is in it"
+            )
+        size = 2 * _used(tree) + TAR_SLACK_BYTES
+        make_empty(target, size_bytes=-(-size // SECTOR_GRANULE_BYTES) * SECTOR_GRANULE_BYTES)
+        make_ext4(target, label="rootfs", tree=tree)
+    except BuildFailed as error:
+        if error.step == "tar":
+            raise UnsupportedImage(f"the archive cannot be unpacked: {error.output}") from error
+        raise
+    finally:
+        remove_tree(tree)
+
+
+def _used(tree: Path) -> int:
+    total = 0
+    for directory, _, files in os.walk(tree):
+        for name in files:
+            status = os.lstat(os.path.join(directory, name))
+            total += status.st_size if stat.S_ISREG(status.st_mode) else 0
+            total += SECTOR_GRANULE_BYTES
+        total += SECTOR_GRANULE_BYTES
+    return total
