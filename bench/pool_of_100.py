@@ -55,13 +55,13 @@ def _one(setting: Setting, count: int, number: int) -> tuple[float, float, float
             target_dedicated_nodes=count,
         )
     )
-    deadline = began + 120
+    deadline = began + 300
     while True:
         counts = next(iter(setting.batch.list_pool_node_counts(filter=f"poolId eq '{pool_id}'"))).dedicated
         if counts is not None and counts.idle == count:
             break
         if time.perf_counter() > deadline:
-            raise TimeoutError(f"not all idle after 120 s: {counts}")
+            raise TimeoutError(f"not all idle after 300 s: {counts}")
         time.sleep(0.02)
     seconds = time.perf_counter() - began
     per_node_bytes = (_used_bytes(nodes) - bytes_before) / count
