@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from poolwright.commands import resources
 from poolwright.commands.context import Context
+from poolwright.commands.platform_images import offering
 from poolwright.commands.resources import Accepted, Outline, bad, conflict
 from poolwright.domain.compute import (
     GIB,
@@ -17,6 +18,7 @@ from poolwright.domain.compute import (
     image_state,
     machine_state,
 )
+from poolwright.domain.marketplace import Catalogue
 from poolwright.domain.resource import DiskRow, Resource
 from poolwright.domain.resource_id import DISKS, IMAGES, SNAPSHOTS, ResourceId
 from poolwright.domain.states import PowerState, ResourceState
@@ -26,7 +28,9 @@ _QUIET = frozenset({PowerState.STOPPED.value, PowerState.DEALLOCATED.value})
 SIZE_GIB_MAX = 32_767  # the public limit of a managed disk
 
 
-def put(tx: Tx, ctx: Context, id: ResourceId, outline: Outline, spec: DiskSpec) -> Accepted:
+def put(
+    tx: Tx, ctx: Context, id: ResourceId, outline: Outline, spec: DiskSpec, catalogue: Catalogue
+) -> Accepted:
     """Make a disk or snapshot, or change the tags and SKU of one that exists.
 
     Raises ManagementError: 400 for bad values, 404 for missing group or source, 409 when the source is in use.
@@ -35,7 +39,7 @@ def put(tx: Tx, ctx: Context, id: ResourceId, outline: Outline, spec: DiskSpec) 
     existing = tx.resources.get(id.key)
     if existing is not None and existing.state is not ResourceState.FAILED:
         return _change(tx, ctx, existing, location, outline, spec)
-    source, recipe, kind = _origin(tx, ctx, id, spec)
+    source, recipe, kind = _origin(tx, ctx, id, spec, catalogue)
     state = DiskState(recipe, unique_id=ctx.ids.uuid())
     parents = [(kind, source.key)] if source is not None else []
     resources.clear_failed(tx, existing)
@@ -66,7 +70,9 @@ def _change(
     return Accepted(tx.resources.update(changed))
 
 
-def _origin(tx: Tx, ctx: Context, id: ResourceId, spec: DiskSpec) -> tuple[Resource | None, Recipe, str]:
+def _origin(
+    tx: Tx, ctx: Context, id: ResourceId, spec: DiskSpec, catalogue: Catalogue
+) -> tuple[Resource | None, Recipe, str]:
     """Where the new disk's bytes come from: source resource, recipe and kind of lineage."""
     snapshot = id.type == SNAPSHOTS
     name = f"{'s' if snapshot else 'd'}-{ctx.ids.short()}"
@@ -87,28 +93,40 @@ def _origin(tx: Tx, ctx: Context, id: ResourceId, spec: DiskSpec) -> tuple[Resou
         grown = None if snapshot or spec.size_gib is None else spec.size_gib * GIB
         return source, Recipe(name, how, state.recipe.name, grown), "snapshot-of" if snapshot else "copy-of"
     if spec.option == "FromImage" and not snapshot:
-        return _from_image(tx, name, spec)
+        return _from_image(tx, name, spec, catalogue)
     allowed = "Copy" if snapshot else "Empty, Copy and FromImage"
     text = f"{allowed} can be used with {'snapshots' if snapshot else 'disks'} here."
     raise bad("properties.creationData.createOption", spec.option, text)
 
 
-def _from_image(tx: Tx, name: str, spec: DiskSpec) -> tuple[Resource, Recipe, str]:
+def _from_image(
+    tx: Tx, name: str, spec: DiskSpec, catalogue: Catalogue
+) -> tuple[Resource | None, Recipe, str]:
     target = "properties.creationData.imageReference.id"
+    grown = spec.size_gib * GIB if spec.size_gib else None
+    if spec.image is not None:
+        found = offering(catalogue, spec.image, target)
+        if spec.image_lun is not None:
+            text = "A marketplace image has an OS disk only."
+            raise bad("properties.creationData.imageReference.lun", spec.image_lun, text)
+        _check_not_smaller(spec, found.size_bytes)
+        image = found.image
+        urn = (image.publisher, image.offer, image.sku, image.version)
+        return None, Recipe(name, "base", size_bytes=grown, urn=urn), ""
     if spec.source_id is None:
         raise bad(target, "null", "A disk from an image needs the image's id.")
     source = resources.referred(tx, target, spec.source_id, (IMAGES,))
-    image = image_state(source.inner)
+    state = image_state(source.inner)
     if spec.image_lun is None:
-        file, size = image.os_disk, image.os_size
+        file, size = state.os_disk, state.os_size
     else:
-        disk = next((disk for disk in image.data_disks if disk.lun == spec.image_lun), None)
+        disk = next((disk for disk in state.data_disks if disk.lun == spec.image_lun), None)
         if disk is None:
-            luns = ", ".join(str(disk.lun) for disk in image.data_disks) or "none"
+            luns = ", ".join(str(disk.lun) for disk in state.data_disks) or "none"
             raise bad("properties.creationData.imageReference.lun", spec.image_lun, f"The image has: {luns}.")
         file, size = disk.name, disk.size
     _check_not_smaller(spec, size)
-    return source, Recipe(name, "clone", file, spec.size_gib * GIB if spec.size_gib else None), "copy-of"
+    return source, Recipe(name, "clone", file, grown), "copy-of"
 
 
 def _check_size(spec: DiskSpec) -> None:

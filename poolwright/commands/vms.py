@@ -10,12 +10,12 @@ from poolwright.commands import resources
 from poolwright.commands.context import Context
 from poolwright.commands.disks import SIZE_GIB_MAX, record_file
 from poolwright.commands.images import check_luns
+from poolwright.commands.platform_images import offering
 from poolwright.commands.resources import Accepted, Outline, bad, conflict
-from poolwright.domain import marketplace, sizes
+from poolwright.domain import sizes
 from poolwright.domain.compute import (
     GIB,
     DiskState,
-    ImageChoice,
     ImageState,
     MachineDisk,
     MachineDiskSpec,
@@ -27,7 +27,6 @@ from poolwright.domain.compute import (
     image_state,
     machine_state,
 )
-from poolwright.domain.errors import ManagementError
 from poolwright.domain.marketplace import Catalogue, Offering
 from poolwright.domain.resource import Lineage, Resource
 from poolwright.domain.resource_id import DISKS, IMAGES, MACHINES, ResourceId
@@ -148,21 +147,6 @@ def _base(tx: Tx, spec: MachineSpec, catalogue: Catalogue) -> _Base:
         image = resources.referred(tx, target, choice.id, (IMAGES,))
         return _Base(image=image, state=image_state(image.inner))
     return _Base(offering=offering(catalogue, choice))
-
-
-def offering(catalogue: Catalogue, choice: ImageChoice) -> Offering:
-    """The marketplace image chosen; 404 PlatformImageNotFound when it is not on offer."""
-    found = marketplace.find(catalogue(), choice.publisher, choice.offer, choice.sku, choice.version)
-    if found is None:
-        urn = f"{choice.publisher}:{choice.offer}:{choice.sku}:{choice.version}"
-        raise ManagementError(
-            404,
-            "PlatformImageNotFound",
-            f"The platform image '{urn}' is not available. List what is under .../locations/"
-            "{location}/publishers.",
-            "properties.storageProfile.imageReference",
-        )
-    return found
 
 
 def _os_disk(

@@ -28,7 +28,7 @@ def _put(type: str) -> Handler:
 
         def command(tx: Tx) -> Accepted:
             call.check_conditions(tx.resources.get(id.key))
-            return disks.put(tx, call.context, id, outline, spec)
+            return disks.put(tx, call.context, id, outline, spec, call.services.catalogue)
 
         made = await call.write(command)
         if made.operation is None:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from poolwright.api.arm.call import Call, answer, listed
 from poolwright.api.arm.router import ArmRoute
 from poolwright.api.auth import permission
-from poolwright.commands import vms
+from poolwright.commands import platform_images
 from poolwright.domain.compute import ImageChoice
 from poolwright.domain.errors import ManagementError
 from poolwright.domain.resource_id import DISKS, MACHINES
@@ -61,7 +61,9 @@ def _version_key(version: str) -> list[tuple[int, str]]:
 def _image(call: Call, version: str) -> wire.Json:
     params = call.params
     choice = ImageChoice(None, params["publisher"], params["offer"], params["sku"], version)
-    return wire.image(vms.offering(call.services.catalogue, choice), call.subscription, params["location"])
+    return wire.image(
+        platform_images.offering(call.services.catalogue, choice), call.subscription, params["location"]
+    )
 
 
 async def image(call: Call) -> Response:

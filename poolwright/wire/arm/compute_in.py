@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from poolwright.domain.compute import (
@@ -42,6 +44,12 @@ _DISK_OPTIONS = (
     "UploadPreparedSecure", "CopyFromSanSnapshot",
 )  # fmt: skip
 _MACHINE_DISK_OPTIONS = ("FromImage", "Empty", "Attach", "Copy", "Restore")
+# How the public API names a version of a marketplace image where it asks for an id.
+_MARKETPLACE_ID = re.compile(
+    r"/subscriptions/[^/]+/providers/Microsoft\.Compute/locations/[^/]+/publishers/([^/]+)"
+    r"/artifacttypes/vmimage/offers/([^/]+)/skus/([^/]+)/versions/([^/]+)",
+    re.IGNORECASE,
+)
 _DEFAULT_SIZE = "Standard_A1_v2"  # what the public service takes when no size is given
 
 
@@ -51,10 +59,12 @@ def disk_spec(body: DiskBody) -> DiskSpec:
     creation = given.creation_data
     option = one_of("properties.creationData.createOption", creation.create_option, _DISK_OPTIONS)
     reference = creation.image_reference
+    published = _MARKETPLACE_ID.fullmatch(reference.id or "") if reference is not None else None
     return DiskSpec(
         option=option or "",
         size_gib=given.disk_size_gb,
         source_id=creation.source_resource_id if option == "Copy" else reference.id if reference else None,
+        image=ImageChoice(None, *published.groups()) if published is not None else None,
         image_lun=reference.lun if reference else None,
         os_type=one_of("properties.osType", given.os_type, OS_TYPES),
         generation=one_of("properties.hyperVGeneration", given.hyper_v_generation, GENERATIONS),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from poolwright.domain.compute import ImageChoice
 from poolwright.domain.errors import ManagementError
 from poolwright.domain.resource_id import parse
 from poolwright.wire.arm.accounts import AccountBody, document
@@ -86,6 +87,20 @@ def test_explicit_nulls_mean_nothing() -> None:
     assert (spec.os_disk.option, spec.os_disk.name, spec.data_disks) == ("FromImage", None, ())
     assert spec.image is not None
     assert spec.image.version == "latest"
+
+
+def test_a_disk_names_a_marketplace_image_by_an_id() -> None:
+    """Spelt as `az disk create --image-reference URN` sends it."""
+    id = (
+        "/Subscriptions/0/Providers/Microsoft.Compute/Locations/local/Publishers/debian"
+        "/ArtifactTypes/VMImage/Offers/debian-12/Skus/12/Versions/12.1"
+    )
+    creation = {"createOption": "FromImage", "imageReference": {"id": id}}
+    body = {"location": "local", "properties": {"creationData": creation}}
+    spec = disk_spec(decode(json.dumps(body).encode(), DiskBody))
+    assert spec.image == ImageChoice(None, "debian", "debian-12", "12", "12.1")
+    creation["imageReference"] = {"id": f"{id}/more"}
+    assert disk_spec(decode(json.dumps(body).encode(), DiskBody)).image is None
 
 
 def test_secrets_are_not_kept() -> None:

@@ -147,7 +147,9 @@ class House:
         )
 
     async def disk(self, name: str, spec: DiskSpec, type: str = DISKS) -> Accepted:
-        return await self.write(lambda tx, ctx: disks.put(tx, ctx, at(type, name), Outline("local"), spec))
+        return await self.write(
+            lambda tx, ctx: disks.put(tx, ctx, at(type, name), Outline("local"), spec, self.images.catalogue)
+        )
 
     async def snapshot(self, name: str, disk: str) -> Accepted:
         return await self.disk(name, DiskSpec("Copy", source_id=at(DISKS, disk).text), SNAPSHOTS)

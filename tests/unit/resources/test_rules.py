@@ -10,7 +10,7 @@ import pytest
 
 from poolwright.commands import batch_accounts, groups, images, jobs, vm_actions
 from poolwright.commands.resources import Accepted, Outline
-from poolwright.domain.compute import DiskSpec, image_state, machine_state
+from poolwright.domain.compute import DiskSpec, ImageChoice, image_state, machine_state
 from poolwright.domain.errors import ManagementError
 from poolwright.domain.job import JobSpec
 from poolwright.domain.resource_id import ACCOUNTS, DISKS, IMAGES, MACHINES, SNAPSHOTS, group_id
@@ -221,3 +221,39 @@ async def test_every_wait_says_why(house: House) -> None:
     assert told == "4 resources of the group are still being deleted"
     await house.settle()
     assert "properties" not in operation_status(await house.operation(gone))
+
+
+async def test_a_disk_from_a_marketplace_image_can_be_frozen(house: House) -> None:
+    debian = house.images.catalogue()[-1].image
+    choice = ImageChoice(None, debian.publisher, debian.offer, debian.sku, "latest")
+    await house.disk("os", DiskSpec("FromImage", image=choice))
+    await house.settle()
+    await house.snapshot("os-snap", "os")
+    await house.settle()
+    await house.image("made", "os-snap")
+    await house.settle()
+    assert (await house.get(IMAGES, "made")).state is ResourceState.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (
+            DiskSpec("FromImage", image=ImageChoice(None, "be", "beos", "5")),
+            "'be:beos:5:latest' is not available",
+        ),
+        (DiskSpec("FromImage"), "imageReference.id"),
+    ],
+)
+async def test_disks_from_images_that_are_not_there(house: House, spec: DiskSpec, said: str) -> None:
+    with pytest.raises(ManagementError, match=said):
+        await house.disk("os", spec)
+
+
+async def test_a_marketplace_image_has_no_data_disk(house: House) -> None:
+    debian = house.images.catalogue()[-1].image
+    choice = ImageChoice(None, debian.publisher, debian.offer, debian.sku, debian.version)
+    with pytest.raises(ManagementError, match="OS disk only"):
+        await house.disk("os", DiskSpec("FromImage", image=choice, image_lun=0))
+    with pytest.raises(ManagementError, match="diskSizeGB"):
+        await house.disk("os", DiskSpec("FromImage", image=choice, size_gib=1))

@@ -44,7 +44,8 @@ def lines(folder: Path) -> str:
 
 
 def test_a_shell_that_evaluates_them_knows_everything(tmp_path: Path) -> None:
-    script = f'eval "$1"; for name in {" ".join(EXPECTED)}; do eval "echo \\"\\$$name\\""; done'
+    expected = {**EXPECTED, "AZURE_CONFIG_DIR": str(tmp_path / "it's here" / "az-8443")}
+    script = f'eval "$1"; for name in {" ".join(expected)}; do eval "echo \\"\\$$name\\""; done'
     done = subprocess.run(
         ["/bin/sh", "-euc", script, "sh", lines(tmp_path)],
         env={"PATH": "/usr/bin:/bin"},
@@ -52,7 +53,7 @@ def test_a_shell_that_evaluates_them_knows_everything(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert dict(zip(EXPECTED, done.stdout.splitlines(), strict=True)) == EXPECTED
+    assert dict(zip(expected, done.stdout.splitlines(), strict=True)) == expected
 
 
 def test_they_hold_no_secret(tmp_path: Path) -> None:
