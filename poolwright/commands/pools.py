@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from poolwright.commands import accounts, pool_rules
+from poolwright.commands.autoscale_rules import NO_SCALE, ScaleRequest, new_settings
 from poolwright.commands.context import Context, Preconditions, next_modified, record, wake
 from poolwright.domain.clock import Micros
 from poolwright.domain.errors import ServiceError, bad_property
@@ -40,16 +41,20 @@ def create(
     document: bytes,
     target_dedicated: int | None,
     target_low_priority: int | None,
+    scale: ScaleRequest = NO_SCALE,
 ) -> Pool:
     """Make a pool, resizing from the start (also towards 0 nodes, as the public service does).
 
-    An omitted target is 0; at least one must be given. Raises 400 InvalidPropertyValue, MissingRequiredProperty;
+    An omitted target is 0; at least one must be given. A pool with autoscale begins steady and empty, and its first
+    run is due at once. Raises 400 as `autoscale_rules.new_settings`, InvalidPropertyValue, MissingRequiredProperty;
     403 AuthenticationFailed (custom image and shared key); 404 NodeAgentSKUNotFound; 409 PoolExists,
     PoolBeingDeleted, PoolQuotaReached. Form is judged before the caller, the caller before the image.
     """
     check_id("pool", id)
     pool_rules.check_spec(spec)
-    pool_rules.check_targets(ctx, spec, target_dedicated, target_low_priority)
+    autoscale = new_settings(scale, target_dedicated, target_low_priority, ctx.now)
+    if autoscale is None:
+        pool_rules.check_targets(ctx, spec, target_dedicated, target_low_priority)
     pool_rules.check_caller(ctx, spec)
     account = accounts.get(tx, account).name
     existing = tx.pools.get(account, id)
@@ -68,19 +73,23 @@ def create(
         document=document,
         state=PoolState.ACTIVE,
         state_at=now,
-        allocation=AllocationState.RESIZING,
+        allocation=AllocationState.STEADY if autoscale else AllocationState.RESIZING,
         allocation_at=now,
         created_at=now,
         modified_at=now,
         target_dedicated=target_dedicated or 0,
         target_low_priority=target_low_priority or 0,
-        resize=Resize(now, spec.resize_timeout, number=1),
+        resize=Resize(now, spec.resize_timeout, number=0 if autoscale else 1),
         uid=ctx.ids.uuid().replace("-", ""),
+        autoscale=autoscale,
     )
     tx.pools.insert(pool)
     _bind(tx, pool, image)
     record(tx, ctx, account, f"pool/{id}", "pool.create", vm_size=spec.vm_size, image=spec.image.image_id)
-    _resize_started(tx, ctx, pool)
+    if autoscale is None:
+        _resize_started(tx, ctx, pool)
+    else:
+        wake(tx, "pool", account, id)
     return pool
 
 
@@ -97,7 +106,7 @@ def delete(tx: Tx, ctx: Context, account: str, id: str, pre: Preconditions) -> N
 
     Raises 404 PoolNotFound, 409 PoolBeingDeleted, 412 ConditionNotMet.
     """
-    pool = _changeable(tx, account, id, pre)
+    pool = changeable(tx, account, id, pre)
     advance(f"pool {pool.id}", POOL, pool.state, PoolState.DELETING)
     modified = next_modified(ctx, pool.modified_at)
     tx.pools.update(replace(pool, state=PoolState.DELETING, state_at=ctx.now, modified_at=modified))
@@ -111,7 +120,7 @@ def patch(tx: Tx, ctx: Context, account: str, id: str, change: PoolChange, pre: 
     New nodes follow at once, existing ones when they restart. Raises 400 as `create`, 403 for a new custom image
     and a shared key, 404 PoolNotFound, 409 PoolBeingDeleted or OperationInvalidForCurrentState, 412.
     """
-    pool = _changeable(tx, account, id, pre)
+    pool = changeable(tx, account, id, pre)
     spec, document = change(pool)
     pool_rules.check_spec(spec)
     fixed = [name for name in _FIXED if getattr(spec, name) != getattr(pool.spec, name)]
@@ -152,15 +161,20 @@ def resize(
     """Set new targets; an omitted one stays. Also the way to try again after a failed resize.
 
     `timeout` defaults to 15 minutes and is at least five; `option` says what becomes of tasks on nodes that go
-    (default requeue). Raises 400, 404 PoolNotFound, 409 PoolBeingDeleted or PoolBeingResized, 412.
+    (default requeue). Raises 400, 404 PoolNotFound, 409 PoolBeingDeleted, PoolBeingResized or
+    OperationInvalidForCurrentState (autoscale is on), 412.
     """
     pool = get(tx, account, id)
     pool_rules.check_targets(ctx, pool.spec, dedicated, low_priority)
+    if pool.autoscaled:
+        changeable(tx, account, id, pre)
+        values = (("Reason", "A formula sizes the pool; disable autoscale first."),)
+        raise ServiceError("OperationInvalidForCurrentState", None, values)
     targets = (
         pool.target_dedicated if dedicated is None else dedicated,
         pool.target_low_priority if low_priority is None else low_priority,
     )
-    return _start_resize(tx, ctx, _steady(pool, pre), targets, timeout, option, ())
+    return _start_resize(tx, ctx, steady(pool, pre), targets, timeout, option, ())
 
 
 def stop_resize(tx: Tx, ctx: Context, account: str, id: str, pre: Preconditions) -> Pool:
@@ -169,7 +183,7 @@ def stop_resize(tx: Tx, ctx: Context, account: str, id: str, pre: Preconditions)
     The entity tag stays, as it does in the public service. Raises 404 PoolNotFound, 409 PoolBeingDeleted or
     OperationInvalidForCurrentState (no resize under way, or stopping already), 412.
     """
-    pool = _changeable(tx, account, id, pre)
+    pool = changeable(tx, account, id, pre)
     if pool.allocation is not AllocationState.RESIZING:
         values = (("AllocationState", pool.allocation.value), ("Reason", "No resize is under way."))
         raise ServiceError("OperationInvalidForCurrentState", None, values)
@@ -197,7 +211,7 @@ def remove_nodes(
     """
     if not 1 <= len(node_ids) <= REMOVE_NODES_MAX:
         raise bad_property("nodeList", f"{len(node_ids)} nodes", f"Name 1 to {REMOVE_NODES_MAX} nodes.")
-    pool = _steady(get(tx, account, id), pre)
+    pool = steady(get(tx, account, id), pre)
     found: dict[str, Node] = {}
     for node_id in node_ids:
         node = tx.nodes.get(pool.account, pool.id, node_id)
@@ -240,14 +254,16 @@ def _check_active(pool: Pool) -> None:
         raise ServiceError("PoolBeingDeleted")
 
 
-def _changeable(tx: Tx, account: str, id: str, pre: Preconditions) -> Pool:
+def changeable(tx: Tx, account: str, id: str, pre: Preconditions) -> Pool:
+    """The pool, if it may be changed. Raises 404 PoolNotFound, 409 PoolBeingDeleted, 412."""
     pool = get(tx, account, id)
     pre.check_write(pool.modified_at)
     _check_active(pool)
     return pool
 
 
-def _steady(pool: Pool, pre: Preconditions) -> Pool:
+def steady(pool: Pool, pre: Preconditions) -> Pool:
+    """The pool, if it may be changed and is not resized. Raises 409 PoolBeingDeleted or PoolBeingResized, 412."""
     pre.check_write(pool.modified_at)
     _check_active(pool)
     if pool.allocation is not AllocationState.STEADY:

@@ -27,6 +27,8 @@ CODES: dict[str, tuple[int, str]] = {
     "InvalidUri": (400, "The requested address does not name anything this service has."),
     "InvalidAuthenticationInfo": (400, "The authentication information is not in the right form."),
     "InvalidAutoScalingSettings": (400, "The autoscale settings are not valid."),
+    "AutoScalingFormulaSyntaxError": (400, "The autoscale formula has a syntax error."),
+    "AutoScalingFormulaTooLong": (400, "The autoscale formula is too long."),
     "TaskDependenciesNotSpecifiedOnJob": (400, "The job does not use task dependencies."),
     "InvalidConstraintValue": (400, "One of the constraints is not valid."),
     "AuthenticationFailed": (403, "The server could not authenticate the request."),
@@ -75,6 +77,10 @@ CODES: dict[str, tuple[int, str]] = {
     "InternalError": (500, "The server met an internal error. Please try again."),
     "OperationTimedOut": (500, "The operation took longer than permitted."),
     "NotImplemented": (501, "This version does not support the operation yet."),
+    "TooManyEnableAutoScaleRequests": (
+        503,
+        "Autoscale of a pool can be enabled or changed once in 30 seconds.",
+    ),
     "ServerBusy": (503, "The server is busy. Please try again."),
 }
 

@@ -7,8 +7,9 @@ from typing import Protocol
 
 from poolwright.domain.clock import SECOND, Instant, Micros
 from poolwright.domain.facts import DirtyKey
+from poolwright.domain.limits import SAMPLE_PERIOD
 from poolwright.engines.base import Engine, EngineError
-from poolwright.reconcile import collector, jobs, pools
+from poolwright.reconcile import autoscale, collector, jobs, pools
 from poolwright.reconcile.apply import Applier
 from poolwright.reconcile.kit import Kit
 from poolwright.store.base import Store, Tx
@@ -45,10 +46,12 @@ class Dispatcher:
         self._kit = kit
         self._more_keys = more_keys
         self._collected_at: Instant = 0
+        self._sampled_at: Instant = 0
         self._handlers: dict[str, Handler] = {
             "pool": self._pool,
             "job": self._job,
             "collector": self._collect,
+            "sampler": self._sample,
             **(others or {}),
         }
 
@@ -63,6 +66,8 @@ class Dispatcher:
         if now - self._collected_at >= COLLECT_PERIOD:
             self._collected_at = now
             keys.append(COLLECTOR)
+        if now - self._sampled_at >= SAMPLE_PERIOD:
+            keys.append(autoscale.SAMPLER)
         return keys
 
     def _all_keys(self, tx: Tx, now: Instant) -> list[DirtyKey]:
@@ -86,6 +91,12 @@ class Dispatcher:
         work = await self._store.write(lambda tx: jobs.run(tx, self._kit, key.account, key.id, now))
         self._applier.orders((), work.kills)
         return now if work.more else work.wake_at
+
+    async def _sample(self, _: DirtyKey) -> Instant | None:
+        now = self._kit.clock.now()
+        again = await self._store.write(lambda tx: autoscale.sample(tx, now))
+        self._sampled_at = now
+        return again
 
     async def _collect(self, _: DirtyKey) -> Instant | None:
         listed_at = self._kit.clock.now()

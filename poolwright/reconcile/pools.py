@@ -12,14 +12,14 @@ from poolwright.decide.snapshot import ImagePreparing
 from poolwright.decide.task_life import TERMINATE, End
 from poolwright.domain import sizes
 from poolwright.domain.clock import SECOND, Instant, Micros
-from poolwright.domain.limits import CREATE_BATCH_MAX
-from poolwright.domain.node import Node
+from poolwright.domain.limits import CREATE_BATCH_MAX, LOGINS_BATCH_MAX
+from poolwright.domain.node import Logins, Node
 from poolwright.domain.pool import Pool
 from poolwright.domain.resource import pool_key
 from poolwright.domain.states import TaskState
 from poolwright.domain.task import Execution
 from poolwright.engines.base import MachineRequest
-from poolwright.reconcile import endings, hello, snapshots
+from poolwright.reconcile import autoscale, endings, hello, snapshots
 from poolwright.reconcile.environment import start_name, start_spec
 from poolwright.reconcile.fleet import ExecSpec, Kill
 from poolwright.reconcile.images import DiskSet
@@ -56,6 +56,7 @@ class PoolWork:
     stops: list[Life] = field(default_factory=list)  # of restarts: to be stopped before their create
     wipes: list[Life] = field(default_factory=list)  # of reimages: to be deleted before their create
     halts: list[Life] = field(default_factory=list)  # to be stopped, none follows
+    logins: list[tuple[Life, Logins]] = field(default_factory=list)  # machines to tell who may log in
     removes: list[Life] = field(default_factory=list)
     evicts: list[Life] = field(default_factory=list)
     prepare: Pool | None = None
@@ -65,16 +66,17 @@ class PoolWork:
     @property
     def acts(self) -> bool:
         """Whether an engine is asked for anything."""
-        return bool(self.creates or self.halts or self.removes or self.evicts)
+        return bool(self.creates or self.halts or self.removes or self.evicts or self.logins)
 
 
 def run(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolWork:
     """Plan the pool, write what changes, place what is ready. Call it inside a write."""
+    due_at = autoscale.run(tx, kit, account, id, now)
     view = snapshots.load(tx, kit, account, id, now)
     if view is None:
         return PoolWork()
     plan = pool_plan.plan(view.snapshot, kit.ids)
-    work = PoolWork(wake_at=plan.wake_at)
+    work = PoolWork(wake_at=min((at for at in (plan.wake_at, due_at) if at is not None), default=None))
     if plan.gone:
         tx.journal.record(plan.facts)
         tx.pools.delete(account, id)
@@ -168,6 +170,8 @@ def _acts(work: PoolWork, plan: PoolPlan, nodes: dict[str, Node], disks: DiskSet
             work.removes.append(life(node))
         elif act is Act.EVICT and len(work.evicts) < CREATE_BATCH_MAX:
             work.evicts.append(life(node))
+        elif act is Act.LOGINS and len(work.logins) < LOGINS_BATCH_MAX:
+            work.logins.append((life(node), node.logins))
         elif act is Act.STOP and len(work.halts) < CREATE_BATCH_MAX:
             work.halts.append(life(node))
         elif act in _MAKES and disks is not None and len(work.creates) < CREATE_BATCH_MAX:

@@ -3,6 +3,21 @@
 from __future__ import annotations
 
 from poolwright.decide.autoscale.evaluation import Outcome, Situation, evaluate
+from poolwright.decide.autoscale.replay import Step, replay
+from poolwright.decide.autoscale.schedule import metrics, settle, situation, slot, visible
 from poolwright.decide.autoscale.syntax import FormulaError, parse
 
-__all__ = ["FormulaError", "Outcome", "Situation", "evaluate", "parse"]
+__all__ = [
+    "FormulaError",
+    "Outcome",
+    "Situation",
+    "Step",
+    "evaluate",
+    "metrics",
+    "parse",
+    "replay",
+    "settle",
+    "situation",
+    "slot",
+    "visible",
+]
