@@ -30,7 +30,6 @@ def environment_lines(endpoint: str, account_endpoint: str, ca_file: str, creden
         "AZURE_SUBSCRIPTION_ID": known("subscription_id"),
         "AZURE_BATCH_ACCOUNT": known("account_name"),
         "AZURE_BATCH_ENDPOINT": f"https://{account_endpoint}",
-        "AZURE_BATCH_ACCESS_KEY": known("account_key"),
         "ARM_ENDPOINT": endpoint,
         "AZURE_CONFIG_DIR": quote(str(az_config)),
         "ARM_CLOUD_METADATA_URL": f"{endpoint}/metadata/endpoints?api-version=2019-05-01",
@@ -38,6 +37,8 @@ def environment_lines(endpoint: str, account_endpoint: str, ca_file: str, creden
     lines = [f"export {name}={value}" for name, value in variables.items()]
     return [
         *lines,
+        "# For programs that sign with the account's key. az would sign with it too, and custom images need a token:",
+        f"# export AZURE_BATCH_ACCESS_KEY={known('account_key')}",
         "# az knows this service by ARM_CLOUD_METADATA_URL; log in once:",
         '# az login --service-principal -u "$AZURE_CLIENT_ID" -p "$AZURE_CLIENT_SECRET" --tenant adfs',
     ]

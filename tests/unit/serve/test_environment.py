@@ -32,7 +32,6 @@ EXPECTED = {
     "AZURE_SUBSCRIPTION_ID": KNOWN.subscription_id,
     "AZURE_BATCH_ACCOUNT": KNOWN.account_name,
     "AZURE_BATCH_ENDPOINT": "https://localhost:8443/account",
-    "AZURE_BATCH_ACCESS_KEY": KNOWN.account_key,
 }
 
 
@@ -54,6 +53,14 @@ def test_a_shell_that_evaluates_them_knows_everything(tmp_path: Path) -> None:
         check=True,
     )
     assert dict(zip(expected, done.stdout.splitlines(), strict=True)) == expected
+
+
+def test_the_key_is_offered_as_a_comment(tmp_path: Path) -> None:
+    """With the key in the environment az signs with it, and custom images need a token."""
+    [line] = [line for line in lines(tmp_path).splitlines() if "AZURE_BATCH_ACCESS_KEY" in line]
+    script = f'{line.removeprefix("# ")}; printf %s "$AZURE_BATCH_ACCESS_KEY"'
+    done = subprocess.run(["/bin/sh", "-euc", script], capture_output=True, text=True, check=True)
+    assert done.stdout == KNOWN.account_key
 
 
 def test_they_hold_no_secret(tmp_path: Path) -> None:
