@@ -133,7 +133,7 @@ class Calls:
 
     def _delete_file(self, _call_id: int, params: Params, answer: Answer) -> None:
         with self._tree(params) as tree:
-            grave = tree.delete(str(params["path"]), bool(params.get("recursive")))
+            grave = tree.delete(str(params["path"]), bool(params.get("recursive")), params.get("mtime_us"))
         if grave is not None:
             self._machines.empty_trash(str(params["machine"]), ".trash")
         answer({})

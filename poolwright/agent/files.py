@@ -106,15 +106,18 @@ class Tree:
                 finally:
                     os.close(inner)
 
-    def delete(self, path: str, recursive: bool) -> str | None:
+    def delete(self, path: str, recursive: bool, mtime_us: int | None = None) -> str | None:
         """Delete a file or an empty directory. A full directory with `recursive` is moved to the trash instead:
-        then the name it has there is returned, for the caller to delete at leisure."""
+        then the name it has there is returned, for the caller to delete at leisure. With `mtime_us` only what was
+        not changed since."""
         parent, _, name = path.strip("/").rpartition("/")
         if name in ("", ".", ".."):
             raise PathError(f"{path!r}: names no file")
         fd = self._open(parent or ".", os.O_RDONLY | os.O_DIRECTORY)
         try:
             status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            if mtime_us is not None and status.st_mtime_ns // 1000 != mtime_us:
+                raise PathError(f"{path}: was changed meanwhile")
             if not stat.S_ISDIR(status.st_mode):
                 os.unlink(name, dir_fd=fd)
                 return None
@@ -123,6 +126,9 @@ class Tree:
                 return None
             grave = f".trash/host-{status.st_ino}-{status.st_ctime_ns}"
             os.rename(name, grave, src_dir_fd=fd, dst_dir_fd=self._root)
+            if os.stat(grave, dir_fd=self._root, follow_symlinks=False).st_ino != status.st_ino:
+                os.rename(grave, name, src_dir_fd=self._root, dst_dir_fd=fd)  # replaced in this very moment
+                raise PathError(f"{path}: was changed meanwhile")
             return grave
         except OSError as failure:
             raise _path_error(failure, path) from None

@@ -130,13 +130,15 @@ def terminate(tx: Tx, ctx: Context, account: str, job: str, id: str, pre: Precon
 
 
 def delete(tx: Tx, ctx: Context, account: str, job: str, id: str, pre: Preconditions) -> None:
-    """Remove a task: its row goes at once, its process is ordered to be killed.
+    """Remove a task: its row goes at once, its process is ordered to be killed, its files go after that.
 
     Raises 404, 409 JobBeingDeleted, 412.
     """
     found, task = _for_change(tx, account, job, id, pre)
     _order_kill(tx, task)
     tx.tasks.delete(task.pk)
+    if task.pool is not None:
+        wake(tx, "files", found.account, task.pool)
     _noted(tx, ctx, found, task, "task.delete")
     wake(tx, "job", found.account, found.id)
 

@@ -50,6 +50,7 @@ class Dispatcher:
         self._handlers: dict[str, Handler] = {
             "pool": self._pool,
             "job": self._job,
+            "files": _no_files,
             "collector": self._collect,
             "sampler": self._sample,
             **(others or {}),
@@ -112,3 +113,8 @@ class Dispatcher:
         if orphans:
             await self._applier.delete_orphans(orphans)
         return None
+
+
+async def _no_files(_: DirtyKey) -> Instant | None:
+    """Where machines have no files (the simulation), none are left over."""
+    return None

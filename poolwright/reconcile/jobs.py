@@ -64,4 +64,5 @@ def _delete(tx: Tx, job: Job, now: Instant, work: JobWork) -> None:
         work.more = True
         return
     tx.jobs.delete(job.account, job.id)
+    tx.mark_dirty(DirtyKey("files", job.account, job.spec.pool))
     tx.journal.record([Fact(now, "job.deleted", job.account, f"job/{job.id}")])

@@ -16,6 +16,7 @@ from poolwright.engines.base import EngineError, NotFound
 from poolwright.engines.hub import AgentHub, PathNotAllowed
 from poolwright.engines.sandbox.driver import SandboxEngine
 from poolwright.reconcile.explanations import Explanations
+from poolwright.reconcile.files import Directory, FilesAway
 from poolwright.reconcile.resources import ResourceReconciler
 from poolwright.reconcile.resources_apply import ScriptOutcome
 from poolwright.store.base import Store, Tx
@@ -72,6 +73,38 @@ class HostFiles:
             await self._hub.call(
                 "files.delete", {"machine": machine, "path": path, "recursive": recursive}, _CALL_S
             )
+
+
+class HostTaskFiles:
+    """Directories of tasks, for the loop that removes them."""
+
+    def __init__(self, hub: AgentHub) -> None:
+        self._hub = hub
+
+    async def directories(self, machine: str, path: str) -> Sequence[Directory]:
+        """See reconcile/files.py, NodeFiles."""
+        params = {"machine": machine, "dir": path, "recursive": False, "prefix": ""}
+        try:
+            answer = await self._hub.call("files.list", params, _CALL_S)
+        except NotFound:
+            return []
+        except EngineError as error:
+            raise FilesAway(str(error)) from None
+        return [Directory(e["name"], e["mtime_us"]) for e in answer["files"] if e["is_dir"]]
+
+    async def remove(self, machine: str, path: str, changed_at: Instant | None) -> None:
+        """See reconcile/files.py, NodeFiles."""
+        params: dict[str, Any] = {"machine": machine, "path": path, "recursive": changed_at is not None}
+        if changed_at is not None:
+            params["mtime_us"] = changed_at
+        try:
+            await self._hub.call("files.delete", params, _CALL_S)
+        except NotFound:
+            return
+        except PathNotAllowed:
+            return  # not empty, or changed since: the next look sees it as it is now
+        except EngineError as error:
+            raise FilesAway(str(error)) from None
 
 
 def _file(name: str, entry: Mapping[str, Any]) -> FileInfo:

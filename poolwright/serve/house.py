@@ -39,10 +39,18 @@ from poolwright.engines.sandbox.launcher import HostAgentProcess
 from poolwright.images.raw import RawImagePlane
 from poolwright.reconcile.controller import Reconciler
 from poolwright.reconcile.explanations import Explanations
+from poolwright.reconcile.files import TaskFiles
 from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.pool_images import PoolImages
 from poolwright.reconcile.resources import ResourceReconciler
-from poolwright.serve.adapters import Explainer, HostCommander, HostFiles, ResourceHandlers, new_keys
+from poolwright.serve.adapters import (
+    Explainer,
+    HostCommander,
+    HostFiles,
+    HostTaskFiles,
+    ResourceHandlers,
+    new_keys,
+)
 from poolwright.serve.credentials import Known, read_secret
 from poolwright.serve.options import Options
 from poolwright.serve.system import SystemClock, SystemIds
@@ -120,7 +128,13 @@ class House:
             self.store, self.images, engine, HostCommander(engine), self.clock, self.ids
         )
         handlers = ResourceHandlers(self._resources, self.clock, callers.known.refresh)
-        reconciler.connect(engine, hub, {"resource": handlers.one, "resources": handlers.all}, handlers.keys)
+        task_files = TaskFiles(self.store, HostTaskFiles(hub), self.clock)
+        reconciler.connect(
+            engine,
+            hub,
+            {"resource": handlers.one, "resources": handlers.all, "files": task_files.one},
+            lambda tx: handlers.keys(tx) + task_files.keys(tx),
+        )
         await hub.start()
         self._agent = HostAgentProcess(data_dir, self.options.grace_s)
         self._agent.start()

@@ -183,7 +183,7 @@ def test_delete(world: World) -> None:
     world.do(tasks.delete, "J1", "A", ANY)
     world.woken()
     world.do(tasks.delete, "J1", "b", ANY)
-    assert world.woken() == {("pool", "p1"), ("job", "j1")}
+    assert world.woken() == {("pool", "p1"), ("job", "j1"), ("files", "p1")}
     assert _counts(world) == TaskCounts()
     live = world.read(lambda tx: tx.executions.of_task(running.pk))
     assert [item.kill_reason for item in live] == ["terminate"]

@@ -1,0 +1,67 @@
+"""Files of deleted tasks and jobs go from the nodes, also when a kill comes between; those of others stay."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from azure.batch import models as batch
+from azure.core.exceptions import ResourceExistsError
+
+from tests.e2e.service.live import Live
+from tests.support.waiting import wait_until
+
+
+def _directories(live: Live) -> set[str] | None:
+    """Of tasks, on all nodes, as job/task; None while the agent is not connected again."""
+    found = set()
+    for node in live.batch.list_nodes("pool"):
+        try:
+            files = list(live.batch.list_node_files("pool", str(node["id"]), recursive=True))
+        except ResourceExistsError:  # NodeNotReady is a conflict
+            return None
+        for file in files:
+            parts = str(file["name"]).split("/")
+            if parts[0] == "workitems" and len(parts) > 1:
+                found.add("/".join((parts[1], *parts[3:4])))
+    return found
+
+
+def _wait(live: Live, directories: set[str]) -> None:
+    wait_until(lambda: _directories(live) == directories, 60, lambda: _directories(live))
+
+
+def test_files_of_deleted_tasks_and_jobs_go(live: Live) -> None:
+    live.idle_pool(dedicated=1, slots=4)
+    for job in ("one", "two"):
+        live.job(job)
+        for task in ("a", "b"):
+            live.task(task, "echo hello", job)
+        live.wait_completed(2, job)
+    live.task("long", "sleep 600", "two")
+    live.wait_task("long", "running", "two")
+    _wait(live, {"one", "one/a", "one/b", "two", "two/a", "two/b", "two/long"})
+
+    live.batch.delete_task("two", "a")
+    live.batch.delete_task("two", "long")
+    _wait(live, {"one", "one/a", "one/b", "two", "two/b"})
+    live.task("a", "echo again", "two")
+    live.wait_task("a", "completed", "two")
+    assert live.output("a", "two") == "again\n", "a task with the id of a deleted one has its own files"
+
+    live.batch.begin_delete_job("one")
+    live.kill_service()
+    live.start()
+    _wait(live, {"two", "two/a", "two/b"})
+    assert live.output("b", "two") == "hello\n"
+
+
+def test_files_go_when_their_retention_time_is_over(live: Live) -> None:
+    live.idle_pool(dedicated=1, slots=4)
+    live.job()
+    live.task("short", "echo hello", constraints=batch.BatchTaskConstraints(retention_time=timedelta(seconds=1)))
+    live.task("kept", "echo hello")
+    live.wait_completed(2)
+    live.kill_service()
+    live.start()  # the first look is at the start
+    _wait(live, {"job", "job/kept"})
+    assert live.output("kept") == "hello\n"
