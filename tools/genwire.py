@@ -35,6 +35,8 @@ ROOTS = (
     "BatchNodeUserCreateOptions",
     "BatchNodeUserReplaceOptions",
     "BatchPoolCreateOptions",
+    "BatchPoolEnableAutoScaleOptions",
+    "BatchPoolEvaluateAutoScaleOptions",
     "BatchPoolReplaceOptions",
     "BatchPoolResizeOptions",
     "BatchPoolUpdateOptions",

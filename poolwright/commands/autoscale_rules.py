@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from poolwright.decide.autoscale import FormulaError, parse
-from poolwright.domain.autoscale import Autoscale
+from poolwright.domain.autoscale import Autoscale, ScaleRequest
 from poolwright.domain.clock import MINUTE, SECOND, Instant, Micros
 from poolwright.domain.errors import ServiceError, bad_property
 from poolwright.domain.limits import (
@@ -13,16 +11,6 @@ from poolwright.domain.limits import (
     AUTOSCALE_INTERVAL_MAX,
     AUTOSCALE_INTERVAL_MIN,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ScaleRequest:
-    """The autoscale members of a body; None where it says nothing."""
-
-    enabled: bool | None = None
-    formula: str | None = None
-    interval: Micros | None = None
-
 
 NO_SCALE = ScaleRequest()
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from poolwright.commands import accounts, pool_rules
-from poolwright.commands.autoscale_rules import NO_SCALE, ScaleRequest, new_settings
+from poolwright.commands.autoscale_rules import NO_SCALE, new_settings
 from poolwright.commands.context import Context, Preconditions, next_modified, record, wake
+from poolwright.domain.autoscale import ScaleRequest
 from poolwright.domain.clock import Micros
 from poolwright.domain.errors import ServiceError, bad_property
 from poolwright.domain.limits import REMOVE_NODES_MAX, RESIZE_TIMEOUT_DEFAULT

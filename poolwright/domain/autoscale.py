@@ -50,6 +50,15 @@ class Autoscale:
 
 
 @dataclass(frozen=True, slots=True)
+class ScaleRequest:
+    """What a caller asks of autoscale; None where the caller says nothing."""
+
+    enabled: bool | None = None
+    formula: str | None = None
+    interval: Micros | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TaskFigures:
     """Tasks of the jobs bound to a pool, counted now. Active are only those whose job may run tasks."""
 

@@ -28,6 +28,7 @@ async def create(call: Call) -> Answer:
             new.document,
             new.target_dedicated,
             new.target_low_priority,
+            new.scale,
         )
     )
     address = call.links.pool(made.id)

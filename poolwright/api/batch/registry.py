@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from poolwright.api.auth import Permission, permission
-from poolwright.api.batch import accounts, explain, files, jobs, nodes, pools, tasks
+from poolwright.api.batch import accounts, autoscale, explain, files, jobs, nodes, pools, tasks
 from poolwright.api.batch.answers import Answer
 from poolwright.api.batch.call import Call
 from poolwright.domain.errors import ServiceError
@@ -73,6 +73,28 @@ SERVED: tuple[Operation, ...] = (
         "pools/write",
         204,
         pools.replace_properties,
+    ),
+    _operation(
+        "enable_pool_auto_scale", "POST", _POOL + "/enableautoscale", "pools/write", 200, autoscale.enable
+    ),
+    _operation(
+        "disable_pool_auto_scale", "POST", _POOL + "/disableautoscale", "pools/write", 200, autoscale.disable
+    ),
+    _operation(
+        "evaluate_pool_auto_scale",
+        "POST",
+        _POOL + "/evaluateautoscale",
+        "pools/write",
+        200,
+        autoscale.evaluate,
+    ),
+    _operation(
+        "simulate_pool_auto_scale",
+        "POST",
+        _POOL + "/simulateautoscale",
+        "pools/read",
+        200,
+        autoscale.simulate,
     ),
     _operation("explain_pool", "GET", _POOL + "/explain", "pools/read", 200, explain.pool),
     _operation("list_nodes", "GET", _POOL + "/nodes", "nodes/read", 200, nodes.list_all),
@@ -147,9 +169,6 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
     ("get_all_job_lifetime_statistics", "GET", "/lifetimejobstats"),
     ("list_certificates", "GET", "/certificates"),
     ("create_certificate", "POST", "/certificates"),
-    ("enable_pool_auto_scale", "POST", _POOL + "/enableautoscale"),
-    ("disable_pool_auto_scale", "POST", _POOL + "/disableautoscale"),
-    ("evaluate_pool_auto_scale", "POST", _POOL + "/evaluateautoscale"),
     ("upgrade_pool_os", "POST", _POOL + "/upgradeos"),
     ("get_node_remote_login_settings", "GET", _NODE + "/remoteloginsettings"),
     ("get_node_remote_desktop_file", "GET", _NODE + "/rdp"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from poolwright.domain.autoscale import ScaleRequest
 from poolwright.domain.clock import Micros, etag
 from poolwright.domain.errors import ServiceError, bad_property
 from poolwright.domain.limits import RESIZE_TIMEOUT_DEFAULT
@@ -15,6 +16,7 @@ from poolwright.domain.pool import Pool, PoolSpec, ResizeError, StartTask
 from poolwright.domain.rules import check_id
 from poolwright.domain.states import AllocationState, DeallocationOption, FillType
 from poolwright.wire.bodies import convert_body, decode_body, encode_document
+from poolwright.wire.convert.autoscale import read_new, show_settings
 from poolwright.wire.convert.image import read_machine, show_machine
 from poolwright.wire.convert.shared import (
     Document,
@@ -36,9 +38,6 @@ from poolwright.wire.times import iso
 
 _NOT_YET = (
     "cloud_service_configuration",
-    "enable_auto_scale",
-    "auto_scale_formula",
-    "auto_scale_evaluation_interval",
     "network_configuration",
     "application_package_references",
     "user_accounts",
@@ -51,7 +50,14 @@ _NOT_YET = (
 _START_TASK_NOT_YET = ("container_settings", "resource_files")
 _COMMUNICATION_MODES = ("default", "classic", "simplified")
 #: Members of a create body that live in the pool itself and change there.
-_NOT_KEPT = ("targetDedicatedNodes", "targetLowPriorityNodes", "resizeTimeout", "enableAutoScale")
+_NOT_KEPT = (
+    "targetDedicatedNodes",
+    "targetLowPriorityNodes",
+    "resizeTimeout",
+    "enableAutoScale",
+    "autoScaleFormula",
+    "autoScaleEvaluationInterval",
+)
 _ECHOED = ("applicationPackageReferences", "userAccounts", "metadata", "mountConfiguration")
 
 
@@ -64,6 +70,7 @@ class NewPool:
     document: bytes
     target_dedicated: int | None
     target_low_priority: int | None
+    scale: ScaleRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +97,14 @@ def read_pool(raw: bytes) -> NewPool:
     body = decode_body(raw, models.BatchPoolCreateOptions)
     check_id("pool", body.id)
     spec, document = _settle(body)
-    return NewPool(body.id, spec, document, body.target_dedicated_nodes, body.target_low_priority_nodes)
+    return NewPool(
+        body.id,
+        spec,
+        document,
+        body.target_dedicated_nodes,
+        body.target_low_priority_nodes,
+        read_new(body),
+    )
 
 
 def read_pool_patch(raw: bytes) -> Callable[[Pool], tuple[PoolSpec, bytes]]:
@@ -224,7 +238,7 @@ def show_pool(pool: Pool, current: tuple[int, int], links: Links) -> Document:
     shown["currentDedicatedNodes"], shown["currentLowPriorityNodes"] = current
     shown["targetDedicatedNodes"] = pool.target_dedicated
     shown["targetLowPriorityNodes"] = pool.target_low_priority
-    shown["enableAutoScale"] = False
+    shown |= show_settings(pool.autoscale)
     shown["enableInterNodeCommunication"] = spec.inter_node
     if spec.start_task is not None:
         shown["startTask"] = show_start_task(spec.start_task, document.get("startTask", {}))

@@ -201,6 +201,15 @@ class BatchPoolCreateOptions(Body, kw_only=True):
     target_node_communication_mode: str | None = None
 
 
+class BatchPoolEnableAutoScaleOptions(Body, kw_only=True):
+    auto_scale_formula: str | None = None
+    auto_scale_evaluation_interval: Duration | None = None
+
+
+class BatchPoolEvaluateAutoScaleOptions(Body, kw_only=True):
+    auto_scale_formula: str
+
+
 class BatchPoolInfo(Body, kw_only=True):
     pool_id: str | None = None
     auto_pool_specification: Any = None

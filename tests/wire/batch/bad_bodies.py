@@ -24,6 +24,11 @@ def machine(**change: object) -> dict[str, object]:
     return {"virtualMachineConfiguration": {**MACHINE, **change}}
 
 
+def scaled(**change: object) -> dict[str, object]:
+    given = {"enableAutoScale": True, "autoScaleFormula": "x=1", "targetDedicatedNodes": None}
+    return {**given, **change}
+
+
 POOLS = [
     ({"nonsense": 1}, "UnsupportedProperty", "nonsense"),
     ({"vmSize": None}, "MissingRequiredProperty", "vmSize"),
@@ -50,8 +55,25 @@ POOLS = [
     ({"metadata": [{"name": "", "value": "v"}]}, "InvalidPropertyValue", "metadata[0].name"),
     ({"metadata": [{"name": "n"}]}, "MissingRequiredProperty", "metadata[0].value"),
     ({"metadata": [{"name": "n", "value": "v" * 9000}]}, "InvalidPropertyValue", "metadata"),
-    ({"enableAutoScale": True}, "UnsupportedProperty", "enableAutoScale"),
-    ({"autoScaleFormula": "$x=1;"}, "UnsupportedProperty", "autoScaleFormula"),
+    ({"enableAutoScale": True}, "InvalidAutoScalingSettings", "targetDedicatedNodes"),
+    ({"autoScaleFormula": "$x=1;"}, "InvalidAutoScalingSettings", "autoScaleFormula"),
+    ({"autoScaleEvaluationInterval": "PT5M"}, "InvalidAutoScalingSettings", "autoScaleEvaluationInterval"),
+    (scaled(autoScaleFormula=None), "InvalidAutoScalingSettings", "autoScaleFormula"),
+    (scaled(targetLowPriorityNodes=0), "InvalidAutoScalingSettings", "targetLowPriorityNodes"),
+    (scaled(autoScaleFormula=" "), "InvalidAutoScalingSettings", "autoScaleFormula"),
+    (scaled(autoScaleFormula="$TargetDedicatedNodes="), "AutoScalingFormulaSyntaxError", "autoScaleFormula"),
+    (scaled(autoScaleFormula="x=1;" * 101), "AutoScalingFormulaTooLong", "autoScaleFormula"),
+    (scaled(autoScaleFormula="x=1;".ljust(8193)), "AutoScalingFormulaTooLong", "autoScaleFormula"),
+    (
+        scaled(autoScaleEvaluationInterval="PT4M59S"),
+        "InvalidPropertyValue",
+        "autoScaleEvaluationInterval",
+    ),
+    (
+        scaled(autoScaleEvaluationInterval="P7DT1S"),
+        "InvalidPropertyValue",
+        "autoScaleEvaluationInterval",
+    ),
     ({"networkConfiguration": {"subnetId": "/s"}}, "UnsupportedProperty", "networkConfiguration"),
     ({"mountConfiguration": [{"nfsMountConfiguration": {}}]}, "UnsupportedProperty", "mountConfiguration"),
     (

@@ -178,7 +178,7 @@ def test_verbs(call: Caller) -> None:
     ("method", "path"),
     [
         ("GET", "/jobschedules"),
-        ("POST", "/pools/base/enableautoscale"),
+        ("POST", "/pools/base/upgradeos"),
         ("GET", "/applications"),
         ("GET", "/pools/base/nodes/n/remoteloginsettings"),
         ("POST", "/pools/base/nodes/n/users"),
