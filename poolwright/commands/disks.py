@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from poolwright.commands import resources
+from poolwright.commands import disk_access, resources
 from poolwright.commands.context import Context
 from poolwright.commands.platform_images import offering
 from poolwright.commands.resources import Accepted, Outline, bad, conflict
@@ -40,7 +40,8 @@ def put(
     if existing is not None and existing.state is not ResourceState.FAILED:
         return _change(tx, ctx, existing, location, outline, spec)
     source, recipe, kind = _origin(tx, ctx, id, spec, catalogue)
-    state = DiskState(recipe, unique_id=ctx.ids.uuid())
+    awaited = (spec.upload_bytes or 0) if spec.option == "Upload" else 0
+    state = DiskState(recipe, unique_id=ctx.ids.uuid(), upload_bytes=awaited)
     parents = [(kind, source.key)] if source is not None else []
     resources.clear_failed(tx, existing)
     resource = resources.new(ctx, id, location, outline, state)
@@ -92,9 +93,11 @@ def _origin(
         how = "freeze" if snapshot else "clone"
         grown = None if snapshot or spec.size_gib is None else spec.size_gib * GIB
         return source, Recipe(name, how, state.recipe.name, grown), "snapshot-of" if snapshot else "copy-of"
+    if spec.option == "Upload" and not snapshot:
+        return None, disk_access.upload_recipe(ctx, spec), ""
     if spec.option == "FromImage" and not snapshot:
         return _from_image(tx, name, spec, catalogue)
-    allowed = "Copy" if snapshot else "Empty, Copy and FromImage"
+    allowed = "Copy" if snapshot else "Empty, Copy, FromImage and Upload"
     text = f"{allowed} can be used with {'snapshots' if snapshot else 'disks'} here."
     raise bad("properties.creationData.createOption", spec.option, text)
 
@@ -181,6 +184,7 @@ def delete(tx: Tx, ctx: Context, id: ResourceId) -> Accepted | None:
                 f"Disk {existing.name} is attached to VM {attached_to} and cannot be deleted; detach it first.",
                 "OperationNotAllowed",
             )
+    disk_access.check_no_access(ctx, existing, "delete it")
     resources.check_readers(tx, existing, "delete it")
     return resources.begin_delete(tx, ctx, existing)
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from poolwright.commands.context import Context
-from poolwright.domain.compute import State, dump
+from poolwright.domain.compute import State, disk_state, dump
 from poolwright.domain.errors import ManagementError
 from poolwright.domain.facts import DirtyKey, Fact
 from poolwright.domain.resource import Lineage, Operation, Resource
-from poolwright.domain.resource_id import GROUPS, ResourceId, group_id, parse
+from poolwright.domain.resource_id import DISKS, GROUPS, ResourceId, group_id, parse
 from poolwright.domain.states import RESOURCE, ResourceState, advance
 from poolwright.store.base import Tx
 
@@ -100,6 +100,10 @@ def referred(tx: Tx, target: str, text: str, types: Iterable[str]) -> Resource:
     if found.state is not ResourceState.SUCCEEDED:
         raise conflict(
             f"'{found.id}' cannot be used: its provisioning state is {found.state}.", target=target
+        )
+    if found.type == DISKS and disk_state(found.inner).upload_bytes:
+        raise conflict(
+            f"The disk '{found.id}' waits for its upload: upload it and call endGetAccess.", target=target
         )
     return found
 

@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass, replace
 
-from poolwright.commands import resources
+from poolwright.commands import disk_access, resources
 from poolwright.commands.context import Context
 from poolwright.commands.disks import SIZE_GIB_MAX, record_file
 from poolwright.commands.images import check_luns
@@ -259,6 +259,7 @@ def _attach(tx: Tx, ctx: Context, machine: ResourceId, spec: MachineDiskSpec, ta
         raise conflict(
             f"Disk '{disk.id}' is attached to '{state.attached_to}' already.", "AttachDiskWhileBeingAttached"
         )
+    disk_access.check_no_access(ctx, disk, "attach it")
     resources.check_readers(tx, disk, "attach it")
     attached = replace(state, attached_to=machine.text)
     tx.resources.update(replace(disk, inner=dump(attached), modified_at=ctx.now))

@@ -203,6 +203,9 @@ def _files(view: View) -> Step:
             return Fail("DiskRecordMissing", f"The record of the disk file '{recipe.name}' is missing.")
         if row.state == "making":
             return MakeFile(recipe)
+    used_up = next((name for name in rows if image is None and name != recipes[0].name), None)
+    if used_up is not None:  # what an uploaded disk was made from
+        return RemoveFile(used_up)
     return _image_rest(image) if image is not None else Settle(ResourceState.SUCCEEDED)
 
 

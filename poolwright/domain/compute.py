@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 GIB = 1024**3
+FOOTER_BYTES = 512  # of a fixed VHD, after the disk itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class ImageChoice:
 
 @dataclass(frozen=True, slots=True)
 class DiskSpec:
-    """A disk or snapshot to be made. `option` is "Empty", "Copy" or "FromImage"; sizes in GiB."""
+    """A disk or snapshot to be made. `option` is "Empty", "Copy", "FromImage" or "Upload"; sizes in GiB."""
 
     option: str
     size_gib: int | None = None
@@ -35,6 +36,7 @@ class DiskSpec:
     image_lun: int | None = None  # FromImage: a data disk of the image instead of its OS disk
     os_type: str | None = None
     generation: str | None = None
+    upload_bytes: int | None = None  # Upload: bytes of the file to come, a fixed VHD's footer among them
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ class Recipe:
     """How one file of the image plane is made.
 
     `how`: "empty" (formatted ext4), "clone" (writable copy), "freeze" (frozen copy), "base" (writable copy of a
-    marketplace image, `urn` = publisher, offer, sku, version).
+    marketplace image, `urn` = publisher, offer, sku, version), "blank" (zeros, to be written by a caller), "import"
+    (the disk in the first `size_bytes` of a blank one, which is removed afterwards).
     """
 
     name: str
@@ -101,13 +104,30 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskAccess:
+    """Leave to read or write a disk's bytes by a signed address. `until` in microseconds of Unix time."""
+
+    level: str  # "Read" | "Write"
+    secret: str  # what addresses are signed with; they end with it
+    until: int
+
+    def __repr__(self) -> str:
+        return f"DiskAccess({self.level!r}, until={self.until})"
+
+
+@dataclass(frozen=True, slots=True)
 class DiskState:
-    """`inner` of a disk or snapshot. `attached_to` is the id of the machine that holds the disk."""
+    """`inner` of a disk or snapshot. `attached_to` is the id of the machine that holds the disk.
+
+    `upload_bytes` is the size of the file that a caller still has to upload; 0 for a disk that is there.
+    """
 
     recipe: Recipe
     attached_to: str | None = None
     size_bytes: int = 0
     unique_id: str = ""
+    upload_bytes: int = 0
+    access: DiskAccess | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +202,9 @@ def dump(state: State) -> bytes:
 def disk_state(inner: bytes) -> DiskState:
     """`inner` of a disk or snapshot."""
     fields = json.loads(inner)
-    return DiskState(**{**fields, "recipe": _recipe(fields["recipe"])})
+    access = fields.get("access")
+    granted = None if access is None else DiskAccess(**access)
+    return DiskState(**{**fields, "recipe": _recipe(fields["recipe"]), "access": granted})
 
 
 def image_state(inner: bytes) -> ImageState:

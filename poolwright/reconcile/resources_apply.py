@@ -22,6 +22,7 @@ from poolwright.engines.base import (
     Transient,
 )
 from poolwright.images.base import (
+    SECTOR_GRANULE_BYTES,
     DiskExists,
     DiskInfo,
     DiskNotEmpty,
@@ -166,6 +167,15 @@ def _make(images: ImagePlane, recipe: Recipe, progress: Progress) -> DiskInfo:
             return images.format_empty(recipe.name, "data")
         except DiskNotEmpty:
             return images.get(recipe.name)  # formatted before a crash
+    if recipe.how in ("blank", "import"):
+        assert recipe.size_bytes is not None
+        try:
+            if recipe.source is None:
+                whole = -(-recipe.size_bytes // SECTOR_GRANULE_BYTES) * SECTOR_GRANULE_BYTES
+                return images.create_empty(recipe.name, whole)
+            return images.import_disk(recipe.name, recipe.source, recipe.size_bytes)
+        except DiskExists:
+            return images.get(recipe.name)
     if recipe.how == "freeze":
         assert recipe.source is not None
         try:

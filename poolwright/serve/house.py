@@ -16,6 +16,7 @@ from poolwright.api.auth import Audiences, BearerVerifier, Plane, Principal, aut
 from poolwright.api.auth.requests import Scope
 from poolwright.api.batch.app import BatchApp
 from poolwright.api.batch.services import BatchServices
+from poolwright.api.blobs import BlobServices, blob_routes
 from poolwright.api.front import front
 from poolwright.api.identity import (
     KeyRing,
@@ -52,6 +53,8 @@ from poolwright.serve.adapters import (
     new_keys,
 )
 from poolwright.serve.credentials import Known, read_secret
+from poolwright.serve.disk_bytes import PlaneBytes
+from poolwright.serve.doors import LoginDoors
 from poolwright.serve.options import Options
 from poolwright.serve.system import SystemClock, SystemIds
 from poolwright.store.sqlite import SqliteStore
@@ -94,6 +97,8 @@ class House:
         self.store = SqliteStore(options.data_dir)
         self.images = RawImagePlane(options.data_dir / "images", base_cache=options.base_cache)
         self.pool_images = PoolImages(self.images, self.clock)
+        self.disk_bytes = PlaneBytes(self.images)
+        self.doors = LoginDoors(self.store, options.host)
         self._reconciler: Reconciler | None = None
         self._resources: ResourceReconciler | None = None
         self._hub: AgentHub | None = None
@@ -157,6 +162,7 @@ class House:
 
     async def close(self) -> None:
         """Shut in order: no new work, loops, agents, image plane, store. Machines and their tasks go on."""
+        await self.doors.close()
         if self._reconciler is not None:
             await self._reconciler.stop()
         if self._resources is not None:
@@ -166,6 +172,7 @@ class House:
         if self._hub is not None:
             await self._hub.close()
         self.pool_images.close()
+        self.disk_bytes.close()
         self.images.close()
         await self.store.close()
 
@@ -230,10 +237,15 @@ class House:
             files=HostFiles(hub),
             explain=Explainer(self.store, Explanations(kit)),
             images=supported_images(self.images.catalogue),
+            doors=self.doors,
             endpoint=endpoint,
         )
+        blobs = BlobServices(self.store, self.clock, self.disk_bytes)
         return front(
-            identity_routes(callers.issuer), arm.routes(management), BatchApp(data), callers.known.refresh
+            [*identity_routes(callers.issuer), *blob_routes(blobs)],
+            arm.routes(management),
+            BatchApp(data),
+            callers.known.refresh,
         )
 
     def _agents_token(self) -> str:

@@ -7,12 +7,20 @@ from starlette.responses import Response
 from poolwright.api.arm.call import Call, answer, compute_polling, empty, listed, tagged
 from poolwright.api.arm.router import ArmRoute, Handler
 from poolwright.api.auth import permission
-from poolwright.commands import disks, resources
+from poolwright.api.blobs.addresses import disk_url
+from poolwright.commands import disk_access, disks, resources
 from poolwright.commands.resources import Accepted, Outline
 from poolwright.domain.resource_id import DISKS, SNAPSHOTS
 from poolwright.store.base import Tx
-from poolwright.wire.arm.compute_in import SNAPSHOT_TYPES, STORAGE_TYPES, disk_document, disk_sku, disk_spec
-from poolwright.wire.arm.compute_models import DiskBody, DiskPatchBody
+from poolwright.wire.arm.compute_in import (
+    SNAPSHOT_TYPES,
+    STORAGE_TYPES,
+    access_level,
+    disk_document,
+    disk_sku,
+    disk_spec,
+)
+from poolwright.wire.arm.compute_models import DiskBody, DiskPatchBody, GrantAccessBody
 from poolwright.wire.arm.compute_out import disk as shown
 from poolwright.wire.arm.decode import one_of, tags
 
@@ -77,6 +85,29 @@ def _delete(type: str) -> Handler:
     return delete
 
 
+def _grant(type: str) -> Handler:
+    async def grant(call: Call) -> Response:
+        body = call.decode(GrantAccessBody)
+        level = access_level(body)
+        id = call.id(type)
+        granted = await call.write(
+            lambda tx: disk_access.grant(tx, call.context, id, level, body.duration_in_seconds)
+        )
+        return answer({"accessSAS": disk_url(call.url, granted)})
+
+    return grant
+
+
+def _revoke(type: str) -> Handler:
+    async def revoke(call: Call) -> Response:
+        ended = await call.write(lambda tx: disk_access.revoke(tx, call.context, call.id(type)))
+        if ended.operation is None:
+            return empty(200)
+        return empty(202, compute_polling(call, ended.operation))
+
+    return revoke
+
+
 def _routes(type: str) -> tuple[ArmRoute, ...]:
     everywhere = f"/subscriptions/{{subscription}}/providers/{type}"
     in_group = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{type}"
@@ -89,6 +120,8 @@ def _routes(type: str) -> tuple[ArmRoute, ...]:
         ArmRoute("PUT", one, write, _put(type)),
         ArmRoute("PATCH", one, write, _patch(type)),
         ArmRoute("DELETE", one, permission(f"{type}/delete"), _delete(type)),
+        ArmRoute("POST", f"{one}/beginGetAccess", permission(f"{type}/beginGetAccess/action"), _grant(type)),
+        ArmRoute("POST", f"{one}/endGetAccess", permission(f"{type}/endGetAccess/action"), _revoke(type)),
     )
 
 

@@ -17,6 +17,7 @@ from poolwright.domain.compute import (
 from poolwright.domain.errors import ManagementError
 from poolwright.wire.arm.compute_models import (
     DiskBody,
+    GrantAccessBody,
     ImageBody,
     ImageDiskProperties,
     ImageReference,
@@ -68,7 +69,18 @@ def disk_spec(body: DiskBody) -> DiskSpec:
         image_lun=reference.lun if reference else None,
         os_type=one_of("properties.osType", given.os_type, OS_TYPES),
         generation=one_of("properties.hyperVGeneration", given.hyper_v_generation, GENERATIONS),
+        upload_bytes=creation.upload_size_bytes,
     )
+
+
+def access_level(body: GrantAccessBody) -> str:
+    """The access asked for; 400 for None, another file format than VHD, or the state of a secure machine."""
+    level = one_of("access", body.access, ("Read", "Write")) or ""
+    one_of("fileFormat", body.file_format, ("VHD",))
+    if body.get_secure_vm_guest_state_sas:
+        text = "The value 'true' of 'getSecureVMGuestStateSAS' is not valid: disks here have no such state."
+        raise ManagementError(400, "InvalidParameter", text, "getSecureVMGuestStateSAS")
+    return level
 
 
 def disk_sku(body: DiskBody, snapshot: bool) -> str | None:

@@ -27,6 +27,7 @@ class CreationData(Struct, frozen=True, omit_defaults=True, rename="camel"):
     create_option: str
     image_reference: DiskImageReference | None = None
     source_resource_id: str | None = None
+    upload_size_bytes: int | None = None
 
 
 class DiskProperties(Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -54,6 +55,15 @@ class DiskPatchBody(Struct, frozen=True):
 
     tags: dict[str, str] | None = None
     sku: Sku | None = None
+
+
+class GrantAccessBody(Struct, frozen=True, rename="camel"):
+    """POST beginGetAccess."""
+
+    access: str
+    duration_in_seconds: int
+    file_format: str | None = None
+    get_secure_vm_guest_state_sas: bool = field(default=False, name="getSecureVMGuestStateSAS")
 
 
 class TagsBody(Struct, frozen=True):

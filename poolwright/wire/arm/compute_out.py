@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from poolwright.domain.compute import (
+    FOOTER_BYTES,
     GIB,
     DiskState,
     MachineDisk,
@@ -54,6 +55,8 @@ def disk(resource: Resource) -> Json:
     properties = json.loads(resource.properties)
     asked = properties.pop("diskSizeGB", None)
     size = state.size_bytes or (asked or 0) * GIB
+    if state.upload_bytes:
+        size = state.upload_bytes - FOOTER_BYTES
     properties |= {
         "timeCreated": shown(resource.created_at),
         "provisioningState": resource.state.value,
@@ -73,6 +76,10 @@ def disk(resource: Resource) -> Json:
 
 
 def _disk_state(resource: Resource, state: DiskState) -> str:
+    if state.upload_bytes:
+        return "ReadyToUpload" if state.access is None else "ActiveUpload"
+    if state.access is not None:
+        return "ActiveSAS"
     return "Attached" if state.attached_to is not None and resource.type == DISKS else "Unattached"
 
 

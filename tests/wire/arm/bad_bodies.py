@@ -84,7 +84,7 @@ CASES: list[tuple[str, str, Any, int, str, str]] = [
         disk(creationData={"createOption": "Upload"}),
         400,
         "InvalidParameter",
-        "'Upload'",
+        "uploadSizeBytes",
     ),
     (
         "PUT",

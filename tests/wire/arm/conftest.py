@@ -18,11 +18,13 @@ from starlette.applications import Starlette
 from poolwright.api.arm import ArmServices, EndpointInfo, routes
 from poolwright.api.auth import Plane, Principal, authenticate
 from poolwright.api.auth.requests import Scope
+from poolwright.api.blobs import BlobServices, blob_routes
 from poolwright.api.identity import TlsFiles, ensure_tls, identity_routes
 from poolwright.commands.batch_accounts import KeyPair
 from poolwright.domain.limits import Settings
 from poolwright.images.fake import FakeImagePlane
 from poolwright.reconcile.resources import ResourceReconciler
+from poolwright.serve.disk_bytes import PlaneBytes
 from poolwright.store.base import Store, Tx
 from poolwright.store.sqlite import SqliteStore
 from tests.support.waiting import wait_until
@@ -108,7 +110,9 @@ def _application(live: LiveArm) -> Starlette:
             catalogue=live.images.catalogue,
             new_keys=live.new_keys,
         )
-        box.append(Starlette(routes=[*identity_routes(live.parts.issuer), *routes(services)]))
+        files = PlaneBytes(live.images)
+        blobs = blob_routes(BlobServices(live.store, live.parts.clock, files))
+        box.append(Starlette(routes=[*identity_routes(live.parts.issuer), *routes(services), *blobs]))
         reconciler = ResourceReconciler(
             live.store, live.images, live.engine, live.commander, live.parts.clock, live.ids
         )
@@ -121,6 +125,7 @@ def _application(live: LiveArm) -> Starlette:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await reconciler.close()
+        files.close()
         await live.store.close()
 
     async def serve(scope: Scope, receive: object, send: object) -> None:
