@@ -9,7 +9,7 @@ from poolwright.domain import sizes
 from poolwright.domain.catalogue import AGENT_SKUS, find_image, find_sku
 from poolwright.domain.clock import MINUTE, Micros
 from poolwright.domain.errors import ServiceError, bad_property
-from poolwright.domain.limits import RESIZE_TIMEOUT_MIN, SLOTS_PER_NODE_MAX
+from poolwright.domain.limits import INTER_NODE_POOL_MAX, RESIZE_TIMEOUT_MIN, SLOTS_PER_NODE_MAX
 from poolwright.domain.pool import PoolSpec
 from poolwright.domain.resource_id import IMAGES, parse
 from poolwright.domain.states import ResourceState
@@ -99,6 +99,17 @@ def check_targets(ctx: Context, spec: PoolSpec, dedicated: int | None, low_prior
         if spec.image.custom and target > limit:
             reason = f"A pool made from a custom image has at most {limit} nodes of this kind."
             raise bad_property(name, target, reason)
+
+
+def check_inter_node(spec: PoolSpec, dedicated: int, low_priority: int) -> None:
+    """The public limit of pools with communication between nodes. Raises InvalidPropertyValue (400)."""
+    wanted = dedicated + low_priority
+    if spec.inter_node and wanted > INTER_NODE_POOL_MAX:
+        reason = (
+            f"A pool with inter-node communication has at most {INTER_NODE_POOL_MAX} nodes of both kinds."
+        )
+        name = "targetDedicatedNodes" if dedicated else "targetLowPriorityNodes"
+        raise bad_property(name, wanted, reason)
 
 
 def check_caller(ctx: Context, spec: PoolSpec) -> None:

@@ -56,6 +56,7 @@ def create(
     autoscale = new_settings(scale, target_dedicated, target_low_priority, ctx.now)
     if autoscale is None:
         pool_rules.check_targets(ctx, spec, target_dedicated, target_low_priority)
+        pool_rules.check_inter_node(spec, target_dedicated or 0, target_low_priority or 0)
     pool_rules.check_caller(ctx, spec)
     account = accounts.get(tx, account).name
     existing = tx.pools.get(account, id)
@@ -129,6 +130,7 @@ def patch(tx: Tx, ctx: Context, account: str, id: str, change: PoolChange, pre: 
     image = None
     if fixed:
         pool_rules.check_targets(ctx, spec, pool.target_dedicated, pool.target_low_priority)
+        pool_rules.check_inter_node(spec, pool.target_dedicated, pool.target_low_priority)
         if image_changed:
             pool_rules.check_caller(ctx, spec)
             image = pool_rules.check_image(tx, spec)
@@ -175,6 +177,7 @@ def resize(
         pool.target_dedicated if dedicated is None else dedicated,
         pool.target_low_priority if low_priority is None else low_priority,
     )
+    pool_rules.check_inter_node(pool.spec, *targets)
     return _start_resize(tx, ctx, steady(pool, pre), targets, timeout, option, ())
 
 

@@ -15,6 +15,7 @@ TASK_BYTES_MAX = 1_048_576  # one stored task; larger is RequestEntityTooLarge
 PAGE_SIZE_MAX = 1000  # public limit of maxresults
 NODE_COUNTS_PAGE_MAX = 10  # public limit of node counts
 REMOVE_NODES_MAX = 100  # public limit of removenodes
+INTER_NODE_POOL_MAX = 100  # public limit of pools whose nodes talk to one another
 RESIZE_TIMEOUT_MIN: Micros = 5 * MINUTE  # public minimum
 RESIZE_TIMEOUT_DEFAULT: Micros = 15 * MINUTE  # public default
 RETENTION_DEFAULT: Micros = 7 * DAY  # public default since 2018-12-01

@@ -58,7 +58,9 @@ def test_files_of_deleted_tasks_and_jobs_go(live: Live) -> None:
 def test_files_go_when_their_retention_time_is_over(live: Live) -> None:
     live.idle_pool(dedicated=1, slots=4)
     live.job()
-    live.task("short", "echo hello", constraints=batch.BatchTaskConstraints(retention_time=timedelta(seconds=1)))
+    live.task(
+        "short", "echo hello", constraints=batch.BatchTaskConstraints(retention_time=timedelta(seconds=1))
+    )
     live.task("kept", "echo hello")
     live.wait_completed(2)
     live.kill_service()

@@ -257,6 +257,18 @@ def test_resizes_that_are_refused(world: World) -> None:
     )
 
 
+def test_pools_whose_nodes_talk_to_one_another_have_a_limit_of_their_own(world: World) -> None:
+    talking = replace(MARKET, inter_node=True)
+    world.refused("InvalidPropertyValue", pools.create, "P1", talking, b"{}", 101, 0)
+    world.refused("InvalidPropertyValue", pools.create, "P1", talking, b"{}", 60, 41)
+    world.do(pools.create, "P1", MARKET, b"{}", 101, 0)
+    world.do(pools.create, "P2", talking, b"{}", 60, 40)
+    pool = world.read(lambda tx: pools.get(tx, A, "P2"))
+    world.write(lambda tx: tx.pools.update(replace(pool, allocation=AllocationState.STEADY)))
+    world.refused("InvalidPropertyValue", pools.resize, "P2", 61, None, None, None, ANY)
+    world.do(pools.resize, "P2", 61, 39, None, None, ANY)
+
+
 def test_stop_resize(world: World) -> None:
     created = world.do(pools.create, "P1", MARKET, b"{}", 5, 0)
     world.woken()
