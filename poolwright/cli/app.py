@@ -13,7 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from poolwright import __version__
+from poolwright.cli import autoscale
 from poolwright.cli.client import Client, Refused
+from poolwright.cli.images import BadFile, image_app
 from poolwright.cli.places import CREDENTIALS, NoService, default_data_dir, load_credentials
 
 app = typer.Typer(
@@ -27,6 +29,8 @@ explain_app = typer.Typer(no_args_is_help=True, help="Why something waits or fai
 node_app = typer.Typer(no_args_is_help=True, help="What an operator may do to a node.")
 app.add_typer(explain_app, name="explain")
 app.add_typer(node_app, name="node")
+app.add_typer(image_app, name="image")
+app.add_typer(autoscale.app, name="autoscale")
 
 DataDir = Annotated[
     Path | None, typer.Option("--data-dir", help="The service's data directory.", show_default=False)
@@ -181,7 +185,7 @@ def main() -> None:
     """Run the command line; errors a user can mend are one line on stderr and exit code 1."""
     try:
         app(prog_name="poolwright")
-    except (NoService, Refused) as error:
+    except (NoService, Refused, BadFile) as error:
         typer.echo(f"poolwright: {error}", err=True)
         sys.exit(1)
     except httpx.HTTPError as error:

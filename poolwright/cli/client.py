@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 import httpx
@@ -21,13 +21,16 @@ class Refused(Exception):
 class Client:
     """Calls of one batch account."""
 
+    scope = BATCH_SCOPE
+    api_version = API_VERSION
+
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
         self._http = httpx.Client(verify=httpx.create_ssl_context(verify=credentials.ca_file), timeout=60.0)
         self._base = f"https://{credentials.account_endpoint}"
         self._token: str | None = None
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -37,17 +40,22 @@ class Client:
 
     def call(self, method: str, *parts: str, body: Any | None = None) -> Any:
         """Call `/<part>/<part>...`; returns the decoded answer or None. Raises Refused or httpx.HTTPError."""
+        answer = self.send(method, *parts, body=body)
+        return answer.json() if answer.content else None
+
+    def send(self, method: str, *parts: str, body: Any | None = None) -> httpx.Response:
+        """As `call`, but the answer as it came."""
         path = "/" + "/".join(quote(part, safe="") for part in parts)
         answer = self._http.request(
             method,
             self._base + path,
-            params={"api-version": API_VERSION},
+            params={"api-version": self.api_version},
             headers={"Authorization": f"Bearer {self._bearer()}"},
             json=body,
         )
         if answer.is_error:
-            raise Refused(_told(answer))
-        return answer.json() if answer.content else None
+            raise Refused(told(answer))
+        return answer
 
     def _bearer(self) -> str:
         if self._token is None:
@@ -58,16 +66,17 @@ class Client:
                     "grant_type": "client_credentials",
                     "client_id": known.client_id,
                     "client_secret": known.client_secret,
-                    "scope": BATCH_SCOPE,
+                    "scope": self.scope,
                 },
             )
             if answer.is_error:
-                raise Refused(f"no token: {_told(answer)}")
+                raise Refused(f"no token: {told(answer)}")
             self._token = str(answer.json()["access_token"])
         return self._token
 
 
-def _told(answer: httpx.Response) -> str:
+def told(answer: httpx.Response) -> str:
+    """An error answer in words."""
     try:
         body = answer.json()
     except ValueError:

@@ -56,6 +56,8 @@ def detect(path: Path) -> str:
             return format
     if head[_TAR_MAGIC_AT:].startswith(_TAR_MAGIC):
         return TAR
+    if head.startswith(vhd.COOKIE):  # dynamic ones begin with a copy of it, so zeros after the end do no harm
+        return _kind_of_vhd(head, size)
     if not tail.startswith(vhd.COOKIE):
         return RAW
     return _kind_of_vhd(tail, size)

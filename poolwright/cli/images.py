@@ -1,0 +1,86 @@
+"""Commands about images: bringing a disk file in from outside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from poolwright.cli.management import Management
+from poolwright.cli.places import default_data_dir, load_credentials
+
+image_app = typer.Typer(no_args_is_help=True, help="Images made from your own disks.")
+
+PAGE_BYTES = 512
+PIECE_BYTES = 4 * 1024**2
+LEAST_BYTES = 20 * 1024**2 + PAGE_BYTES  # public minimum of an upload; smaller files are padded with zeros
+ACCESS_S = 24 * 3600
+
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="The service's data directory.", show_default=False)
+]
+
+
+class BadFile(Exception):
+    """The file given cannot be imported."""
+
+
+@image_app.command("import")
+def import_image(
+    file: Annotated[
+        Path, typer.Argument(help="VHD, VHDX, qcow2 or raw disk, or a tar of a root file system.")
+    ],
+    name: Annotated[str, typer.Option(help="Name of the image.")],
+    group: Annotated[str, typer.Option(help="Resource group; made when there is none.")] = "images",
+    location: Annotated[str, typer.Option(help="Location of the group and the image.")] = "local",
+    data_dir: DataDir = None,
+) -> None:
+    """Upload a generalized disk and make an image of it. Prints the image's id."""
+    if not file.is_file():
+        raise BadFile(f"{file} is no file")
+    known = load_credentials((data_dir or default_data_dir()).resolve())
+    with Management(known) as service:
+        found = service.call("GET", "resourceGroups")["value"]
+        if not any(entry["name"].lower() == group.lower() for entry in found):
+            service.call("PUT", "resourceGroups", group, body={"location": location})
+        compute = ("resourceGroups", group, "providers", "Microsoft.Compute")
+        disk = (*compute, "disks", f"{name}-import")
+        source = _upload(service, disk, file, location)
+        typer.echo(f"{file.name} is uploaded; making the image", err=True)
+        os_disk = {"osType": "Linux", "osState": "Generalized", "managedDisk": {"id": source}}
+        body = {"location": location, "properties": {"storageProfile": {"osDisk": os_disk}}}
+        made = service.follow("PUT", *compute, "images", name, body=body)
+        service.follow("DELETE", *disk)  # the image has its own frozen copy
+    typer.echo(made["id"])
+
+
+def _upload(service: Management, disk: tuple[str, ...], file: Path, location: str) -> str:
+    size = max(file.stat().st_size, LEAST_BYTES)
+    size = -(-size // PAGE_BYTES) * PAGE_BYTES
+    creation = {"createOption": "Upload", "uploadSizeBytes": size}
+    body = {"location": location, "properties": {"osType": "Linux", "creationData": creation}}
+    made: dict[str, Any] = service.follow("PUT", *disk, body=body)
+    wanted = {"access": "Write", "durationInSeconds": ACCESS_S}
+    url = service.call("POST", *disk, "beginGetAccess", body=wanted)["accessSAS"]
+    service.upload(url, _pages(file))
+    service.follow("POST", *disk, "endGetAccess")
+    return str(made["id"])
+
+
+def _pages(file: Path) -> Iterator[tuple[int, bytes]]:
+    """What of the file is not zero, in whole pages; holes are not read."""
+    with file.open("rb") as stream:
+        end = stream.seek(0, os.SEEK_END)
+        offset = 0
+        while offset < end:
+            try:
+                offset = os.lseek(stream.fileno(), offset, os.SEEK_DATA) // PAGE_BYTES * PAGE_BYTES
+            except OSError:  # only a hole is left
+                return
+            data = os.pread(stream.fileno(), PIECE_BYTES, offset)
+            if data.strip(b"\0"):
+                yield offset, data.ljust(-(-len(data) // PAGE_BYTES) * PAGE_BYTES, b"\0")
+            offset += PIECE_BYTES
