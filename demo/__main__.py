@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
+from types import FrameType
 
 from rich.console import Console
 
@@ -21,7 +23,7 @@ _BASE_CACHE = Path(__file__).parents[1] / ".dev" / "cache" / "base"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Play it. Returns the exit code: 0 only if every step did what it should."""
+    """Play it. Returns the exit code: 0 only if every step did what it should, 130 when it was interrupted."""
     parser = argparse.ArgumentParser(
         prog="./dev demo", description="From nothing to rendered frames on a pool of clones."
     )
@@ -41,16 +43,22 @@ def main(arguments: list[str] | None = None) -> int:
     data_dir = (options.data_dir or scratch / "data").resolve()
     display = Display(Console())
     service = Service(data_dir, out / "service.log", options.base_cache.resolve())
-    ok = False
+    ok = interrupted = False
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         _play(display, service, out)
         ok = True
+    except KeyboardInterrupt:
+        interrupted = True
+        display.console.print("[red bold]Interrupted:[/] cleaning up")
     except Exception as error:  # noqa: BLE001 - the outermost edge: any failure is told and becomes the exit code
         display.console.print(f"[red bold]{type(error).__name__}:[/] {error}", highlight=False)
         display.console.print(
             f"service log ({service.log_file}):\n{service.log_tail()}", highlight=False, markup=False
         )
     finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # nothing may be left behind, however impatient the user
         if not ok:
             service.down()
         ok = _end(display, service, data_dir) and ok
@@ -58,7 +66,11 @@ def main(arguments: list[str] | None = None) -> int:
     display.summary()
     if ok:
         display.console.print(f"[green bold]Done.[/] The contact sheet: {out / 'contact-sheet.png'}")
-    return 0 if ok else 1
+    return 130 if interrupted else 0 if ok else 1
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _play(display: Display, service: Service, out: Path) -> None:
