@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from poolwright import __version__
+from poolwright.cli import autoscale
 from poolwright.cli.client import Client, Refused
 from poolwright.cli.images import BadFile, image_app
 from poolwright.cli.places import CREDENTIALS, NoService, default_data_dir, load_credentials
@@ -29,6 +30,7 @@ node_app = typer.Typer(no_args_is_help=True, help="What an operator may do to a 
 app.add_typer(explain_app, name="explain")
 app.add_typer(node_app, name="node")
 app.add_typer(image_app, name="image")
+app.add_typer(autoscale.app, name="autoscale")
 
 DataDir = Annotated[
     Path | None, typer.Option("--data-dir", help="The service's data directory.", show_default=False)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from random import Random
 
-from poolwright.commands import jobs, nodes, pools, tasks
+from poolwright.commands import autoscale, jobs, nodes, pools, tasks
 from poolwright.commands.context import NO_CONDITIONS, Caller, Context
 from poolwright.domain.account import Account
 from poolwright.domain.clock import FOREVER, MINUTE, SECOND, Clock, Ids
@@ -26,6 +26,11 @@ POOLS = ("alpha", "beta")
 JOBS = tuple(f"job{n}" for n in range(6))
 #: Rounds of pool, job and tasks before the story begins, so that orders meet busy nodes from the start.
 BEGIN = 4
+#: Follows the tasks that wait, up to a limit; without samples it asks for one node.
+FORMULA = (
+    "$wanted = max(1, $PendingTasks.GetSample(1)); $TargetDedicatedNodes = min({most}, $wanted);"
+    " $TargetLowPriorityNodes = rand() < 0.5 ? 0 : 1; $NodeDeallocationOption = {option};"
+)
 #: Retention is kept short so that a drain that waits for it ends within a simulation.
 OPTIONS = tuple(DeallocationOption)
 #: Orders that end the present life of a node.
@@ -71,6 +76,7 @@ class Workload:
             (4, self._create_pool),
             (8, self._resize),
             (1, self._stop_resize),
+            (2, self._autoscale),
             (2, self._remove_nodes),
             (4, self._create_job),
             (6, self._node_order),
@@ -123,6 +129,18 @@ class Workload:
 
     def _stop_resize(self, tx: Tx, ctx: Context) -> str:
         return pools.stop_resize(tx, ctx, ACCOUNT, self._rng.choice(POOLS), NO_CONDITIONS).id
+
+    def _autoscale(self, tx: Tx, ctx: Context) -> str:
+        name, order = self._rng.choice(POOLS), self._rng.choice(("enable", "disable", "disable", "apply", "apply"))
+        if order == "disable":
+            autoscale.disable(tx, ctx, ACCOUNT, name)
+        else:
+            formula = FORMULA.format(most=1 + self._rng.randrange(6), option=self._rng.choice(OPTIONS))
+            if order == "enable":
+                autoscale.enable(tx, ctx, ACCOUNT, name, formula, 5 * MINUTE, NO_CONDITIONS)
+            else:
+                autoscale.evaluate_now(tx, ctx, ACCOUNT, name, formula, apply=True)
+        return f"{order} {name}"
 
     def _delete_pool(self, tx: Tx, ctx: Context) -> str:
         name = self._rng.choice(POOLS)

@@ -32,6 +32,7 @@ def test_version(tmp_path: Path) -> None:
         ("explain", "node", "p", "n"),
         ("explain", "task", "j", "t"),
         ("node", "preempt", "p", "n"),
+        ("autoscale", "simulate", "p"),
     ],
 )
 def test_no_service_is_one_line_and_exit_code_1(tmp_path: Path, arguments: tuple[str, ...]) -> None:

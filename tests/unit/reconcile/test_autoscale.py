@@ -1,0 +1,167 @@
+"""Autoscale in the passes: samples on their grid, runs when they are due, targets that replace those under way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from poolwright.domain.autoscale import Autoscale, Sample
+from poolwright.domain.clock import MINUTE, SECOND
+from poolwright.domain.limits import SAMPLE_HISTORY, SAMPLE_PERIOD
+from poolwright.domain.pool import Pool, Resize, ResizeError
+from poolwright.domain.states import AllocationState, DeallocationOption, NodeState, PoolState
+from poolwright.reconcile import autoscale
+from tests.unit.reconcile.world import ACCOUNT, World
+
+STEADY, RESIZING = AllocationState.STEADY, AllocationState.RESIZING
+GROW = "$TargetDedicatedNodes = $CurrentDedicatedNodes + 1; $NodeDeallocationOption = taskcompletion;"
+
+
+def scaled(formula: str = GROW, nodes: int = 2, **more: object) -> World:
+    world = World(nodes=nodes)
+    settings = Autoscale(formula, 5 * MINUTE, due_at=world.clock.at)
+    world.set_pool(autoscale=settings, **more)
+    return world
+
+
+def settings_of(pool: Pool) -> Autoscale:
+    assert pool.autoscale is not None
+    return pool.autoscale
+
+
+def take(world: World) -> int:
+    return world.write(lambda tx: autoscale.sample(tx, world.clock.at))
+
+
+def recorded(world: World) -> list[Sample]:
+    return world.store.read_now(lambda tx: tx.samples.between(ACCOUNT, "p", 0, world.clock.at))
+
+
+def facts(world: World) -> list[str]:
+    found = world.store.read_now(lambda tx: tx.journal.of_subject(ACCOUNT, "pool/p", 50))
+    return [fact.kind for fact in found][::-1]
+
+
+def test_a_run_that_is_due_resizes_the_pool_in_the_same_pass() -> None:
+    world = scaled()
+    before = world.pool()
+    work = world.look()
+    pool = world.pool()
+    assert (pool.allocation, pool.target_dedicated, len(work.creates)) == (RESIZING, 3, 1)
+    assert pool.resize.option is DeallocationOption.TASK_COMPLETION
+    assert pool.modified_at > before.modified_at
+    run = settings_of(pool).run
+    assert run is not None
+    assert run.results == (
+        "$TargetDedicatedNodes=3;$TargetLowPriorityNodes=0;$NodeDeallocationOption=taskcompletion"
+    )
+    assert settings_of(pool).due_at == world.clock.at + 5 * MINUTE
+    assert facts(world)[:2] == ["pool.autoscale", "pool.resize.start"]
+    world.look()
+    assert settings_of(world.pool()).run == run
+
+
+def test_the_next_run_keeps_the_schedule_and_misses_are_not_made_up_for() -> None:
+    world = scaled("$TargetDedicatedNodes = 2")
+    start = world.clock.at
+    work = world.look()
+    assert work.wake_at == start + 5 * MINUTE
+    world.clock.at += 17 * MINUTE
+    world.look()
+    pool = world.pool()
+    assert settings_of(pool).due_at == start + 20 * MINUTE
+    assert pool.allocation is STEADY
+    assert facts(world) == ["pool.autoscale", "pool.autoscale"]
+
+
+def test_a_failing_formula_leaves_the_pool_and_says_why() -> None:
+    world = scaled("$TargetDedicatedNodes = avg($PendingTasks.GetSample(TimeInterval_Minute*5,70))")
+    before = world.pool()
+    world.look()
+    pool = world.pool()
+    assert (pool.allocation, pool.target_dedicated, pool.modified_at) == (STEADY, 2, before.modified_at)
+    run = settings_of(pool).run
+    assert run is not None
+    assert run.error is not None
+    assert run.error.code == "InsufficientSampleData"
+
+
+def test_new_targets_replace_those_under_way() -> None:
+    error = ResizeError("AllocationFailed", "no", (("NodeType", "dedicated"),))
+    world = scaled(
+        "$TargetDedicatedNodes = 1",
+        target_dedicated=5,
+        allocation=RESIZING,
+        resize=Resize(1, 900 * SECOND, number=7, remove=("n1",)),
+        resize_errors=(error,),
+    )
+    world.look()
+    pool = world.pool()
+    assert (pool.allocation, pool.target_dedicated, pool.resize.number) == (RESIZING, 1, 8)
+    assert pool.resize.started_at == world.clock.at
+    assert pool.resize_errors == ()
+    assert world.states().count(NodeState.LEAVING_POOL) == 1
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"allocation": AllocationState.STOPPING},
+        {"state": PoolState.DELETING},
+        {"autoscale": Autoscale(GROW, 5 * MINUTE, 0, enabled=False)},
+    ],
+)
+def test_no_run_while_stopping_deleting_or_off(more: dict[str, object]) -> None:
+    world = scaled()
+    world.set_pool(**more)
+    assert world.write(lambda tx: autoscale.run(tx, world.kit, ACCOUNT, "p", world.clock.at)) is None
+    assert settings_of(world.pool()).run is None
+
+
+def test_samples_lie_on_a_grid_and_are_taken_once() -> None:
+    world = World(nodes=2, slots=2)
+    world.add("a", "b", "c", "d", "e")
+    world.look()
+    world.set_node("n1", state=NodeState.PREEMPTED, dedicated=False)
+    again = take(world)
+    assert again == (world.clock.at // SAMPLE_PERIOD + 1) * SAMPLE_PERIOD
+    assert take(world) == again
+    (one,) = recorded(world)
+    assert one.at == again - SAMPLE_PERIOD
+    assert one.metrics == {
+        "CurrentDedicatedNodes": 1,
+        "CurrentLowPriorityNodes": 1,
+        "PreemptedNodeCount": 1,
+        "UsableNodeCount": 1,
+        "ActiveTasks": 1,
+        "RunningTasks": 4,
+        "PendingTasks": 5,
+        "SucceededTasks": 0,
+        "FailedTasks": 0,
+        "ActiveTaskSlots": 1,
+        "RunningTaskSlots": 4,
+        "PendingTaskSlots": 5,
+    }
+
+
+def test_samples_are_kept_for_a_day() -> None:
+    world = World()
+    first = take(world)
+    world.clock.at = first + SAMPLE_HISTORY
+    take(world)
+    assert [sample.at for sample in recorded(world)] == [first + SAMPLE_HISTORY]
+
+
+def test_a_formula_sees_a_sample_when_the_next_one_is_due() -> None:
+    world = scaled("$TargetDedicatedNodes = max(0, $PendingTasks.GetSample(1))", nodes=1)
+    world.set_pool(target_dedicated=1)
+    world.add("a", "b", "c")
+    take(world)
+    world.look()
+    assert world.pool().target_dedicated == 0, "the sample does not show yet"
+    pool = world.pool()
+    world.clock.at += SAMPLE_PERIOD
+    world.set_pool(autoscale=replace(settings_of(pool), due_at=world.clock.at))
+    world.look()
+    assert world.pool().target_dedicated == 3
