@@ -42,6 +42,7 @@ NEEDS = (
     Need("mount", programs=("mount", "umount", "losetup")),
     Need("qemu-utils", programs=("qemu-img",)),
     Need("nftables", programs=("nft",)),
+    Need("openssh-client", programs=("ssh", "ssh-keygen")),
     Need("util-linux", programs=("unshare", "nsenter", "blkid")),
     Need("zstd", programs=("zstd",)),
     Need(

@@ -58,7 +58,7 @@ def reboot(
     A restart that waits for nothing shows as `rebooting` at once, since clients poll that state. Raises 404; 409
     by the node's state: NodeBeingCreated, NodeBeingStarted, NodeBeingRebooted, NodeStateUnusable, ...
     """
-    return _end_life(tx, ctx, _of_active_pool(tx, account, pool, node), "reboot", option)
+    return _end_life(tx, ctx, of_active_pool(tx, account, pool, node), "reboot", option)
 
 
 def reimage(
@@ -69,7 +69,7 @@ def reimage(
     The public service refuses it on nodes of virtual-machine pools, and so do we (409 OperationNotValidOnNode) unless
     the operator allows it.
     """
-    found = _of_active_pool(tx, account, pool, node)
+    found = of_active_pool(tx, account, pool, node)
     if not ctx.settings.allow_reimage:
         reason = (
             "Nodes of virtual-machine pools are not reimaged unless the service runs with --allow-reimage."
@@ -85,7 +85,7 @@ def deallocate(
 
     Raises 404; 409 by the node's state, OperationInvalidForCurrentState when it is deallocated already.
     """
-    return _end_life(tx, ctx, _of_active_pool(tx, account, pool, node), "deallocate", option)
+    return _end_life(tx, ctx, of_active_pool(tx, account, pool, node), "deallocate", option)
 
 
 def start(tx: Tx, ctx: Context, account: str, pool: str, node: str) -> Node:
@@ -93,9 +93,9 @@ def start(tx: Tx, ctx: Context, account: str, pool: str, node: str) -> Node:
 
     Raises 404, 409 by the node's state unless it is deallocated.
     """
-    found = _of_active_pool(tx, account, pool, node)
+    found = of_active_pool(tx, account, pool, node)
     if found.state is not NodeState.DEALLOCATED:
-        raise _conflict(found)
+        raise conflict(found)
     found = _moved(found, NodeState.STARTING, ctx, "start by request")
     changed = tx.nodes.update(
         replace(found, fence=found.fence + 1, attempts=0, retry_at=0, start_task=None, drain=None)
@@ -107,7 +107,7 @@ def start(tx: Tx, ctx: Context, account: str, pool: str, node: str) -> Node:
 def _end_life(tx: Tx, ctx: Context, node: Node, order: str, option: DeallocationOption | None) -> Node:
     target, allowed = _LIVES[order]
     if node.state not in allowed:
-        raise _conflict(node)
+        raise conflict(node)
     if node.drain is not None and node.drain.purpose in _LIVES:
         raise ServiceError(_ORDERED.get(node.drain.purpose, "OperationInvalidForCurrentState"))
     option = option or DeallocationOption.REQUEUE
@@ -130,7 +130,7 @@ def disable_scheduling(
     if option is DeallocationOption.RETAINED_DATA:
         reason = "One of requeue, terminate, taskcompletion."
         raise bad_property("nodeDisableSchedulingOption", option.value, reason)
-    found = _of_active_pool(tx, account, pool, node)
+    found = of_active_pool(tx, account, pool, node)
     if found.scheduling is SchedulingState.DISABLED:
         raise ServiceError("NodeAlreadyInTargetSchedulingState")
     drain = found.drain or Drain("offline", option, ctx.now)
@@ -141,7 +141,7 @@ def disable_scheduling(
 
 def enable_scheduling(tx: Tx, ctx: Context, account: str, pool: str, node: str) -> Node:
     """Give the node tasks again. Raises 404, 409 NodeAlreadyInTargetSchedulingState."""
-    found = _of_active_pool(tx, account, pool, node)
+    found = of_active_pool(tx, account, pool, node)
     if found.scheduling is SchedulingState.ENABLED:
         raise ServiceError("NodeAlreadyInTargetSchedulingState")
     if found.drain is not None and found.drain.purpose == "offline":
@@ -159,12 +159,12 @@ def preempt(tx: Tx, ctx: Context, account: str, pool: str, node: str) -> Node:
     Raises 404; 409 OperationNotValidOnNode for a dedicated node, OperationInvalidForCurrentState when it is
     preempted already or leaving.
     """
-    found = _of_active_pool(tx, account, pool, node)
+    found = of_active_pool(tx, account, pool, node)
     if found.dedicated:
         reason = "Only low-priority nodes can be preempted."
         raise ServiceError("OperationNotValidOnNode", None, (("Reason", reason),))
     if found.state is NodeState.PREEMPTED or found.state in _UNALLOCATED:
-        raise _conflict(found)
+        raise conflict(found)
     if found.state is NodeState.STARTING:  # what a stopped machine kept goes too
         found = replace(found, booted_at=found.booted_at or ctx.now)
     taken = replace(
@@ -175,7 +175,8 @@ def preempt(tx: Tx, ctx: Context, account: str, pool: str, node: str) -> Node:
     return changed
 
 
-def _of_active_pool(tx: Tx, account: str, pool: str, node: str) -> Node:
+def of_active_pool(tx: Tx, account: str, pool: str, node: str) -> Node:
+    """The node, unless it or its pool is going. Raises 404, 409."""
     if pools.get(tx, account, pool).state is PoolState.DELETING:
         raise ServiceError("PoolBeingDeleted")
     found = get(tx, account, pool, node)
@@ -186,7 +187,8 @@ def _of_active_pool(tx: Tx, account: str, pool: str, node: str) -> Node:
     return found
 
 
-def _conflict(node: Node) -> ServiceError:
+def conflict(node: Node) -> ServiceError:
+    """The 409 that the node's state stands for."""
     code = _CONFLICTS.get(node.state, "OperationInvalidForCurrentState")
     return ServiceError(code, None, (("NodeState", node.state.value),))
 

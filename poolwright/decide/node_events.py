@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from poolwright.decide.task_life import End
 from poolwright.domain.clock import MINUTE, SECOND, Instant, Micros
 from poolwright.domain.limits import ERRORS_PER_NODE_MAX
-from poolwright.domain.node import Failure, Node, NodeError, StartTaskInfo
+from poolwright.domain.node import Failure, Logins, Node, NodeError, StartTaskInfo
 from poolwright.domain.pool import StartTask
 from poolwright.domain.states import (
     NODE,
@@ -155,13 +155,15 @@ def machine_gone(node: Node, why: str, now: Instant) -> Node:
 def next_life(node: Node, state: NodeState, now: Instant, reason: str) -> Node:
     """The node about to be made again: the fence grows, so that nothing of its former life counts any more."""
     node = move(node, state, now, reason)
+    if state is NodeState.REIMAGING:
+        node = replace(node, logins=Logins())  # they go with the disk they are on
     return replace(node, fence=node.fence + 1, start_task=None, retry_at=0, address=None)
 
 
 def preempted(node: Node, now: Instant, why: str) -> Node:
     """The machine of a low-priority node is taken away; the id stays."""
     node = move(node, NodeState.PREEMPTED, now, why)
-    return replace(node, drain=None, start_task=None)
+    return replace(node, drain=None, start_task=None, logins=Logins())
 
 
 def evicted(node: Node, now: Instant) -> Node:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
+from poolwright.decide import node_logins
 from poolwright.decide.node_events import RECOVERY_WAITS, move, next_life, rest, with_error
 from poolwright.decide.snapshot import ImageReady, PoolSnapshot
 from poolwright.decide.task_life import REQUEUE, TERMINATE
@@ -35,6 +36,7 @@ class Act(Enum):
     REMOVE = auto()  # delete the machine, then the row
     EVICT = auto()  # delete the machine, keep the row
     START_TASK = auto()  # see that the start task runs
+    LOGINS = auto()  # tell the machine who may log in
 
 
 #: Orders that end a node's present life: the state that follows and what is to be done.
@@ -61,6 +63,14 @@ class NodePlan:
 
 def tick(node: Node, snapshot: PoolSnapshot) -> NodePlan:
     """The next step of this node at `snapshot.now`."""
+    plan = _tick(node_logins.expired(node, snapshot.now), snapshot)
+    if plan.act is None and node_logins.outdated(plan.node, snapshot.now):
+        plan = replace(plan, act=Act.LOGINS)
+    wakes = [at for at in (plan.wake_at, node_logins.wake_at(plan.node, snapshot.now)) if at is not None]
+    return replace(plan, wake_at=min(wakes)) if wakes else plan
+
+
+def _tick(node: Node, snapshot: PoolSnapshot) -> NodePlan:
     if node.state is NodeState.LEAVING_POOL:
         return NodePlan(node, Act.REMOVE)
     if node.state is NodeState.PREEMPTED:

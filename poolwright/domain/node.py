@@ -58,6 +58,30 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeUser:
+    """An account for logging in to one node. Of a password only its salted hash (crypt(5), SHA-512) is kept."""
+
+    name: str
+    admin: bool
+    expires_at: Instant
+    password_hash: str | None = field(default=None, repr=False)
+    public_key: str | None = None  # one line as in authorized_keys
+
+
+@dataclass(frozen=True, slots=True)
+class Logins:
+    """Who may log in to a node. `wanted` numbers the states of `users`; `applied` is the one the machine of the life
+    `applied_fence` has. `problem` says why that machine cannot have them."""
+
+    users: tuple[NodeUser, ...] = ()
+    wanted: int = 0
+    applied: int = 0
+    applied_fence: int = 0
+    retry_at: Instant = 0
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """A node as stored."""
 
@@ -84,6 +108,7 @@ class Node:
     history: tuple[tuple[Instant, str, str], ...] = ()  # newest 30 of (when, state, reason)
     notes: tuple[str, ...] = ()  # limits that could not be applied, and why
     phases_ms: dict[str, float] = field(default_factory=dict)
+    logins: Logins = Logins()
     revision: int = 0
 
     @property

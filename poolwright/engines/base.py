@@ -132,6 +132,16 @@ class Machine:
 Outcome = Machine | EngineError
 
 
+@dataclass(frozen=True, slots=True)
+class Login:
+    """An account that people log in to a machine with. The hash is one of crypt(5)."""
+
+    name: str
+    admin: bool
+    password_hash: str | None = field(default=None, repr=False)
+    public_key: str | None = None
+
+
 class Engine(Protocol):
     """One source of machines. All methods may be called again after any failure."""
 
@@ -155,6 +165,13 @@ class Engine(Protocol):
         """Remove machines and everything they own; `NotFound` is the sign that nothing is left.
 
         `keep_storage` stops a machine but keeps its temporary disk and changes (deallocate, reboot).
+        """
+        ...
+
+    async def set_logins(self, name: str, logins: Sequence[Login]) -> None:
+        """See that just these people can log in to the running machine by SSH at its port 22; others are ended.
+
+        Raises `Rejected` when the machine's image lacks what that takes.
         """
         ...
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 
-from poolwright.engines.base import Engine, EngineError, MachineRequest, NotFound, Outcome
+from poolwright.domain.node import Logins
+from poolwright.engines.base import Engine, EngineError, Login, MachineRequest, NotFound, Outcome
 from poolwright.reconcile import confirm
 from poolwright.reconcile.events import Reaction
 from poolwright.reconcile.fleet import ExecSpec, Fleet, Kill
@@ -59,6 +61,7 @@ class Applier:
         moved = await self._removes(work.removes)
         moved = await self._evicts(work.evicts) or moved
         moved = await self._halts(work.halts) or moved
+        moved = await self._logins(work.logins) or moved
         return await self._creates(work) or moved
 
     async def delete_orphans(self, names: Sequence[str]) -> None:
@@ -87,6 +90,26 @@ class Applier:
         answers = await self._end(lives, keep_storage=True)
         now = self._kit.clock.now()
         return await self._store.write(lambda tx: confirm.halted(tx, answers, now))
+
+    async def _logins(self, orders: Sequence[tuple[Life, Logins]]) -> bool:
+        moved = False
+        for life, logins in orders:
+            people = [Login(u.name, u.admin, u.password_hash, u.public_key) for u in logins.users]
+            answer: EngineError | None = None
+            try:
+                await self._engine.set_logins(life.machine, people)
+            except EngineError as error:
+                answer = error
+            moved = await self._store.write(
+                partial(
+                    confirm.logins_set,
+                    life=life,
+                    wanted=logins.wanted,
+                    error=answer,
+                    now=self._kit.clock.now(),
+                )
+            )
+        return moved
 
     async def _creates(self, work: PoolWork) -> bool:
         requests = work.creates

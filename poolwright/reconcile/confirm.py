@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from poolwright.decide import pool_size
+from poolwright.decide import node_logins, pool_size
 from poolwright.decide.node_events import (
     Booted,
     awaits_machine,
@@ -85,6 +85,18 @@ def halted(tx: Tx, answers: Sequence[tuple[Life, EngineError | None]], now: Inst
     for node in resting:
         tx.nodes.update(deallocated(node, now))
     return bool(resting)
+
+
+def logins_set(tx: Tx, life: Life, wanted: int, error: EngineError | None, now: Instant) -> bool:
+    """Who may log in was told to the machine, or why it was not. Returns whether that is settled."""
+    node = _present(tx, life)
+    if node is None:
+        return False
+    if error is None or isinstance(error, Rejected):
+        tx.nodes.update(node_logins.applied(node, wanted, None if error is None else str(error)))
+        return True
+    tx.nodes.update(node_logins.failed(node, now))
+    return False
 
 
 def removed(tx: Tx, answers: Sequence[tuple[Life, EngineError | None]], now: Instant) -> None:

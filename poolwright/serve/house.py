@@ -54,6 +54,7 @@ from poolwright.serve.adapters import (
 )
 from poolwright.serve.credentials import Known, read_secret
 from poolwright.serve.disk_bytes import PlaneBytes
+from poolwright.serve.doors import LoginDoors
 from poolwright.serve.options import Options
 from poolwright.serve.system import SystemClock, SystemIds
 from poolwright.store.sqlite import SqliteStore
@@ -97,6 +98,7 @@ class House:
         self.images = RawImagePlane(options.data_dir / "images", base_cache=options.base_cache)
         self.pool_images = PoolImages(self.images, self.clock)
         self.disk_bytes = PlaneBytes(self.images)
+        self.doors = LoginDoors(self.store, options.host)
         self._reconciler: Reconciler | None = None
         self._resources: ResourceReconciler | None = None
         self._hub: AgentHub | None = None
@@ -160,6 +162,7 @@ class House:
 
     async def close(self) -> None:
         """Shut in order: no new work, loops, agents, image plane, store. Machines and their tasks go on."""
+        await self.doors.close()
         if self._reconciler is not None:
             await self._reconciler.stop()
         if self._resources is not None:
@@ -234,6 +237,7 @@ class House:
             files=HostFiles(hub),
             explain=Explainer(self.store, Explanations(kit)),
             images=supported_images(self.images.catalogue),
+            doors=self.doors,
             endpoint=endpoint,
         )
         blobs = BlobServices(self.store, self.clock, self.disk_bytes)

@@ -6,7 +6,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from poolwright.domain.clock import MILLISECOND, SECOND, Micros
-from poolwright.engines.base import Capabilities, EngineError, Machine, MachineRequest, Outcome, Transient
+from poolwright.engines.base import (
+    Capabilities,
+    EngineError,
+    Login,
+    Machine,
+    MachineRequest,
+    Outcome,
+    Transient,
+)
 from poolwright.engines.fake import FakeEngine
 from poolwright.sim.host import Host
 from poolwright.sim.virtual import Wait
@@ -45,6 +53,9 @@ class HostEngine:
 
     async def delete(self, names: Sequence[str], *, keep_storage: bool = False) -> list[EngineError | None]:
         return await self._call(lambda: self._fake.delete(names, keep_storage=keep_storage))
+
+    async def set_logins(self, name: str, logins: Sequence[Login]) -> None:
+        await self._call(lambda: self._fake.set_logins(name, logins))
 
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -131,7 +131,10 @@ class Workload:
         return pools.stop_resize(tx, ctx, ACCOUNT, self._rng.choice(POOLS), NO_CONDITIONS).id
 
     def _autoscale(self, tx: Tx, ctx: Context) -> str:
-        name, order = self._rng.choice(POOLS), self._rng.choice(("enable", "disable", "disable", "apply", "apply"))
+        name, order = (
+            self._rng.choice(POOLS),
+            self._rng.choice(("enable", "disable", "disable", "apply", "apply")),
+        )
         if order == "disable":
             autoscale.disable(tx, ctx, ACCOUNT, name)
         else:

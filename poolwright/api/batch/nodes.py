@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from poolwright.api.batch.answers import Answer, written
 from poolwright.api.batch.call import Call, collect, read_listing
 from poolwright.commands import nodes, pools
+from poolwright.domain.errors import ServiceError
 from poolwright.domain.node import Node
 from poolwright.domain.pool import Pool
 from poolwright.domain.task import Task
@@ -128,6 +129,21 @@ async def enable_scheduling(call: Call) -> Answer:
         lambda tx: nodes.enable_scheduling(tx, call.context, call.account, params["poolId"], params["nodeId"])
     )
     return written(None, call.url)
+
+
+async def list_extensions(call: Call) -> Answer:
+    """GET /pools/{poolId}/nodes/{nodeId}/extensions: none, because pools with extensions are refused."""
+    params = call.params
+    await call.read(lambda tx: nodes.get(tx, call.account, params["poolId"], params["nodeId"]))
+    return call.page("nodeextensions", [], None)
+
+
+async def get_extension(call: Call) -> Answer:
+    """GET /pools/{poolId}/nodes/{nodeId}/extensions/{extensionName}: see `list_extensions`."""
+    params = call.params
+    await call.read(lambda tx: nodes.get(tx, call.account, params["poolId"], params["nodeId"]))
+    values = (("ExtensionName", params["extensionName"][:256]),)
+    raise ServiceError("ResourceNotFound", "The node has no such extension.", values)
 
 
 async def preempt(call: Call) -> Answer:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from poolwright.api.auth import Permission, permission
-from poolwright.api.batch import accounts, autoscale, explain, files, jobs, nodes, pools, tasks
+from poolwright.api.batch import accounts, autoscale, explain, files, jobs, node_users, nodes, pools, tasks
 from poolwright.api.batch.answers import Answer
 from poolwright.api.batch.call import Call
 from poolwright.domain.errors import ServiceError
@@ -50,6 +50,7 @@ def _operation(
 
 _POOL = "/pools/{poolId}"
 _NODE = _POOL + "/nodes/{nodeId}"
+_USER = _NODE + "/users/{userName}"
 _JOB = "/jobs/{jobId}"
 _TASK = _JOB + "/tasks/{taskId}"
 _FILE = "/files/{filePath...}"
@@ -119,6 +120,28 @@ SERVED: tuple[Operation, ...] = (
         200,
         nodes.enable_scheduling,
     ),
+    _operation(
+        "get_node_remote_login_settings",
+        "GET",
+        _NODE + "/remoteloginsettings",
+        "nodes/read",
+        200,
+        node_users.remote_login_settings,
+    ),
+    _operation("create_node_user", "POST", _NODE + "/users", "nodes/action", 201, node_users.create),
+    _operation("replace_node_user", "PUT", _USER, "nodes/action", 200, node_users.replace),
+    _operation("delete_node_user", "DELETE", _USER, "nodes/action", 200, node_users.delete),
+    _operation(
+        "list_node_extensions", "GET", _NODE + "/extensions", "nodes/read", 200, nodes.list_extensions
+    ),
+    _operation(
+        "get_node_extension",
+        "GET",
+        _NODE + "/extensions/{extensionName}",
+        "nodes/read",
+        200,
+        nodes.get_extension,
+    ),
     _operation("preempt_node", "POST", _NODE + "/preempt", "nodes/action", 202, nodes.preempt),
     _operation("explain_node", "GET", _NODE + "/explain", "nodes/read", 200, explain.node),
     _operation("list_node_files", "GET", _NODE + "/files", "nodes/files/read", 200, files.list_of_node),
@@ -170,14 +193,8 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
     ("list_certificates", "GET", "/certificates"),
     ("create_certificate", "POST", "/certificates"),
     ("upgrade_pool_os", "POST", _POOL + "/upgradeos"),
-    ("get_node_remote_login_settings", "GET", _NODE + "/remoteloginsettings"),
     ("get_node_remote_desktop_file", "GET", _NODE + "/rdp"),
     ("upload_node_logs", "POST", _NODE + "/uploadbatchservicelogs"),
-    ("create_node_user", "POST", _NODE + "/users"),
-    ("replace_node_user", "PUT", _NODE + "/users/{userName}"),
-    ("delete_node_user", "DELETE", _NODE + "/users/{userName}"),
-    ("list_node_extensions", "GET", _NODE + "/extensions"),
-    ("get_node_extension", "GET", _NODE + "/extensions/{extensionName}"),
     ("list_job_preparation_and_release_task_status", "GET", _JOB + "/jobpreparationandreleasetaskstatus"),
     ("list_subtasks", "GET", _TASK + "/subtasksinfo"),
     ("list_job_schedules", "GET", "/jobschedules"),

@@ -87,6 +87,17 @@ class Explainer(Protocol):
     async def task(self, account: str, job: str, task: str) -> Sequence[Explanation]: ...
 
 
+class Doors(Protocol):
+    """Ways to the SSH ports of nodes from outside their network."""
+
+    async def open(self, account: str, pool: str, node: str, machine: str) -> int:
+        """The port of this host that leads to the node's SSH server; the same again while it is open.
+
+        Raises NodeUnreachable.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class BatchServices:
     """Everything the handlers use. `endpoint` (`https://host:port`) stands in where a request has no Host header."""
@@ -101,4 +112,5 @@ class BatchServices:
     explain: Explainer
     endpoint: str
     images: Sequence[SupportedImage] = SUPPORTED_IMAGES
+    doors: Doors | None = None
     roles: RoleBook = DEFAULT_ROLES

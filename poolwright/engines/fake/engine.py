@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from poolwright.domain.clock import MILLISECOND, Micros
-from poolwright.engines.base import Capabilities, EngineError, Machine, MachineRequest, Outcome
+from poolwright.engines.base import (
+    Capabilities,
+    EngineError,
+    Login,
+    Machine,
+    MachineRequest,
+    NotFound,
+    Outcome,
+)
 from poolwright.engines.fake.fleet import FakeFleet
 
 Pause = Callable[[Micros], Awaitable[None]]
@@ -18,6 +26,7 @@ class FakeEngine:
         self.fleet = fleet
         self._pause = pause
         self._boot = boot
+        self.logins: dict[str, tuple[Login, ...]] = {}
 
     @property
     def name(self) -> str:
@@ -38,6 +47,12 @@ class FakeEngine:
     async def delete(self, names: Sequence[str], *, keep_storage: bool = False) -> list[EngineError | None]:
         await self._pause(self._boot // 10)
         return self.fleet.delete(names, keep_storage)
+
+    async def set_logins(self, name: str, logins: Sequence[Login]) -> None:
+        if name not in {machine.name for machine in self.fleet.machines()}:
+            raise NotFound(f"no machine {name}")
+        await self._pause(self._boot // 10)
+        self.logins[name] = tuple(logins)
 
     async def close(self) -> None:
         """Nothing to let go of."""

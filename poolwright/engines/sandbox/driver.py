@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from poolwright.engines import base
+from poolwright.engines.sandbox import accounts
 
 _CREATE_TIMEOUT_S = 120.0
 _DELETE_TIMEOUT_S = 120.0
 _CALL_TIMEOUT_S = 30.0
+_LOGINS_TIMEOUT_S = 20.0
 _BATCH = 100  # machines of one call: an answer within seconds, so that a lost connection costs little
 
 Json = Mapping[str, Any]
@@ -94,6 +96,16 @@ class SandboxEngine:
         return CommandResult(
             int(result["exit_code"]), str(result["stdout"]), str(result["stderr"]), bool(result["timed_out"])
         )
+
+    async def set_logins(self, name: str, logins: Sequence[base.Login]) -> None:
+        """As the contract, by the image's own SSH server and account programs."""
+        result = await self.run_command(name, accounts.script(logins), {}, _LOGINS_TIMEOUT_S)
+        reason = accounts.refusal(result.exit_code)
+        if reason is not None:
+            raise base.Rejected(reason)
+        if result.exit_code != 0 or result.timed_out:
+            said = result.stderr.strip().splitlines()[-1:] or ["no message"]
+            raise base.Transient(f"machine {name}: its accounts could not be set: {said[0][:200]}")
 
     async def close(self) -> None:
         """Nothing to let go of: the link belongs to its owner."""

@@ -96,8 +96,11 @@ def show_node(
         shown["startTask"] = show_start_task(pool.spec.start_task, document)
     if node.start_task is not None:
         shown["startTaskInfo"] = _show_start_task_info(node.start_task)
-    if node.errors:
-        shown["errors"] = [_show_error(error) for error in node.errors]
+    errors = [*node.errors]
+    if node.logins.problem is not None:
+        errors.append(NodeError("RemoteLoginUnavailable", node.logins.problem))
+    if errors:
+        shown["errors"] = [_show_error(error) for error in errors]
     shown["isDedicated"] = node.dedicated
     shown["virtualMachineInfo"] = {"imageReference": show_image(pool.spec.image)}
     return shown

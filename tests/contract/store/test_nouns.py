@@ -11,7 +11,7 @@ from poolwright.domain.account import ServicePrincipal
 from poolwright.domain.clock import MINUTE
 from poolwright.domain.facts import Fact
 from poolwright.domain.job import JobSpec
-from poolwright.domain.node import Drain, Failure, Node, NodeError, StartTaskInfo
+from poolwright.domain.node import Drain, Failure, Logins, Node, NodeError, NodeUser, StartTaskInfo
 from poolwright.domain.pool import ImageReference, Pool, ResizeError, StartTask
 from poolwright.domain.resource import DiskRow, Lineage, Operation, Resource, pool_key
 from poolwright.domain.states import (
@@ -145,6 +145,7 @@ FULL_NODE = replace(
     history=((1, "creating", "asked"),),
     notes=("no cgroup",),
     phases_ms={"fork": 1.5},
+    logins=Logins((NodeUser("u", True, 8, "$6$hash", "ssh-rsa AA"),), 3, 2, 1, 9, "no server"),
     tasks_run=3,
 )
 

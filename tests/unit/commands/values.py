@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from poolwright.commands import pools
 from poolwright.commands.context import Preconditions
@@ -54,10 +55,15 @@ def deleting_pool(world: World, id: str = "P1") -> Pool:
 
 
 def add_node(
-    world: World, id: str, dedicated: bool = True, state: NodeState = NodeState.IDLE, pool: str = "P1"
+    world: World,
+    id: str,
+    dedicated: bool = True,
+    state: NodeState = NodeState.IDLE,
+    pool: str = "P1",
+    **changes: Any,
 ) -> Node:
     now = world.source.time
-    node = Node(A, pool, id, f"m-{id}", dedicated, state, now, now, 1)
+    node = replace(Node(A, pool, id, f"m-{id}", dedicated, state, now, now, 1), **changes)
     world.write(lambda tx: tx.nodes.insert_many([node]))
     return node
 

@@ -76,6 +76,9 @@ class MemoryEngine:
             self.stored.discard(name)
         return error or (None if there else NotFound(name))
 
+    async def set_logins(self, name: str, logins: Sequence[object]) -> None:
+        raise AssertionError("build machines have no users of nodes")
+
     async def close(self) -> None:
         return None
 

@@ -180,8 +180,7 @@ def test_verbs(call: Caller) -> None:
         ("GET", "/jobschedules"),
         ("POST", "/pools/base/upgradeos"),
         ("GET", "/applications"),
-        ("GET", "/pools/base/nodes/n/remoteloginsettings"),
-        ("POST", "/pools/base/nodes/n/users"),
+        ("POST", "/pools/base/nodes/n/uploadbatchservicelogs"),
         ("GET", "/certificates(thumbprintAlgorithm=sha1,thumbprint=ab)"),
     ],
 )

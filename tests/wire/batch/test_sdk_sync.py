@@ -11,7 +11,6 @@ from azure.batch import BatchClient, models
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 
-from poolwright.domain.states import NodeState
 from tests.unit.identity.parts import ACCOUNT
 from tests.wire.batch.conftest import OLD_VERSION, Live
 
@@ -309,25 +308,6 @@ def test_nodes(live: Live, client: Any) -> None:
     with pytest.raises(ResourceNotFoundError) as missing:
         client.get_node(id, "none")
     assert code_of(missing.value) == "NodeNotFound"
-
-
-def test_orders_of_nodes(live: Live, client: Any) -> None:
-    id = named(client, "ordered")
-    client.create_pool(pool_options(id))
-    stopped, resting, third = (
-        live.add_node(id, number, state=state)
-        for number, state in enumerate((NodeState.IDLE, NodeState.DEALLOCATED, NodeState.IDLE))
-    )
-    client.begin_deallocate_node(id, stopped.id, {"nodeDeallocateOption": "requeue"}, polling_interval=60)
-    assert client.get_node(id, stopped.id).state == models.BatchNodeState.DEALLOCATING
-    client.begin_start_node(id, resting.id, polling_interval=60)
-    assert client.get_node(id, resting.id).state == models.BatchNodeState.STARTING
-    with pytest.raises(HttpResponseError) as refused:
-        client.begin_reimage_node(id, third.id, {"nodeReimageOption": "terminate"}, polling_interval=60)
-    assert (refused.value.status_code, code_of(refused.value)) == (409, "OperationNotValidOnNode")
-    counts = next(client.list_pool_node_counts(filter=f"poolId eq '{id}'")).dedicated
-    assert counts.deallocating in (1, None), "older versions do not know it"
-    assert (counts.starting, counts.idle, counts.total) == (1, 1, 3)
 
 
 def test_supported_images(client: Any) -> None:

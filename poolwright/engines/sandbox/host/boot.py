@@ -115,6 +115,7 @@ def _build(plan: Plan, channel: socket.socket, phases: _Phases, first_process: F
     phases.enter("network")
     linked = _await_answer(channel)["link"]
     network.configure_inside(plan.link if linked else None)
+    network.free_low_ports(proc)
     phases.enter("identity")
     first.send(_LINKED if linked else _ALONE)
     if first.recv(1) == _UNSHARED:

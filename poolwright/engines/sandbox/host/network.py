@@ -207,6 +207,20 @@ def configure_inside(link: Link | None) -> None:
         _add_route(control, "0.0.0.0", "0.0.0.0", link.gateway)
 
 
+def free_low_ports(proc: int) -> None:
+    """Run by the machine itself, with the host's /proc: its root may listen below port 1024 (an SSH server, say).
+
+    The machine's network belongs to the host's user namespace, where its root has no power; so every user of the
+    machine may (ip-sysctl: ip_unprivileged_port_start). A host that forbids the setting keeps those ports closed.
+    """
+    with contextlib.suppress(OSError):
+        setting = os.open("sys/net/ipv4/ip_unprivileged_port_start", os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc)
+        try:
+            os.write(setting, b"0")
+        finally:
+            os.close(setting)
+
+
 def _sockaddr(address: str) -> bytes:
     return struct.pack("HH4s8x", socket.AF_INET, 0, socket.inet_aton(address))
 

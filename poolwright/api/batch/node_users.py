@@ -1,0 +1,107 @@
+"""Handlers of users of nodes and of remote login."""
+
+from __future__ import annotations
+
+import asyncio
+
+from passlib.hash import sha512_crypt
+
+from poolwright.api.batch.answers import Answer, json_answer, written
+from poolwright.api.batch.call import Call
+from poolwright.api.batch.services import NodeUnreachable
+from poolwright.commands import node_users
+from poolwright.commands.node_users import Secrets
+from poolwright.domain.errors import ServiceError
+from poolwright.wire.convert import node_user as convert
+from poolwright.wire.convert.node_user import UserBody
+
+_ROUNDS = 100_000
+"""Of the hash: some hundredths of a second for a login, years for a guesser."""
+
+
+async def create(call: Call) -> Answer:
+    """POST /pools/{poolId}/nodes/{nodeId}/users."""
+    body = convert.read_create(call.body)
+    name = node_users.check_name(body.name)
+    secrets, params = await _secrets(body), call.params
+    await call.write(
+        lambda tx: node_users.create(
+            tx,
+            call.context,
+            call.account,
+            params["poolId"],
+            params["nodeId"],
+            name,
+            body.admin,
+            body.expires_at,
+            secrets,
+        )
+    )
+    return written(None, call.url, f"{call.url}/{name}")
+
+
+async def replace(call: Call) -> Answer:
+    """PUT /pools/{poolId}/nodes/{nodeId}/users/{userName}."""
+    body, params = convert.read_replace(call.body), call.params
+    secrets = await _secrets(body)
+    await call.write(
+        lambda tx: node_users.replace_user(
+            tx,
+            call.context,
+            call.account,
+            params["poolId"],
+            params["nodeId"],
+            params["userName"],
+            body.expires_at,
+            secrets,
+        )
+    )
+    return written(None, call.url)
+
+
+async def delete(call: Call) -> Answer:
+    """DELETE /pools/{poolId}/nodes/{nodeId}/users/{userName}."""
+    params = call.params
+    await call.write(
+        lambda tx: node_users.delete(
+            tx, call.context, call.account, params["poolId"], params["nodeId"], params["userName"]
+        )
+    )
+    return Answer()
+
+
+async def remote_login_settings(call: Call) -> Answer:
+    """GET /pools/{poolId}/nodes/{nodeId}/remoteloginsettings: an address by which this very client got here."""
+    params = call.params
+    node = await call.read(
+        lambda tx: node_users.reachable(tx, call.account, params["poolId"], params["nodeId"])
+    )
+    doors = call.services.doors
+    if doors is None:
+        raise ServiceError("NodeNotReady", None, (("Reason", "This service forwards no remote login."),))
+    try:
+        port = await doors.open(node.account, node.pool, node.id, node.machine)
+    except NodeUnreachable as away:
+        raise ServiceError("NodeNotReady", None, (("Reason", str(away)),)) from None
+    server = call.scope.get("server")
+    address = server[0] if server else "127.0.0.1"
+    return json_answer(
+        {
+            "odata.metadata": call.links.metadata("remoteloginsettings/@Element"),
+            "remoteLoginIPAddress": address,
+            "remoteLoginPort": port,
+        }
+    )
+
+
+async def _secrets(body: UserBody) -> Secrets:
+    hashed = None
+    if body.password is not None:
+        hashed = await asyncio.to_thread(_hash, body.password)
+    key = None if body.public_key is None else node_users.check_key(body.public_key)
+    return Secrets(hashed, key)
+
+
+def _hash(password: str) -> str:
+    made = sha512_crypt.using(rounds=_ROUNDS)  # type: ignore[no-untyped-call]
+    return str(made.hash(password))

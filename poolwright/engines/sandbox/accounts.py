@@ -1,0 +1,138 @@
+"""The script that gives a machine its login accounts, by the programs of its own image.
+
+Runs in the machine as its root, as often as the accounts change; everything it needs is in its text, which is no
+program's argument, so hashes show nowhere. It needs shadow's useradd, usermod, userdel and chpasswd, and an SSH server.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from poolwright.engines.base import Login
+
+_REFUSALS = {
+    71: "The image has no SSH server: install openssh-server into it and make the pool anew.",
+    72: "The image has no account programs (useradd, usermod, userdel, chpasswd).",
+    73: "A user has the name of an account that belongs to the image: choose another name.",
+    74: "The image has no sudo, which an administrator needs: install it, or make the user without isAdmin.",
+    75: "The image's SSH server does not start: its port 22 may be taken by another program, or forbidden by the host.",
+}
+
+_HEAD = """\
+set -eu
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+state=/var/lib/poolwright-login
+sshd=$(command -v sshd) || exit 71
+for program in useradd usermod userdel chpasswd ssh-keygen; do
+    command -v "$program" >/dev/null || exit 72
+done
+umask 022
+mkdir -p "$state/keys" /run/sshd
+touch "$state/users"
+
+ours() { grep -qx -- "$1" "$state/users"; }
+
+end_of() { # every process of a user
+    uid=$(id -u -- "$1" 2>/dev/null) || return 0
+    for process in /proc/[0-9]*; do
+        if [ "$(stat -c %u "$process" 2>/dev/null)" = "$uid" ]; then kill -9 "${process#/proc/}" 2>/dev/null || :; fi
+    done
+}
+
+forget() {
+    end_of "$1"
+    rm -f "$state/keys/$1" "/etc/sudoers.d/poolwright-$1"
+    if id -u -- "$1" >/dev/null 2>&1; then userdel -r -f "$1" >/dev/null 2>&1 || :; fi
+    if id -u -- "$1" >/dev/null 2>&1; then echo "user $1 cannot be removed" >&2; exit 1; fi
+    grep -vx -- "$1" "$state/users" >"$state/users.new" || :
+    mv "$state/users.new" "$state/users"
+}
+
+give() { # name, admin
+    if id -u -- "$1" >/dev/null 2>&1; then ours "$1" || exit 73; fi
+    if [ "$2" = yes ]; then command -v sudo >/dev/null || exit 74; fi
+    ours "$1" || echo "$1" >>"$state/users"
+    shell=/bin/sh
+    if [ -x /bin/bash ]; then shell=/bin/bash; fi
+    id -u -- "$1" >/dev/null 2>&1 || useradd -m -s "$shell" -K UID_MIN=10000 -K UID_MAX=19999 "$1"
+    if [ "$2" = yes ]; then
+        mkdir -p /etc/sudoers.d
+        (umask 337; echo "$1 ALL=(ALL:ALL) NOPASSWD:ALL" >"$state/sudo.new")
+        mv -f "$state/sudo.new" "/etc/sudoers.d/poolwright-$1"
+    else
+        rm -f "/etc/sudoers.d/poolwright-$1"
+    fi
+}
+"""
+
+_SERVER = """\
+cat >"$state/sshd_config" <<CONFIG
+Port 22
+HostKey $state/host_ed25519
+PidFile $state/sshd.pid
+AuthorizedKeysFile $state/keys/%u
+PubkeyAuthentication yes
+PasswordAuthentication yes
+KbdInteractiveAuthentication no
+PermitRootLogin no
+UsePAM no
+UseDNS no
+ClientAliveInterval 60
+X11Forwarding no
+AllowUsers $wanted
+Subsystem sftp internal-sftp
+CONFIG
+if [ ! -s "$state/host_ed25519" ]; then ssh-keygen -q -t ed25519 -N '' -f "$state/host_ed25519"; fi
+if runs; then
+    kill -HUP "$pid"
+else
+    rm -f "$state/sshd.pid"
+    env -i PATH="$PATH" "$sshd" -f "$state/sshd_config" || exit 75
+    tries=0
+    until [ -s "$state/sshd.pid" ]; do
+        tries=$((tries + 1))
+        if [ $tries -gt 50 ]; then exit 75; fi
+        sleep 0.1
+    done
+fi
+"""
+
+_NO_SERVER = """\
+if runs; then kill "$pid"; fi
+rm -f "$state/sshd.pid"
+"""
+
+_RUNS = """\
+pid=$(cat "$state/sshd.pid" 2>/dev/null || :)
+runs() { [ -n "$pid" ] && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = sshd ]; }
+"""
+
+
+def script(logins: Sequence[Login]) -> list[str]:
+    """The lines of the script that leaves just these accounts. Names must have been checked by the caller."""
+    wanted = " ".join(login.name for login in logins)
+    lines = [
+        _HEAD,
+        f"wanted={shlex.quote(wanted)}",
+        'for name in $(cat "$state/users"); do',
+        '    case " $wanted " in *" $name "*) ;; *) forget "$name" ;; esac',
+        "done",
+    ]
+    for login in logins:
+        name = shlex.quote(login.name)
+        lines.append(f"give {name} {'yes' if login.admin else 'no'}")
+        if login.public_key is None:
+            lines.append(f'rm -f "$state/keys/"{name}')
+        else:
+            lines.append(f"printf '%s\\n' {shlex.quote(login.public_key)} >\"$state/keys/\"{name}")
+    if logins:
+        hashes = "\n".join(f"{login.name}:{login.password_hash or '*'}" for login in logins)
+        lines += ["chpasswd -e <<'HASHES'", hashes, "HASHES"]
+    lines += [_RUNS, _SERVER if logins else _NO_SERVER]
+    return lines
+
+
+def refusal(exit_code: int) -> str | None:
+    """Why the image cannot have the accounts, by the script's exit code; None for any other end."""
+    return _REFUSALS.get(exit_code)

@@ -1,0 +1,137 @@
+"""People log in to nodes by SSH, with the image's own server, and no longer than they may."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from azure.batch import models as batch
+from azure.batch.models._models import BatchNodeRebootOptions as Reboot  # not exported by its own package
+from azure.core.exceptions import HttpResponseError
+
+from tests.e2e.service.live import POLL, Live
+from tests.support.waiting import wait_until
+
+PASSWORD = "correct horse battery"
+INSTALL = (
+    '/bin/sh -c \'export DEBIAN_FRONTEND=noninteractive; command -v sshd && exit 0; printf "#!/bin/sh\\nexit 101\\n"'
+    " >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; apt-get -q update &&"
+    " apt-get -qy install --no-install-recommends openssh-server sudo'"
+)
+ADMIN = batch.UserIdentity(auto_user=batch.AutoUserSpecification(elevation_level="admin"))
+
+
+class Ssh:
+    """The host's own client, as one user of one node."""
+
+    def __init__(self, live: Live, directory: Path) -> None:
+        self.live = live
+        self.key = directory / "id"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key)], check=True)
+        self.public = self.key.with_suffix(".pub").read_text()
+        self.node = str(next(iter(live.batch.list_nodes("pool")))["id"])
+        self.said = ""
+
+    def run(self, user: str, command: str, password: str | None = None) -> subprocess.CompletedProcess[str]:
+        """One command over one connection."""
+        way = self.live.batch.get_node_remote_login_settings("pool", self.node)
+        options = ["-oStrictHostKeyChecking=no", "-oUserKnownHostsFile=/dev/null", "-oLogLevel=ERROR"]
+        options += ["-oConnectTimeout=10", "-F", "none", "-oIdentityAgent=none"]
+        environment = {"PATH": "/usr/bin:/bin"}
+        if password is None:
+            options += ["-i", str(self.key), "-oPreferredAuthentications=publickey", "-oIdentitiesOnly=yes"]
+        else:
+            helper = self.key.with_name("ask")
+            helper.write_text(f"#!/bin/sh\necho '{password}'\n")
+            helper.chmod(0o700)
+            options += ["-oPreferredAuthentications=password", "-oNumberOfPasswordPrompts=1"]
+            environment |= {"SSH_ASKPASS": str(helper), "SSH_ASKPASS_REQUIRE": "force"}
+        target = [f"{user}@{way.remote_login_ip_address}", "-p", str(way.remote_login_port), command]
+        done = subprocess.run(
+            ["ssh", *options, *target],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+        )
+        self.said = f"{done.returncode}: {done.stdout} {done.stderr}"
+        return done
+
+    def until(self, works: bool, user: str, password: str | None = None) -> None:
+        """Wait until the user can (or cannot) log in."""
+        wait_until(
+            lambda: (self.run(user, "true", password).returncode == 0) is works,
+            60,
+            lambda: f"{self.said}\n{self.live.service.log_tail()}",
+        )
+
+
+@pytest.fixture
+def ssh(live: Live, tmp_path: Path) -> Ssh:
+    """A pool of one node with an SSH server."""
+    start = batch.BatchStartTask(command_line=INSTALL, wait_for_success=True, user_identity=ADMIN)
+    live.pool(dedicated=1, start_task=start)
+    live.wait_nodes("pool", {"idle": 1}, 180)
+    return Ssh(live, tmp_path)
+
+
+def test_users_log_in_with_keys_and_passwords_until_they_are_gone(live: Live, ssh: Ssh) -> None:
+    user = batch.BatchNodeUserCreateOptions(name="ada", ssh_public_key=ssh.public, is_admin=True)
+    live.batch.create_node_user("pool", ssh.node, user)
+    with pytest.raises(HttpResponseError, match="NodeUserExists"):
+        live.batch.create_node_user("pool", ssh.node, user)
+    ssh.until(True, "ada")
+    assert ssh.run("ada", "sudo -n id -u").stdout.strip() == "0", ssh.said
+    assert "AZ_BATCH" not in ssh.run("ada", "env").stdout
+    plain = batch.BatchNodeUserCreateOptions(name="bob", password=PASSWORD)
+    live.batch.create_node_user("pool", ssh.node, plain)
+    ssh.until(True, "bob", PASSWORD)
+    assert ssh.run("bob", "true", "wrong").returncode != 0
+    assert ssh.run("bob", "sudo -n true", PASSWORD).returncode != 0, "no administrator"
+    assert ssh.run("bob", "true").returncode != 0, "it has no key"
+
+    live.batch.replace_node_user(
+        "pool", ssh.node, "bob", batch.BatchNodeUserReplaceOptions(password="other one")
+    )
+    ssh.until(True, "bob", "other one")
+    assert ssh.run("bob", "true", PASSWORD).returncode != 0
+    live.batch.begin_reboot_node("pool", ssh.node, Reboot(node_reboot_kind="requeue"), **POLL).result()
+    live.wait_nodes("pool", {"idle": 1}, 120)
+    ssh.until(True, "ada")
+    live.batch.delete_node_user("pool", ssh.node, "ada")
+    ssh.until(False, "ada")
+    with pytest.raises(HttpResponseError, match="NodeUserNotFound"):
+        live.batch.delete_node_user("pool", ssh.node, "ada")
+    soon = datetime.now(UTC) + timedelta(seconds=4)
+    short = batch.BatchNodeUserCreateOptions(name="eve", ssh_public_key=ssh.public, expiry_time=soon)
+    live.batch.create_node_user("pool", ssh.node, short)
+    ssh.until(True, "eve")
+    ssh.until(False, "eve")
+    assert PASSWORD not in _everything_written(live), "a password was kept or logged in clear"
+
+
+def test_an_image_without_a_server_says_so(live: Live) -> None:
+    live.idle_pool(dedicated=1)
+    node = str(next(iter(live.batch.list_nodes("pool")))["id"])
+    user = batch.BatchNodeUserCreateOptions(name="ada", password=PASSWORD)
+    live.batch.create_node_user("pool", node, user)
+
+    def refused() -> bool:
+        try:
+            live.batch.get_node_remote_login_settings("pool", node)
+        except HttpResponseError as error:
+            return "openssh-server" in str(error)
+        return False
+
+    wait_until(refused, 30, live.service.log_tail)
+    errors = live.batch.get_node("pool", node)["errors"]
+    assert [error["code"] for error in errors] == ["RemoteLoginUnavailable"]
+
+
+def _everything_written(live: Live) -> str:
+    files = [live.service.log_file, *live.data_dir.glob("store/*"), *live.data_dir.glob("run/*.log")]
+    return "".join(file.read_bytes().decode("latin-1") for file in files if file.is_file())
