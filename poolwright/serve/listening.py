@@ -10,6 +10,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from poolwright.api.identity import TlsFiles
+from poolwright.serve.protocol import BoundedHttp
 
 GRACEFUL_S = 10
 _BACKLOG = 512
@@ -60,7 +61,7 @@ class HttpsServer(uvicorn.Server):
             uvicorn.Config(
                 app,
                 loop="none",
-                http="httptools",
+                http=BoundedHttp,
                 ws="none",
                 lifespan="off",
                 log_config=None,
