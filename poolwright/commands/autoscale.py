@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 from poolwright.commands import pools
 from poolwright.commands.autoscale_rules import check_formula, check_interval
 from poolwright.commands.context import Context, Preconditions, next_modified, record, wake
-from poolwright.decide.autoscale import Situation, Step, evaluate, parse, replay, settle, situation, visible
+from poolwright.decide.autoscale import Situation, Step, evaluate, parse, replay, settle, situation
 from poolwright.domain.autoscale import Autoscale, AutoscaleRun
 from poolwright.domain.clock import HOUR, SECOND, Instant, Micros
 from poolwright.domain.errors import ServiceError, bad_property
@@ -94,8 +95,8 @@ def evaluate_now(tx: Tx, ctx: Context, account: str, id: str, formula: str, appl
     if apply and pool.allocation is AllocationState.STOPPING:
         values = (("AllocationState", pool.allocation.value),)
         raise ServiceError("OperationInvalidForCurrentState", None, values)
-    samples = tx.samples.between(pool.account, pool.id, *visible(ctx.now))
-    seen = situation(pool, tx.nodes.counts(pool.account, pool.id), samples, ctx.now)
+    between = partial(tx.samples.between, pool.account, pool.id)
+    seen = situation(pool, tx.nodes.counts(pool.account, pool.id), between, ctx.now)
     outcome = evaluate(formula, seen, _chance(ctx))
     if apply:
         settled, facts = settle(pool, outcome, ctx.now)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from poolwright.decide import autoscale
 from poolwright.domain.autoscale import Sample
 from poolwright.domain.clock import Instant
@@ -37,8 +39,8 @@ def run(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> Instant | None
         return pool.autoscale.due_at
     if pool.allocation is AllocationState.STOPPING:
         return None
-    samples = tx.samples.between(pool.account, pool.id, *autoscale.visible(now))
-    seen = autoscale.situation(pool, tx.nodes.counts(pool.account, pool.id), samples, now)
+    between = partial(tx.samples.between, pool.account, pool.id)
+    seen = autoscale.situation(pool, tx.nodes.counts(pool.account, pool.id), between, now)
     outcome = autoscale.evaluate(pool.autoscale.formula, seen, kit.rng)
     settled, facts = autoscale.settle(pool, outcome, now)
     tx.pools.update(settled)

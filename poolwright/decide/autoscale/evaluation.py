@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from poolwright.decide.autoscale.expressions import Evaluator, Failed, Stopped
-from poolwright.decide.autoscale.samples import History
+from poolwright.decide.autoscale.samples import History, Older
 from poolwright.decide.autoscale.syntax import FormulaError, at, parse
 from poolwright.decide.autoscale.tree import Formula
 from poolwright.decide.autoscale.variables import ReadOnly, Variables
@@ -35,6 +35,8 @@ class Situation:
     counts: Mapping[str, float] = field(default_factory=dict)  # metrics known for now itself
     slots_per_node: int = 1
     samples: Sequence[Sample] = ()
+    since: Instant = 0  # where `older` is given: `samples` hold nothing from before
+    older: Older | None = None  # reads all visible samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Outcome:
 
 def evaluate(formula: str | Formula, situation: Situation, rng: Rng) -> Outcome:
     """Run all statements. An error leaves everything as it is and is told in the run."""
-    history = History(situation.samples, situation.now)
+    history = History(situation.samples, situation.now, situation.since, situation.older)
     variables = Variables(situation.targets, situation.counts, situation.slots_per_node, history)
     try:
         parsed = parse(formula) if isinstance(formula, str) else formula

@@ -8,11 +8,13 @@ shows when the next one is taken (30 s), which satisfies every documented formul
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from poolwright.domain.autoscale import Sample
 from poolwright.domain.clock import Instant
-from poolwright.domain.limits import SAMPLE_HISTORY, SAMPLE_PERIOD
+from poolwright.domain.limits import SAMPLE_PERIOD
+
+Older = Callable[[], Sequence[Sample]]
 
 
 class Insufficient(Exception):
@@ -22,10 +24,19 @@ class Insufficient(Exception):
 class History:
     """The samples one evaluation may look at, oldest first."""
 
-    def __init__(self, samples: Sequence[Sample], now: Instant) -> None:
-        """`samples` are those visible at `now`, in order of time."""
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        now: Instant,
+        since: Instant = 0,
+        older: Older | None = None,
+    ) -> None:
+        """`samples` are those visible at `now`, in order of time. Where `older` is given they are those from `since`
+        on, and it reads all there are: few formulas look back further than an hour."""
         self._now = now
-        self._samples = [s for s in samples if now - SAMPLE_HISTORY <= s.at <= now]
+        self._samples = samples
+        self._since = since
+        self._older = older
         self._series: dict[str, tuple[list[Instant], list[float]]] = {}
 
     @property
@@ -34,13 +45,17 @@ class History:
 
     def newest(self, metric: str, count: int) -> tuple[float, ...]:
         """Up to `count` newest values of a metric, however old."""
+        if len(self._of(metric)[0]) < count:
+            self._read_older()
         values = self._of(metric)[1]
         return tuple(values[max(0, len(values) - max(0, count)) :])
 
     def between(self, metric: str, one: Instant, other: Instant) -> tuple[float, ...]:
         """Values after the earlier and not after the later of two moments."""
-        times, values = self._of(metric)
         since, until = min(one, other), max(one, other)
+        if since < self._since:
+            self._read_older()
+        times, values = self._of(metric)
         return tuple(values[bisect_right(times, since) : bisect_right(times, until)])
 
     def percent(self, metric: str, one: Instant, other: Instant) -> float:
@@ -60,14 +75,21 @@ class History:
 
     def count(self, metric: str) -> int:
         """How many samples of a metric there are."""
+        self._read_older()
         return len(self._of(metric)[0])
 
     def begin(self, metric: str) -> Instant:
         """When the oldest sample was taken. Raises Insufficient when there is none."""
+        self._read_older()
         times = self._of(metric)[0]
         if not times:
             raise Insufficient(f"Insufficient data from data set: ${metric} has no samples")
         return times[0]
+
+    def _read_older(self) -> None:
+        if self._older is not None:
+            self._samples, self._older = self._older(), None
+            self._series.clear()
 
     def _of(self, metric: str) -> tuple[list[Instant], list[float]]:
         if metric not in self._series:

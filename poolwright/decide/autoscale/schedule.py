@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from poolwright.decide.autoscale.evaluation import Outcome, Situation
 from poolwright.domain.autoscale import Sample, TaskFigures
-from poolwright.domain.clock import Instant, Micros
+from poolwright.domain.clock import HOUR, Instant, Micros
 from poolwright.domain.facts import Fact
 from poolwright.domain.limits import RESIZE_TIMEOUT_DEFAULT, SAMPLE_HISTORY, SAMPLE_LATENCY, SAMPLE_PERIOD
 from poolwright.domain.pool import Pool, Resize
@@ -15,6 +15,8 @@ from poolwright.domain.states import ALLOCATION, SCHEDULABLE, AllocationState, N
 
 NodeCounts = Mapping[tuple[NodeState, bool], int]
 """Nodes by (state, dedicated)."""
+Between = Callable[[Instant, Instant], Sequence[Sample]]
+"""Samples of one pool from a moment to another, both included, oldest first."""
 
 
 def slot(now: Instant) -> Instant:
@@ -54,12 +56,23 @@ def metrics(nodes: NodeCounts, tasks: TaskFigures) -> dict[str, float]:
     }
 
 
-def situation(pool: Pool, nodes: NodeCounts, samples: Sequence[Sample], now: Instant) -> Situation:
-    """What the pool's formula sees now; numbers of nodes are those of now, all else comes from samples."""
+def situation(pool: Pool, nodes: NodeCounts, between: Between, now: Instant) -> Situation:
+    """What the pool's formula sees now; numbers of nodes are those of now, all else comes from samples. `between` reads
+    the pool's samples: those of the last hour at once, the rest only when the formula looks back so far."""
     counted = metrics(nodes, TaskFigures(0, 0, 0, 0, 0, 0))
     current = {name: counted[name] for name in ("CurrentDedicatedNodes", "CurrentLowPriorityNodes")}
     targets = (pool.target_dedicated, pool.target_low_priority)
-    return Situation(now, targets, current, pool.spec.slots_per_node, samples)
+    oldest, newest = visible(now)
+    since = newest - HOUR
+    return Situation(
+        now,
+        targets,
+        current,
+        pool.spec.slots_per_node,
+        between(since, newest),
+        since,
+        lambda: between(oldest, newest),
+    )
 
 
 def next_due(due_at: Instant, interval: Micros, now: Instant) -> Instant:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from poolwright.decide.autoscale import FormulaError, parse
 from poolwright.decide.autoscale.values import Timestamp, parse_time, show, timestamp
 from poolwright.domain.autoscale import Sample
-from poolwright.domain.clock import SECOND
+from poolwright.domain.clock import HOUR, SECOND
 from tests.unit.decide.autoscale.parts import NOW, run, samples, shown, told
 
 
@@ -133,6 +133,33 @@ def test_samples() -> None:
     assert value("len($CPUPercent.GetSample(5))", recorded) == "0"
     assert "no samples" in failure("$CPUPercent.HistoryBeginTime()", recorded)
     assert shown("m=$ActiveTasks; x=len(m.GetSample(2))", recorded)["x"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("expression", "reads"),
+    [
+        ("$ActiveTasks + 1", 0),
+        ("len($ActiveTasks.GetSample(120))", 0),
+        ("len($ActiveTasks.GetSample(TimeInterval_Hour))", 0),
+        ("len($ActiveTasks.GetSample(121))", 1),
+        ("len($ActiveTasks.GetSample(TimeInterval_Hour * 2))", 1),
+        ("$ActiveTasks.GetSamplePercent(TimeInterval_Hour * 2)", 1),
+        ("$ActiveTasks.Count() + $RunningTasks.Count()", 1),
+        ("$ActiveTasks.HistoryBeginTime()", 1),
+        ("$CPUPercent", 1),
+    ],
+)
+def test_older_samples_are_read_only_when_they_are_looked_at(expression: str, reads: int) -> None:
+    every = samples(300, ActiveTasks=list(range(300)), RunningTasks=1)
+    asked = []
+
+    def older() -> list[Sample]:
+        asked.append(1)
+        return every
+
+    lazy = shown(f"x={expression}", every[-120:], since=NOW - HOUR, older=older)
+    assert lazy == shown(f"x={expression}", every)
+    assert len(asked) == reads
 
 
 def test_names() -> None:
