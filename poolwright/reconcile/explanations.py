@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from poolwright.decide import explain
+from poolwright.decide import autoscale, explain
 from poolwright.decide.explain import TaskSituation
 from poolwright.domain.facts import Explanation
 from poolwright.domain.rules import not_found
@@ -56,4 +56,4 @@ class Explanations:
         view = snapshots.load(tx, self._kit, account, pool_id, self._kit.clock.now())
         if view is None:
             raise not_found("pool", pool_id)
-        return explain.resize(view.snapshot)
+        return autoscale.explain(view.snapshot.pool, explain.resize(view.snapshot))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from poolwright.decide.autoscale.evaluation import Outcome, Situation, evaluate
+from poolwright.decide.autoscale.explaining import explain
 from poolwright.decide.autoscale.replay import Step, replay
 from poolwright.decide.autoscale.schedule import metrics, settle, situation, slot, visible
 from poolwright.decide.autoscale.syntax import FormulaError, parse
@@ -13,6 +14,7 @@ __all__ = [
     "Situation",
     "Step",
     "evaluate",
+    "explain",
     "metrics",
     "parse",
     "replay",

@@ -8,10 +8,12 @@ import pytest
 
 from poolwright.domain.autoscale import Autoscale, Sample
 from poolwright.domain.clock import MINUTE, SECOND
+from poolwright.domain.facts import Explanation
 from poolwright.domain.limits import SAMPLE_HISTORY, SAMPLE_PERIOD
 from poolwright.domain.pool import Pool, Resize, ResizeError
 from poolwright.domain.states import AllocationState, DeallocationOption, NodeState, PoolState
 from poolwright.reconcile import autoscale
+from poolwright.reconcile.explanations import Explanations
 from tests.unit.reconcile.world import ACCOUNT, World
 
 STEADY, RESIZING = AllocationState.STEADY, AllocationState.RESIZING
@@ -165,3 +167,25 @@ def test_a_formula_sees_a_sample_when_the_next_one_is_due() -> None:
     world.set_pool(autoscale=replace(settings_of(pool), due_at=world.clock.at))
     world.look()
     assert world.pool().target_dedicated == 3
+
+
+def test_a_pool_says_what_its_formula_did() -> None:
+    world = scaled("$TargetDedicatedNodes = nothing", nodes=0)
+    world.set_pool(target_dedicated=0)
+    world.add("t")
+    say = Explanations(world.kit)
+
+    def pool() -> Explanation:
+        return world.store.read_now(lambda tx: say.pool(tx, ACCOUNT, "p"))
+
+    assert pool().code == "AutoscaleDue"
+    world.look()
+    assert pool().code == "AutoscaleFailed"
+    assert "Line 1, Col 25: the variable nothing is not defined" in pool().message
+    task = world.store.read_now(lambda tx: say.task(tx, ACCOUNT, "j", "t"))
+    assert "the variable nothing is not defined" in task.message
+    settings = replace(settings_of(world.pool()), formula="$x = 1", due_at=world.clock.at)
+    world.set_pool(autoscale=settings)
+    world.look()
+    assert pool().code == "AutoscaleSized"
+    assert dict(pool().evidence)["Results"].endswith(";$x=1")
