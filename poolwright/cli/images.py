@@ -1,4 +1,4 @@
-"""Commands about images: bringing a disk file in from outside."""
+"""Commands about images: bringing a disk file in from outside, and what is wrong with an image."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from poolwright.cli.management import Management
 from poolwright.cli.places import default_data_dir, load_credentials
@@ -25,7 +28,7 @@ DataDir = Annotated[
 
 
 class BadFile(Exception):
-    """The file given cannot be imported."""
+    """The file given cannot be imported, or the image not checked."""
 
 
 @image_app.command("import")
@@ -55,6 +58,33 @@ def import_image(
         made = service.follow("PUT", *compute, "images", name, body=body)
         service.follow("DELETE", *disk)  # the image has its own frozen copy
     typer.echo(made["id"])
+
+
+@image_app.command("check")
+def check(
+    name: Annotated[str, typer.Argument(help="Name of the image.")],
+    group: Annotated[str, typer.Option(help="Resource group.")] = "images",
+    data_dir: DataDir = None,
+) -> None:
+    """What in an image will trouble its nodes, as found when it was made. Exit code 3 when nodes will fail."""
+    with Management(load_credentials((data_dir or default_data_dir()).resolve())) as service:
+        image = service.call("GET", "resourceGroups", group, "providers", "Microsoft.Compute", "images", name)
+    known = image["properties"].get("poolwright")
+    if known is None:
+        raise BadFile(
+            f"the image {name} is not made yet: its state is {image['properties']['provisioningState']}"
+        )
+    if not known["findings"]:
+        typer.echo(f"{name}: nothing found")
+        return
+    table = Table(show_header=True, box=None, pad_edge=False)
+    for column in ("severity", "code", "what", "fix"):
+        table.add_column(column, overflow="fold")
+    for found in known["findings"]:
+        table.add_row(*(escape(found[word]) for word in ("severity", "code", "message", "fix")))
+    Console().print(table)
+    if any(found["severity"] == "error" for found in known["findings"]):
+        raise typer.Exit(3)
 
 
 def _upload(service: Management, disk: tuple[str, ...], file: Path, location: str) -> str:

@@ -143,6 +143,16 @@ class ImageDisk:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found on an image's OS disk that its nodes may suffer from, and what to do about it."""
+
+    code: str
+    severity: str  # "error": nodes or tasks will fail; "warning": they may, or a secret spreads; "info"
+    message: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
 class ImageState:
     """`inner` of an image. Everything after `recipes` is known once it is made.
 
@@ -158,6 +168,7 @@ class ImageState:
     os: dict[str, str | None] = field(default_factory=dict)
     digest: str | None = None
     os_volume: tuple[int, int] = (0, 0)  # bytes: offset and size of the root's partition; size 0: whole disk
+    findings: tuple[Finding, ...] = ()
     force: bool = False  # being deleted although pools use it
 
 
@@ -218,6 +229,7 @@ def image_state(inner: bytes) -> ImageState:
                 ImageDisk(**{**disk, "volume": _volume(disk)}) for disk in fields["data_disks"]
             ),
             "os_volume": _volume(fields, "os_volume"),
+            "findings": tuple(Finding(**found) for found in fields.get("findings", ())),
         }
     )
 

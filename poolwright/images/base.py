@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
+from poolwright.domain.compute import Finding
+
 DiskName: TypeAlias = str
 """Chosen by the caller, 1 to 80 of ``a-z``, ``0-9`` and ``-``; names starting with ``base-`` belong to the plane."""
 
@@ -240,6 +242,9 @@ class ImagePlane(Protocol):
 
     def inspect(self, name: DiskName) -> Inspection:
         """Partition, file system and operating system of a disk, read without mounting it writable."""
+
+    def lint(self, name: DiskName) -> tuple[Finding, ...]:
+        """What on an OS disk will trouble nodes made from it, gravest first. Raises BuildFailed, UnsupportedImage."""
 
     def delete(self, name: DiskName, *, missing_ok: bool = False) -> bool:
         """Remove a disk; True when it was there. Raises DiskNotFound unless ``missing_ok``."""

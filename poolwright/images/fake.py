@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from poolwright.domain.compute import Finding
 from poolwright.images.base import (
     BASE_PREFIX,
     SECTOR_GRANULE_BYTES,
@@ -241,6 +242,15 @@ class FakeImagePlane:
             if disk.content is None:
                 return Inspection(disk.size)
             return replace(disk.content, size_bytes=disk.size, partition_size=disk.size)
+
+    def lint(self, name: DiskName) -> tuple[Finding, ...]:
+        check_name(name)
+        with self._operation("lint", name):
+            if self._get(name).content is not None:
+                return ()
+            return (
+                Finding("NoFileSystem", "error", "No file system was found on the OS disk.", "Install one."),
+            )
 
     def delete(self, name: DiskName, *, missing_ok: bool = False) -> bool:
         check_name(name)

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
+from poolwright.domain.compute import Finding
 from poolwright.images.base import (
     BASE_PREFIX,
     CatalogueEntry,
@@ -37,6 +38,7 @@ from poolwright.images.filesystem import grow_ext, make_ext4
 from poolwright.images.formats import detect, fill_from
 from poolwright.images.inspect import EXT, inspect_disk
 from poolwright.images.layout import RAW, SECTOR_BYTES, DiskDirectory, remove_tree, write_record
+from poolwright.images.lint import lint
 from poolwright.images.programs import full_disk_errors
 from poolwright.images.sparse import (
     copy_disk,
@@ -205,6 +207,12 @@ class RawImagePlane:
         home = self._home(name)
         with home.lock(name, shared=True):
             return inspect_disk(home.raw(name))
+
+    def lint(self, name: DiskName) -> tuple[Finding, ...]:
+        check_name(name)
+        home = self._home(name)
+        with home.lock(name, shared=True):
+            return lint(home.raw(name), inspect_disk(home.raw(name)))
 
     def delete(self, name: DiskName, *, missing_ok: bool = False) -> bool:
         check_name(name)

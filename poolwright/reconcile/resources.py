@@ -179,7 +179,10 @@ class ResourceReconciler:
         elif isinstance(step, Inspect):
             found, digest = await self._actor.inspect(step.name), image_digest(view.files)
             volumes = {row.name: await self._actor.volume(row.name) for row in view.files}
-            await self._store.write(lambda tx: record.image_inspected(tx, now(), key, found, digest, volumes))
+            findings = await self._actor.lint(step.name)
+            await self._store.write(
+                lambda tx: record.image_inspected(tx, now(), key, found, digest, volumes, findings)
+            )
         elif isinstance(step, (BootMachine, StopMachine, RemoveMachine)):
             await self._take_machine(view, step)
         elif isinstance(step, Reboot):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from poolwright.domain import sizes
-from poolwright.domain.compute import MachineDisk, MachineState, Recipe, disk_state
+from poolwright.domain.compute import Finding, MachineDisk, MachineState, Recipe, disk_state
 from poolwright.domain.resource import DiskRow, Resource
 from poolwright.engines.base import (
     DiskMount,
@@ -23,12 +23,14 @@ from poolwright.engines.base import (
 )
 from poolwright.images.base import (
     SECTOR_GRANULE_BYTES,
+    BuildFailed,
     DiskExists,
     DiskInfo,
     DiskNotEmpty,
     ImagePlane,
     MarketplaceImage,
     Progress,
+    UnsupportedImage,
 )
 
 T = TypeVar("T")
@@ -88,6 +90,14 @@ class Actor:
             "pretty": found.os_pretty,
             "agent_sku": found.agent_sku,
         }
+
+    async def lint(self, name: str) -> tuple[Finding, ...]:
+        """What on an OS disk will trouble nodes; that it could not be looked at is a finding too."""
+        try:
+            return await self._in_thread(lambda: self._images.lint(name))
+        except (UnsupportedImage, BuildFailed) as error:
+            text = f"The image could not be checked: {error}"
+            return (Finding("NotChecked", "warning", text, "See to the reason and make the image again."),)
 
     async def volume(self, name: str) -> tuple[int, int]:
         """Offset and size in bytes of the partition that is mounted of a disk; (0, 0) for the whole disk."""

@@ -10,6 +10,7 @@ from typing import Any
 from poolwright.decide.resources import Seen, View
 from poolwright.domain.clock import Instant
 from poolwright.domain.compute import (
+    Finding,
     MachineState,
     State,
     disk_state,
@@ -79,6 +80,7 @@ def image_inspected(
     found: Mapping[str, str | None],
     digest: str,
     volumes: Mapping[str, tuple[int, int]],
+    findings: tuple[Finding, ...],
 ) -> None:
     """What the image holds is known. `found` has id, version, pretty and agent_sku of its operating system.
 
@@ -96,6 +98,7 @@ def image_inspected(
             replace(disk, size=sizes[disk.name], volume=volumes[disk.name]) for disk in state.data_disks
         ),
         os_volume=volumes[state.os_disk],
+        findings=findings,
         agent_sku=found["agent_sku"],
         os={name: found[name] for name in ("id", "version", "pretty")},
         digest=digest,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from poolwright.domain.compute import (
@@ -106,7 +107,12 @@ def image(resource: Resource) -> Json:
     ]
     properties["provisioningState"] = resource.state.value
     if state.digest is not None:
-        properties["poolwright"] = {"digest": state.digest, "nodeAgentSkuId": state.agent_sku, "os": state.os}
+        properties["poolwright"] = {
+            "digest": state.digest,
+            "nodeAgentSkuId": state.agent_sku,
+            "os": state.os,
+            "findings": [asdict(found) for found in state.findings],
+        }
     return envelope(resource, properties)
 
 

@@ -30,6 +30,8 @@ def disk(tmp_path: Path) -> Path:
     make_tree(tree)
     (tree / "etc/os-release").unlink()
     (tree / "etc/os-release").write_text('ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Elsewhere 12"\n')
+    (tree / "etc/ssh").mkdir()
+    (tree / "etc/ssh/ssh_host_rsa_key").write_text("a key that should not be here\n")
     path = tmp_path / "elsewhere.raw"
     with path.open("wb") as file:
         file.truncate(128 * MIB)
@@ -50,6 +52,9 @@ def test_an_uploaded_vhd_runs_tasks_and_comes_back(live: Live, disk: Path, tmp_p
     image = compute.images.get("images", "elsewhere")
     assert done.stdout.strip() == image.id
     assert list(compute.disks.list()) == []
+
+    checked = poolwright("image", "check", "elsewhere", data_dir=live.data_dir)
+    assert (checked.returncode, "HostKeys" in checked.stdout) == (0, True), checked
 
     machine = batch.VirtualMachineConfiguration(
         image_reference=batch.BatchVmImageReference(virtual_machine_image_id=image.id),
