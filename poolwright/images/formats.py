@@ -42,12 +42,14 @@ _TAR_MAGIC_AT, _TAR_MAGIC = 257, b"ustar"
 _VMDK = (b"KDMV", b"COWD", b"# Disk Descri")
 
 
-def detect(path: Path) -> str:
-    """The format of a file, by its bytes. Raises UnsupportedImage for a damaged VHD and formats not read here."""
+def detect(path: Path, length: int) -> str:
+    """The format of the first `length` bytes of a file, by these bytes; what follows are zeros.
+
+    Raises UnsupportedImage for a damaged VHD and for formats not read here.
+    """
     with path.open("rb") as file:
         head = file.read(vhd.FOOTER_BYTES)
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - vhd.FOOTER_BYTES))
+        file.seek(max(0, length - vhd.FOOTER_BYTES))
         tail = file.read(vhd.FOOTER_BYTES)
     if head.startswith(_VMDK):
         raise UnsupportedImage("VMDK is not read here: convert the disk to VHD, VHDX, qcow2 or raw first")
@@ -57,10 +59,10 @@ def detect(path: Path) -> str:
     if head[_TAR_MAGIC_AT:].startswith(_TAR_MAGIC):
         return TAR
     if head.startswith(vhd.COOKIE):  # dynamic ones begin with a copy of it, so zeros after the end do no harm
-        return _kind_of_vhd(head, size)
+        return _kind_of_vhd(head, length)
     if not tail.startswith(vhd.COOKIE):
         return RAW
-    return _kind_of_vhd(tail, size)
+    return _kind_of_vhd(tail, length)
 
 
 def _kind_of_vhd(tail: bytes, size: int) -> str:
@@ -81,11 +83,14 @@ def _kind_of_vhd(tail: bytes, size: int) -> str:
     return FIXED_VHD
 
 
-def fill_from(source: Path, target: Path, format: str) -> None:
-    """Make `target`, which must not exist, the raw disk that `source` holds; grown to a whole disk size with zeros.
+def fill_from(source: Path, target: Path, length: int) -> None:
+    """Make `target`, which must not exist, the raw disk in the first `length` bytes of `source`.
+
+    It is grown to a whole disk size with zeros.
 
     Raises UnsupportedImage, BuildFailed; OSError for a full disk.
     """
+    format = detect(source, length)
     if format == TAR:
         _unpack(source, target)
         return
@@ -93,8 +98,7 @@ def fill_from(source: Path, target: Path, format: str) -> None:
         _convert(source, target, _DRIVERS[format])
     else:
         copy_disk(source, target)
-        if format == FIXED_VHD:
-            os.truncate(target, target.stat().st_size - vhd.FOOTER_BYTES)
+        os.truncate(target, length - (vhd.FOOTER_BYTES if format == FIXED_VHD else 0))
     size = max(target.stat().st_size, MIN_DISK_BYTES)
     grow(target, -(-size // SECTOR_GRANULE_BYTES) * SECTOR_GRANULE_BYTES)
 

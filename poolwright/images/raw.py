@@ -35,7 +35,7 @@ from poolwright.images.base import (
 from poolwright.images.bases import BaseBuilder, HostBases
 from poolwright.images.digest import digest_file
 from poolwright.images.filesystem import grow_ext, make_ext4
-from poolwright.images.formats import detect, fill_from
+from poolwright.images.formats import fill_from
 from poolwright.images.inspect import EXT, inspect_disk
 from poolwright.images.layout import RAW, SECTOR_BYTES, DiskDirectory, remove_tree, write_record
 from poolwright.images.lint import lint
@@ -379,14 +379,8 @@ def _seal(path: Path) -> str:
 
 
 def _fill_imported(source: Path, length: int | None, target: Path) -> None:
-    if length is not None and length != source.stat().st_size:
-        cut = target.parent / "source"
-        copy_disk(source, cut)
-        os.truncate(cut, length)
-        _fill_imported(cut, None, target)
-        cut.unlink()
-        return
-    fill_from(source, target, detect(source))
+    size = source.stat().st_size
+    fill_from(source, target, size if length is None else min(length, size))
     sync_file(target)
 
 

@@ -19,6 +19,7 @@ from tests.contract.images.harness import MIB, TINY, tiny_plane
 OPERATIONS: dict[str, Callable[[RawImagePlane], object]] = {
     "create": lambda plane: plane.create_empty("new", 8 * MIB),
     "clone": lambda plane: plane.clone("source", "new"),
+    "import": lambda plane: plane.import_disk("new", "source", 5 * MIB),
     "snapshot": lambda plane: plane.snapshot("source", "new"),
     "snapshot-of-frozen": lambda plane: plane.snapshot("twin", "new"),
     "freeze": lambda plane: plane.freeze("source"),

@@ -68,7 +68,7 @@ def converted(disk: Path, format: str) -> Path:
 @pytest.mark.parametrize("format", list(_QEMU))
 def test_every_format_gives_the_very_bytes(plane: RawImagePlane, disk: Path, format: str) -> None:
     file = converted(disk, format)
-    assert detect(file) == format
+    assert detect(file, file.stat().st_size) == format
     made = plane.import_file("imported", file)
     assert made.path.read_bytes() == disk.read_bytes()
     assert made.allocated_bytes < SIZE
@@ -93,7 +93,7 @@ def test_the_root_partition_is_found(plane: RawImagePlane, disk: Path, table: st
 def test_raw_files_are_taken_as_they_are(plane: RawImagePlane, tmp_path: Path) -> None:
     file = tmp_path / "odd.img"
     file.write_bytes(os.urandom(MIB + 100))
-    assert detect(file) == RAW
+    assert detect(file, file.stat().st_size) == RAW
     made = plane.import_file("raw", file)
     assert made.size_bytes == MIB + 4096
     assert made.path.read_bytes() == file.read_bytes().ljust(MIB + 4096, b"\0")

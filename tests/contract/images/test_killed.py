@@ -17,7 +17,7 @@ from tests.contract.images.killed import OPERATIONS
 
 ROOT = Path(__file__).parents[3]
 BEFORE = ["blank", "formatted", "source", "twin"]
-MAKES = {"create", "clone", "snapshot", "snapshot-of-frozen"}
+MAKES = {"create", "clone", "import", "snapshot", "snapshot-of-frozen"}
 REMOVES = {"delete": "source", "delete-frozen": "twin"}
 
 
