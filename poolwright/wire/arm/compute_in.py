@@ -143,7 +143,7 @@ def image_spec(body: ImageBody) -> ImageSpec:
 
 def _image_disk(target: str, disk: ImageDiskProperties, lun: int | None) -> ImageDiskSpec:
     if disk.blob_uri is not None:
-        text = f"'{target}.blobUri' is not supported: upload the VHD to a disk (createOption Upload) and name that as managedDisk."
+        text = f"'{target}.blobUri' is not supported: upload to a disk (createOption Upload), name it as managedDisk."
         raise ManagementError(400, "InvalidParameter", text, f"{target}.blobUri")
     named = [source.id for source in (disk.snapshot, disk.managed_disk) if source is not None]
     if len(named) != 1:
