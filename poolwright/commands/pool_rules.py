@@ -9,7 +9,12 @@ from poolwright.domain import sizes
 from poolwright.domain.catalogue import AGENT_SKUS, find_image, find_sku
 from poolwright.domain.clock import MINUTE, Micros
 from poolwright.domain.errors import ServiceError, bad_property
-from poolwright.domain.limits import INTER_NODE_POOL_MAX, RESIZE_TIMEOUT_MIN, SLOTS_PER_NODE_MAX
+from poolwright.domain.limits import (
+    INTER_NODE_POOL_MAX,
+    POOL_TARGET_MAX,
+    RESIZE_TIMEOUT_MIN,
+    SLOTS_PER_NODE_MAX,
+)
 from poolwright.domain.pool import PoolSpec
 from poolwright.domain.resource_id import IMAGES, parse
 from poolwright.domain.states import ResourceState
@@ -77,7 +82,7 @@ def check_timeout(timeout: Micros) -> None:
 
 
 def check_targets(ctx: Context, spec: PoolSpec, dedicated: int | None, low_priority: int | None) -> None:
-    """At least one target, none negative, and for a custom image none above what one pool may have.
+    """At least one target, none negative or above what one pool may have (less for a custom image).
 
     Raises MissingRequiredProperty or InvalidPropertyValue (400). The sum over pools that share an image is left to
     the pool's planner, which ends the resize with AllocationFailed.
@@ -96,6 +101,8 @@ def check_targets(ctx: Context, spec: PoolSpec, dedicated: int | None, low_prior
             continue
         if target < 0:
             raise bad_property(name, target, "A number of nodes is not negative.")
+        if target > POOL_TARGET_MAX:
+            raise bad_property(name, target, f"A pool has at most {POOL_TARGET_MAX} nodes of one kind.")
         if spec.image.custom and target > limit:
             reason = f"A pool made from a custom image has at most {limit} nodes of this kind."
             raise bad_property(name, target, reason)

@@ -13,7 +13,7 @@ from poolwright.decide.autoscale.tree import Formula
 from poolwright.decide.autoscale.variables import ReadOnly, Variables
 from poolwright.domain.autoscale import AutoscaleRun, RunError, Sample
 from poolwright.domain.clock import Instant, Rng
-from poolwright.domain.limits import AUTOSCALE_TARGET_MAX
+from poolwright.domain.limits import POOL_TARGET_MAX
 from poolwright.domain.states import DeallocationOption
 
 EVALUATION_FAILED = "AutoScalingFormulaEvaluationError"
@@ -85,10 +85,8 @@ def _whole(name: str, value: float) -> int:
     """The number of nodes a value asks for: cut, not rounded."""
     if not math.isfinite(value) or value < -_TOLERANCE:
         raise Failed(EVALUATION_FAILED, f"{name} cannot be {value:g}: it is a number of nodes")
-    if value >= AUTOSCALE_TARGET_MAX + 1:
-        raise Failed(
-            EVALUATION_FAILED, f"{name} cannot be {value:g}: a pool has at most {AUTOSCALE_TARGET_MAX}"
-        )
+    if value >= POOL_TARGET_MAX + 1:
+        raise Failed(EVALUATION_FAILED, f"{name} cannot be {value:g}: a pool has at most {POOL_TARGET_MAX}")
     return int(value + _TOLERANCE)
 
 

@@ -76,6 +76,8 @@ def test_targets(world: World) -> None:
     world.refused("MissingRequiredProperty", pools.create, "P1", MARKET, b"{}", None, None)
     error = world.refused("InvalidPropertyValue", pools.create, "P1", MARKET, b"{}", 0, -1)
     assert dict(error.values)["PropertyName"] == "targetLowPriorityNodes"
+    error = world.refused("InvalidPropertyValue", pools.create, "P1", MARKET, b"{}", 10_001, 0)
+    assert "at most 10000" in dict(error.values)["Reason"]
 
 
 def test_an_unknown_agent(world: World) -> None:
