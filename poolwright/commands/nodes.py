@@ -7,7 +7,7 @@ from dataclasses import replace
 from poolwright.commands import pools
 from poolwright.commands.context import Context, record, wake
 from poolwright.domain.errors import ServiceError, bad_property
-from poolwright.domain.node import Drain, Node
+from poolwright.domain.node import Drain, Logins, Node
 from poolwright.domain.rules import not_found
 from poolwright.domain.states import NODE, DeallocationOption, NodeState, PoolState, SchedulingState, advance
 from poolwright.store.base import Tx
@@ -168,7 +168,10 @@ def preempt(tx: Tx, ctx: Context, account: str, pool: str, node: str) -> Node:
     if found.state is NodeState.STARTING:  # what a stopped machine kept goes too
         found = replace(found, booted_at=found.booted_at or ctx.now)
     taken = replace(
-        _moved(found, NodeState.PREEMPTED, ctx, "preempted by the operator"), drain=None, start_task=None
+        _moved(found, NodeState.PREEMPTED, ctx, "preempted by the operator"),
+        drain=None,
+        start_task=None,
+        logins=Logins(),
     )
     changed = tx.nodes.update(taken)
     _noted(tx, ctx, changed, "node.preempt", reason="operator")

@@ -201,9 +201,12 @@ def _unusable(node: Node, snapshot: PoolSnapshot) -> NodePlan:
         return NodePlan(node, wake_at=node.retry_at)
     attempts = node.attempts + 1
     reason = f"recovery {attempts} of {NODE_RECOVERIES_MAX}"
-    node = next_life(replace(node, attempts=attempts), NodeState.REBOOTING, now, reason)
+    # A reimage that did not come to its end may not have begun either: the old root must not come back.
+    again = len(node.history) > 1 and node.history[-2][1] == NodeState.REIMAGING.value
+    state, act = _NEXT_LIVES["reimage" if again else "reboot"]
+    node = next_life(replace(node, attempts=attempts), state, now, reason)
     wait = RECOVERY_WAITS[min(attempts, len(RECOVERY_WAITS) - 1)]
-    return NodePlan(node, Act.RESTART, wake_at=now + wait)
+    return NodePlan(node, act, wake_at=now + wait)
 
 
 def _preempted(node: Node, snapshot: PoolSnapshot) -> NodePlan:

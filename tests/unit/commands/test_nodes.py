@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from poolwright.commands import jobs, nodes, tasks
-from poolwright.domain.node import Drain, Node
+from poolwright.domain.node import Drain, Logins, Node, NodeUser
 from poolwright.domain.states import DeallocationOption, NodeState, SchedulingState
 from tests.unit.commands.conftest import START, A, World
 from tests.unit.commands.values import (
@@ -202,3 +202,9 @@ def test_only_a_deallocated_node_is_started(world: World) -> None:
     world.refused("OperationInvalidForCurrentState", nodes.start, "P1", "n2")
     add_node(world, "n3", state=NodeState.DEALLOCATED, dedicated=False)
     world.refused("OperationInvalidForCurrentState", nodes.preempt, "P1", "n3")
+
+
+def test_users_go_with_the_disk_of_a_preempted_node(world: World) -> None:
+    logins = Logins((NodeUser("ada", False, START + 1),), 1)
+    add_node(world, "n1", dedicated=False, logins=logins)
+    assert world.do(nodes.preempt, "P1", "n1").logins == Logins()

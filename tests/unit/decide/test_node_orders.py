@@ -105,3 +105,11 @@ def test_a_started_node_is_made_from_what_was_kept() -> None:
 def test_a_reimaged_node_joins_as_a_new_one() -> None:
     row = next_life(node(state=NodeState.IDLE, booted_at=NOW), NodeState.REIMAGING, NOW, "by request")
     assert joined(row, Booted("10.0.0.3"), None, NOW).state is NodeState.IDLE
+
+
+def test_a_reimage_that_did_not_come_to_its_end_is_begun_again() -> None:
+    row = next_life(node(state=NodeState.IDLE), NodeState.REIMAGING, NOW, "by request")
+    over = tick(row, at(NOW + NODE_JOIN_DEADLINE, row)).node
+    assert over.state is NodeState.UNUSABLE
+    plan = tick(over, at(NOW + NODE_JOIN_DEADLINE, over))
+    assert (plan.node.state, plan.act) == (NodeState.REIMAGING, Act.REIMAGE)
