@@ -75,7 +75,7 @@ def ssh(live: Live, tmp_path: Path) -> Ssh:
     """A pool of one node with an SSH server."""
     start = batch.BatchStartTask(command_line=INSTALL, wait_for_success=True, user_identity=ADMIN)
     live.pool(dedicated=1, start_task=start)
-    live.wait_nodes("pool", {"idle": 1}, 180)
+    wait_until(lambda: live.states() == {"idle": 1}, 180, lambda: _of_start_task(live))
     return Ssh(live, tmp_path)
 
 
@@ -130,6 +130,14 @@ def test_an_image_without_a_server_says_so(live: Live) -> None:
     wait_until(refused, 30, live.service.log_tail)
     errors = live.batch.get_node("pool", node)["errors"]
     assert [error["code"] for error in errors] == ["RemoteLoginUnavailable"]
+
+
+def _of_start_task(live: Live) -> str:
+    """What the installation said, for a failure."""
+    node = str(next(iter(live.batch.list_nodes("pool")))["id"])
+    names = ("startup/stdout.txt", "startup/stderr.txt")
+    said = (b"".join(live.batch.download_node_file("pool", node, name)).decode()[-2000:] for name in names)
+    return f"{live.states()}\n" + "\n".join(said)
 
 
 def _everything_written(live: Live) -> str:
