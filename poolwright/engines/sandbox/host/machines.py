@@ -198,15 +198,25 @@ class SandboxMachines:
                 os.rename(layout.machine(name), grave)
                 continue
             self._machines[name] = machine
-            if machine.link is not None and machine.state not in ("stopped", "broken"):
-                self._host.network.adopt(machine.link)
-            if self._take_over(machine):
+            lives = self._take_over(machine)
+            if self._keeps_network(machine) and lives:
                 continue
             if machine.state not in ("stopped", "broken"):
                 dead.append(machine)
                 self._endings.begin(machine, keep_storage=True, state="broken", ended=lambda _: None)
         self._sweep_host()
         return dead
+
+    def _keeps_network(self, machine: Machine) -> bool:
+        """False when another data directory has taken its network since: it must be made again with a new one."""
+        if machine.link is None or machine.state in ("stopped", "broken"):
+            return True
+        try:
+            self._host.network.adopt(machine.link)
+        except network.NoAddress as failure:
+            print(f"machine {machine.name} is given up: {failure}", flush=True)
+            return False
+        return True
 
     def _take_over(self, machine: Machine) -> bool:
         if machine.state != "running" or machine.pid is None:
