@@ -72,10 +72,10 @@ def test_the_story_of_a_machine_goes_on_after_every_kill(live: Live) -> None:
 
     wait_until(lambda: state() == "Succeeded", 120, live.service.log_tail)
 
-    script: Any = {"commandId": "RunShellScript", "script": ["echo begun >>/root/runs; sleep 2"]}
+    script: Any = {"commandId": "RunShellScript", "script": ["echo begun >>/srv/runs; sleep 2"]}
     live.clients.compute.virtual_machines.begin_run_command(GROUP, "vm", script, polling=False)
     _again(live)
-    assert _script(live, "touch /root/runs; cat /root/runs").count("begun") <= 1, "never run again by itself"
+    assert _script(live, "touch /srv/runs; cat /srv/runs").count("begun") <= 1, "never run again by itself"
 
     live.clients.compute.virtual_machines.begin_deallocate(GROUP, "vm", polling=False)
     _again(live)
