@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -214,7 +215,7 @@ class SandboxMachines:
         try:
             self._host.network.adopt(machine.link)
         except network.NoAddress as failure:
-            print(f"machine {machine.name} is given up: {failure}", flush=True)
+            sys.stderr.write(f"machine {machine.name} is given up: {failure}\n")
             return False
         return True
 
