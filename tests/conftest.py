@@ -14,6 +14,12 @@ pytest_plugins = ("tests.support.loud",)
 
 _SERIAL_AREAS = ("e2e",)
 _HERE = Path(__file__).parent
+#: The official clients leave a connection to the garbage collector where a streamed answer is refused or a service is
+#: killed under them. The service is another process here, so these sockets can only be theirs.
+_CLIENTS_SOCKETS = (
+    "ignore:unclosed <ssl.SSLSocket:ResourceWarning",
+    "ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -21,6 +27,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(_HERE).parts[0] in _SERIAL_AREAS:
             item.add_marker(pytest.mark.serial)
+            for unclosed in _CLIENTS_SOCKETS:
+                item.add_marker(pytest.mark.filterwarnings(unclosed))
 
 
 @pytest.fixture
