@@ -17,8 +17,8 @@ from tests.support.waiting import wait_until
 PASSWORD = "correct horse battery"
 INSTALL = (
     '/bin/sh -c \'export DEBIAN_FRONTEND=noninteractive; command -v sshd && exit 0; printf "#!/bin/sh\\nexit 101\\n"'
-    " >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; apt-get -q update &&"
-    " apt-get -qy install --no-install-recommends openssh-server sudo'"
+    " >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; timeout 60 apt-get -q update &&"
+    " timeout 60 apt-get -qy install --no-install-recommends openssh-server sudo'"
 )
 ADMIN = batch.UserIdentity(auto_user=batch.AutoUserSpecification(elevation_level="admin"))
 
@@ -73,9 +73,11 @@ class Ssh:
 @pytest.fixture
 def ssh(live: Live, tmp_path: Path) -> Ssh:
     """A pool of one node with an SSH server."""
-    start = batch.BatchStartTask(command_line=INSTALL, wait_for_success=True, user_identity=ADMIN)
+    start = batch.BatchStartTask(
+        command_line=INSTALL, wait_for_success=True, user_identity=ADMIN, max_task_retry_count=3
+    )
     live.pool(dedicated=1, start_task=start)
-    wait_until(lambda: live.states() == {"idle": 1}, 180, lambda: _of_start_task(live))
+    wait_until(lambda: live.states() == {"idle": 1}, 300, lambda: _of_start_task(live))
     return Ssh(live, tmp_path)
 
 
