@@ -77,7 +77,7 @@ class AccessToken:
 class TokenIssuer:
     """Issues tokens for one tenant. Runs on the event loop: no blocking calls besides `Principals.find`.
 
-    `tenant_domains` are further names of the tenant (as in `contoso.example`).
+    `tenant_domains` are further names of the tenant (as in `lab.example`).
     """
 
     def __init__(

@@ -82,44 +82,44 @@ def ssh(live: Live, tmp_path: Path) -> Ssh:
 
 
 def test_users_log_in_with_keys_and_passwords_until_they_are_gone(live: Live, ssh: Ssh) -> None:
-    user = batch.BatchNodeUserCreateOptions(name="ada", ssh_public_key=ssh.public, is_admin=True)
+    user = batch.BatchNodeUserCreateOptions(name="visitor", ssh_public_key=ssh.public, is_admin=True)
     live.batch.create_node_user("pool", ssh.node, user)
     with pytest.raises(HttpResponseError, match="NodeUserExists"):
         live.batch.create_node_user("pool", ssh.node, user)
-    ssh.until(True, "ada")
-    assert ssh.run("ada", "sudo -n id -u").stdout.strip() == "0", ssh.said
-    assert "AZ_BATCH" not in ssh.run("ada", "env").stdout
-    plain = batch.BatchNodeUserCreateOptions(name="bob", password=PASSWORD)
+    ssh.until(True, "visitor")
+    assert ssh.run("visitor", "sudo -n id -u").stdout.strip() == "0", ssh.said
+    assert "AZ_BATCH" not in ssh.run("visitor", "env").stdout
+    plain = batch.BatchNodeUserCreateOptions(name="helper", password=PASSWORD)
     live.batch.create_node_user("pool", ssh.node, plain)
-    ssh.until(True, "bob", PASSWORD)
-    assert ssh.run("bob", "true", "wrong").returncode != 0
-    assert ssh.run("bob", "sudo -n true", PASSWORD).returncode != 0, "no administrator"
-    assert ssh.run("bob", "true").returncode != 0, "it has no key"
+    ssh.until(True, "helper", PASSWORD)
+    assert ssh.run("helper", "true", "wrong").returncode != 0
+    assert ssh.run("helper", "sudo -n true", PASSWORD).returncode != 0, "no administrator"
+    assert ssh.run("helper", "true").returncode != 0, "it has no key"
 
     live.batch.replace_node_user(
-        "pool", ssh.node, "bob", batch.BatchNodeUserReplaceOptions(password="other one")
+        "pool", ssh.node, "helper", batch.BatchNodeUserReplaceOptions(password="other one")
     )
-    ssh.until(True, "bob", "other one")
-    assert ssh.run("bob", "true", PASSWORD).returncode != 0
+    ssh.until(True, "helper", "other one")
+    assert ssh.run("helper", "true", PASSWORD).returncode != 0
     live.batch.begin_reboot_node("pool", ssh.node, Reboot(node_reboot_kind="requeue"), **POLL).result()
     live.wait_nodes("pool", {"idle": 1}, 120)
-    ssh.until(True, "ada")
-    live.batch.delete_node_user("pool", ssh.node, "ada")
-    ssh.until(False, "ada")
+    ssh.until(True, "visitor")
+    live.batch.delete_node_user("pool", ssh.node, "visitor")
+    ssh.until(False, "visitor")
     with pytest.raises(HttpResponseError, match="NodeUserNotFound"):
-        live.batch.delete_node_user("pool", ssh.node, "ada")
+        live.batch.delete_node_user("pool", ssh.node, "visitor")
     soon = datetime.now(UTC) + timedelta(seconds=4)
-    short = batch.BatchNodeUserCreateOptions(name="eve", ssh_public_key=ssh.public, expiry_time=soon)
+    short = batch.BatchNodeUserCreateOptions(name="guest", ssh_public_key=ssh.public, expiry_time=soon)
     live.batch.create_node_user("pool", ssh.node, short)
-    ssh.until(True, "eve")
-    ssh.until(False, "eve")
+    ssh.until(True, "guest")
+    ssh.until(False, "guest")
     assert PASSWORD not in _everything_written(live), "a password was kept or logged in clear"
 
 
 def test_an_image_without_a_server_says_so(live: Live) -> None:
     live.idle_pool(dedicated=1)
     node = str(next(iter(live.batch.list_nodes("pool")))["id"])
-    user = batch.BatchNodeUserCreateOptions(name="ada", password=PASSWORD)
+    user = batch.BatchNodeUserCreateOptions(name="visitor", password=PASSWORD)
     live.batch.create_node_user("pool", node, user)
 
     def refused() -> bool:

@@ -205,6 +205,6 @@ def test_only_a_deallocated_node_is_started(world: World) -> None:
 
 
 def test_users_go_with_the_disk_of_a_preempted_node(world: World) -> None:
-    logins = Logins((NodeUser("ada", False, START + 1),), 1)
+    logins = Logins((NodeUser("visitor", False, START + 1),), 1)
     add_node(world, "n1", dedicated=False, logins=logins)
     assert world.do(nodes.preempt, "P1", "n1").logins == Logins()

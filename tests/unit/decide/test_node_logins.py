@@ -11,9 +11,9 @@ from poolwright.domain.node import Logins, Node, NodeUser
 from poolwright.domain.states import NodeState
 from tests.unit.decide.parts import NOW, node, pool
 
-ADA = NodeUser("ada", True, NOW + 9 * SECOND, None, "ssh-ed25519 AAAA")
-BOB = NodeUser("bob", False, NOW + 20 * SECOND, "$6$hash")
-BOTH = Logins((ADA, BOB), wanted=2)
+VISITOR = NodeUser("visitor", True, NOW + 9 * SECOND, None, "ssh-ed25519 AAAA")
+HELPER = NodeUser("helper", False, NOW + 20 * SECOND, "$6$hash")
+BOTH = Logins((VISITOR, HELPER), wanted=2)
 
 
 def at(now: int, row: Node) -> PoolSnapshot:
@@ -23,10 +23,10 @@ def at(now: int, row: Node) -> PoolSnapshot:
 def test_a_machine_is_told_once_who_may_log_in() -> None:
     row = node(logins=BOTH)
     plan = tick(row, at(NOW, row))
-    assert (plan.act, plan.wake_at) == (Act.LOGINS, ADA.expires_at)
+    assert (plan.act, plan.wake_at) == (Act.LOGINS, VISITOR.expires_at)
     row = node_logins.applied(plan.node, 2, None)
     assert tick(row, at(NOW, row)).act is None
-    changed = replace(row, logins=replace(row.logins, users=(BOB,), wanted=3))
+    changed = replace(row, logins=replace(row.logins, users=(HELPER,), wanted=3))
     assert tick(changed, at(NOW, changed)).act is Act.LOGINS
     reborn = replace(row, fence=row.fence + 1)
     assert tick(reborn, at(NOW, reborn)).act is Act.LOGINS, "the server of the former life is gone"
@@ -34,13 +34,13 @@ def test_a_machine_is_told_once_who_may_log_in() -> None:
 
 def test_users_expire_and_the_last_one_is_told_too() -> None:
     row = node_logins.applied(node(logins=BOTH), 2, None)
-    plan = tick(row, at(ADA.expires_at, replace(row, seen_at=ADA.expires_at)))
-    assert (plan.act, [user.name for user in plan.node.logins.users]) == (Act.LOGINS, ["bob"])
+    plan = tick(row, at(VISITOR.expires_at, replace(row, seen_at=VISITOR.expires_at)))
+    assert (plan.act, [user.name for user in plan.node.logins.users]) == (Act.LOGINS, ["helper"])
     row = node_logins.applied(plan.node, plan.node.logins.wanted, None)
-    plan = tick(row, at(BOB.expires_at, row))
+    plan = tick(row, at(HELPER.expires_at, row))
     assert (plan.act, plan.node.logins.users, plan.wake_at) == (Act.LOGINS, (), None)
     row = node_logins.applied(plan.node, plan.node.logins.wanted, None)
-    assert tick(row, at(BOB.expires_at, row)).node is row
+    assert tick(row, at(HELPER.expires_at, row)).node is row
 
 
 def test_a_machine_that_cannot_be_told_is_told_again_later() -> None:

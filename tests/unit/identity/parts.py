@@ -72,7 +72,7 @@ class IdentityParts:
             principals=self.directory,
             audiences=self.audiences,
             clock=self.clock,
-            tenant_domains=("contoso.example",),
+            tenant_domains=("lab.example",),
         )
         self.verifier = BearerVerifier(
             tenant_id=TENANT,

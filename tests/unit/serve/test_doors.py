@@ -20,7 +20,7 @@ from tests.unit.decide.parts import pool
 
 DEADLINE_S = 20
 NODE = Node("acct", "p", "n1", "m1", True, NodeState.IDLE, 1, 1, 1, address="127.0.0.1")
-ADA = Logins((NodeUser("ada", False, 2**60),), 1)
+VISITOR = Logins((NodeUser("visitor", False, 2**60),), 1)
 
 
 async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -51,7 +51,7 @@ async def _house(directory: Path, node: Node, monkeypatch: pytest.MonkeyPatch) -
 async def _said(port: int) -> bytes:
     async with asyncio.timeout(DEADLINE_S):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"ada")
+        writer.write(b"visitor")
         writer.write_eof()
         try:
             return await reader.read()
@@ -60,17 +60,17 @@ async def _said(port: int) -> bytes:
 
 
 async def test_a_door_leads_to_the_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with _house(tmp_path, replace(NODE, logins=ADA), monkeypatch) as made:
+    async with _house(tmp_path, replace(NODE, logins=VISITOR), monkeypatch) as made:
         port = await made.open("acct", "p", "n1", "m1")
         assert await made.open("acct", "p", "n1", "m1") == port
-        assert await _said(port) == b"hello ada"
+        assert await _said(port) == b"hello visitor"
     with pytest.raises(OSError, match=r"refused|Connect call failed"):
         await _said(port)
 
 
 @pytest.mark.parametrize(
     "node",
-    [NODE, replace(NODE, logins=ADA, address=None), replace(NODE, logins=ADA, machine="other")],
+    [NODE, replace(NODE, logins=VISITOR, address=None), replace(NODE, logins=VISITOR, machine="other")],
     ids=["no users", "no address", "another machine"],
 )
 async def test_a_door_nobody_may_go_through(
@@ -82,8 +82,8 @@ async def test_a_door_nobody_may_go_through(
 
 async def test_doors_nobody_uses_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doors, "DOORS_MAX", 1)
-    async with _house(tmp_path, replace(NODE, logins=ADA), monkeypatch) as made:
+    async with _house(tmp_path, replace(NODE, logins=VISITOR), monkeypatch) as made:
         first = await made.open("acct", "p", "gone", "m0")
-        assert await _said(await made.open("acct", "p", "n1", "m1")) == b"hello ada"
+        assert await _said(await made.open("acct", "p", "n1", "m1")) == b"hello visitor"
         with pytest.raises(OSError, match=r"refused|Connect call failed"):
             await _said(first)

@@ -246,13 +246,13 @@ UPDATES = [
     ("POST", "/pools/base/nodes/none/deallocate", {"nodeDeallocateOption": "never"}, "InvalidPropertyValue"),
     ("POST", "/pools/base/nodes/none/start", None, "NodeNotFound"),
     ("POST", "/pools/base/nodes/none/reimage", None, "NodeNotFound"),
-    ("POST", "/pools/base/nodes/none/users", {"name": "ada", "password": "x"}, "NodeNotFound"),
+    ("POST", "/pools/base/nodes/none/users", {"name": "visitor", "password": "x"}, "NodeNotFound"),
     ("POST", "/pools/base/nodes/none/users", {"password": "x"}, "MissingRequiredProperty"),
     ("POST", "/pools/base/nodes/none/users", {"name": "root", "password": "x"}, "InvalidPropertyValue"),
-    ("POST", "/pools/base/nodes/none/users", {"name": "ada", "password": "a\nb"}, "InvalidPropertyValue"),
+    ("POST", "/pools/base/nodes/none/users", {"name": "visitor", "password": "a\nb"}, "InvalidPropertyValue"),
     ("POST", "/pools/base/nodes/none/users", {"name": "a", "expiryTime": "soon"}, "InvalidPropertyValue"),
-    ("PUT", "/pools/base/nodes/none/users/ada", {"sshPublicKey": "none"}, "InvalidPropertyValue"),
-    ("DELETE", "/pools/base/nodes/none/users/ada", None, "NodeNotFound"),
+    ("PUT", "/pools/base/nodes/none/users/visitor", {"sshPublicKey": "none"}, "InvalidPropertyValue"),
+    ("DELETE", "/pools/base/nodes/none/users/visitor", None, "NodeNotFound"),
 ]
 BODIES = [
     b"",

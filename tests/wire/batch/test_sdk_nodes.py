@@ -39,23 +39,23 @@ def test_users_of_a_node(live: Live, client: Any) -> None:
     id = named(client, "peopled")
     client.create_pool(pool_options(id))
     node = live.add_node(id, 1)
-    user = models.BatchNodeUserCreateOptions(name="ada", password="a secret nobody keeps", is_admin=True)
+    user = models.BatchNodeUserCreateOptions(name="visitor", password="a secret nobody keeps", is_admin=True)
     client.create_node_user(id, node.id, user)
     with pytest.raises(ResourceExistsError) as twice:
         client.create_node_user(id, node.id, user)
     assert code_of(twice.value) == "NodeUserExists"
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJm7"
-    client.replace_node_user(id, node.id, "ada", models.BatchNodeUserReplaceOptions(ssh_public_key=key))
+    client.replace_node_user(id, node.id, "visitor", models.BatchNodeUserReplaceOptions(ssh_public_key=key))
     kept = live.read(lambda tx: tx.nodes.get(ACCOUNT, id, node.id))
     assert kept is not None
     assert [(u.name, u.admin, u.password_hash, u.public_key) for u in kept.logins.users] == [
-        ("ada", True, None, key)
+        ("visitor", True, None, key)
     ]
     way = client.get_node_remote_login_settings(id, node.id)
     assert (way.remote_login_ip_address, way.remote_login_port) == ("127.0.0.1", 50_022)
-    client.delete_node_user(id, node.id, "ada")
+    client.delete_node_user(id, node.id, "visitor")
     with pytest.raises(ResourceNotFoundError) as gone:
-        client.delete_node_user(id, node.id, "ada")
+        client.delete_node_user(id, node.id, "visitor")
     assert code_of(gone.value) == "NodeUserNotFound"
     assert b"a secret nobody keeps" not in live.database.read_bytes()
 
