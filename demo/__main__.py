@@ -78,7 +78,7 @@ def _play(display: Display, service: Service, out: Path) -> None:
         ready = service.start()
         log.note(f"{ready.endpoint}, process {ready.pid}")
         clients = connect(ready)
-    location, _ = machine.create_machine(display, clients)
+    location = machine.create_machine(display, clients)
     machine.prepare_machine(display, clients)
     prepared = machine.freeze_machine(display, clients, location)
     by_token, by_key = pool.create_account(display, clients, location)

@@ -27,7 +27,6 @@ class Prepared:
     location: str
     image_id: str
     twin_id: str
-    os_snapshot_id: str
 
 
 class _Progress:
@@ -65,7 +64,7 @@ def newest_base_image(clients: Clients, location: str) -> compute.ImageReference
     return compute.ImageReference(publisher=publisher, offer=offer, sku=sku, version=version)
 
 
-def create_machine(display: Display, clients: Clients) -> tuple[str, compute.ImageReference]:
+def create_machine(display: Display, clients: Clients) -> str:
     """Steps 1 and 2: the base image (built once, cached) and the machine made from it."""
     subscription = next(iter(clients.subscriptions.subscriptions.list()))
     location = next(
@@ -107,7 +106,7 @@ def create_machine(display: Display, clients: Clients) -> tuple[str, compute.Ima
         disks = sorted(disk.name for disk in clients.compute.disks.list_by_resource_group(GROUP))
         log.expect(disks == [f"{VM}-data", f"{VM}-os"], f"expected an OS disk and a data disk, found {disks}")
         log.note(f"managed disks: {', '.join(disks)}")
-    return location, reference
+    return location
 
 
 def _run(clients: Clients, log: StepLog, script: list[str]) -> str:
@@ -165,7 +164,7 @@ def freeze_machine(display: Display, clients: Clients, location: str) -> Prepare
     with display.step("Delete the machine (the image no longer needs it)") as log:
         clients.compute.virtual_machines.begin_delete(GROUP, VM, **POLL).result()
         log.note("its disks and snapshots stay until the end")
-    return Prepared(location, image.id, twin.id, os_snapshot)
+    return Prepared(location, image.id, twin.id)
 
 
 def make_image(

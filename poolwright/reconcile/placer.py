@@ -72,14 +72,7 @@ class Placer:
         """Tasks that may start. One that was reactivated waits until its former execution is known to be dead."""
         wanted = min(sum(room.free for room in open_rooms), left)
         most = max(room.free for room in open_rooms)
-        ready = self._tx.tasks.ready(self._pool.account, self._pool.id, wanted, most)
-        held = {task.pk for task in ready if task.attempt and self._tx.executions.of_task(task.pk)}
-        if not held:
-            return ready
-        ready = self._tx.tasks.ready(self._pool.account, self._pool.id, wanted + len(held), most)
-        return [task for task in ready if not (task.attempt and self._tx.executions.of_task(task.pk))][
-            :wanted
-        ]
+        return self._tx.tasks.ready(self._pool.account, self._pool.id, wanted, most)
 
     def _assign(self, task: Task, node: Node) -> Task:
         task = task_life.assigned(task, self._pool.id, node.id, node.fence, self._now)
