@@ -25,6 +25,9 @@ ROOTS = (
     "BatchJob",
     "BatchJobCreateOptions",
     "BatchJobDisableOptions",
+    "BatchJobSchedule",
+    "BatchJobScheduleCreateOptions",
+    "BatchJobScheduleUpdateOptions",
     "BatchJobTerminateOptions",
     "BatchJobUpdateOptions",
     "BatchNodeDeallocateOptions",
@@ -42,38 +45,23 @@ ROOTS = (
     "BatchPoolUpdateOptions",
     "BatchTask",
     "BatchTaskGroup",
+    "UploadBatchServiceLogsOptions",
 )
 """Bodies of the requests that are served; what they use follows."""
 
-ANSWERED = ("BatchPool", "BatchNode", "BatchJob", "BatchTask")
+ANSWERED = ("BatchPool", "BatchNode", "BatchJob", "BatchJobSchedule", "BatchTask")
 """Entities whose members a client may select."""
 
 UNTYPED = frozenset(
     {
-        "applicationPackageReferences",
-        "autoPoolSpecification",
-        "containerConfiguration",
-        "containerSettings",
-        "dependsOn",
         "diskEncryptionConfiguration",
         "diskEncryptionSet",
-        "exitConditions",
         "extensions",
-        "jobManagerTask",
-        "jobPreparationTask",
-        "jobReleaseTask",
-        "mountConfiguration",
-        "multiInstanceSettings",
-        "networkConfiguration",
-        "outputFiles",
-        "resourceFiles",
         "securityProfile",
         "serviceArtifactReference",
-        "upgradePolicy",
-        "userAccounts",
     }
 )
-"""Fields whose inside nobody reads yet: they are refused when they are not empty (see wire/convert)."""
+"""Fields whose inside nobody reads: they are refused when they are not empty (see wire/convert)."""
 
 OF_OLDER_VERSIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "BatchPoolCreateOptions": (

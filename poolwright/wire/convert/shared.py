@@ -44,6 +44,8 @@ def refuse_given(body: msgspec.Struct, attributes: Sequence[str], within: str = 
 
 def asks_nothing(value: Any) -> bool:
     """Whether a value is one that stands for "none of it"."""
+    if isinstance(value, msgspec.Struct):
+        return all(asks_nothing(getattr(value, name)) for name in value.__struct_fields__)
     if isinstance(value, dict):
         return all(asks_nothing(inner) for inner in value.values())
     if isinstance(value, str):

@@ -106,6 +106,25 @@ MEMBERS: dict[str, frozenset[str]] = {
             "usesTaskDependencies",
         }
     ),
+    "jobschedule": frozenset(
+        {
+            "creationTime",
+            "displayName",
+            "eTag",
+            "executionInfo",
+            "id",
+            "jobSpecification",
+            "lastModified",
+            "metadata",
+            "previousState",
+            "previousStateTransitionTime",
+            "schedule",
+            "state",
+            "stateTransitionTime",
+            "stats",
+            "url",
+        }
+    ),
     "task": frozenset(
         {
             "affinityInfo",

@@ -18,7 +18,7 @@ FACTS: dict[str, Any] = {
                 {"f": "Thing.diskSizeGB", "type": "int", "required": True},
                 {"f": "Thing.eTag", "type": "str", "required": True, "read_only": True},
                 {"f": "Thing.parts", "type": "[Part]"},
-                {"f": "Thing.networkConfiguration", "type": "Unread"},
+                {"f": "Thing.securityProfile", "type": "Unread"},
             ]
         },
         "Part": {
@@ -47,7 +47,7 @@ def test_fields() -> None:
         'disk_size_gb: Int32 = field(name="diskSizeGB")',
         "e_tag: Any = None",
         "parts: list[Part] | None = None",
-        "network_configuration: Any = None",
+        "security_profile: Any = None",
     ]
 
 

@@ -75,7 +75,11 @@ POOLS = [
         "autoScaleEvaluationInterval",
     ),
     ({"networkConfiguration": {"subnetId": "/s"}}, "UnsupportedProperty", "networkConfiguration"),
-    ({"mountConfiguration": [{"nfsMountConfiguration": {}}]}, "UnsupportedProperty", "mountConfiguration"),
+    (
+        {"mountConfiguration": [{"nfsMountConfiguration": {"source": "a:/b", "relativeMountPath": "b"}}]},
+        "UnsupportedProperty",
+        "mountConfiguration",
+    ),
     (
         {"applicationPackageReferences": [{"applicationId": "a"}]},
         "UnsupportedProperty",
@@ -172,7 +176,7 @@ JOBS = [
     ({"onAllTasksComplete": "explode"}, "InvalidPropertyValue", "onAllTasksComplete"),
     ({"onTaskFailure": "performexitoptionsjobaction"}, "UnsupportedProperty", "onTaskFailure"),
     ({"usesTaskDependencies": True}, "UnsupportedProperty", "usesTaskDependencies"),
-    ({"jobManagerTask": {"id": "m"}}, "UnsupportedProperty", "jobManagerTask"),
+    ({"jobManagerTask": {"id": "m", "commandLine": "/bin/true"}}, "UnsupportedProperty", "jobManagerTask"),
     ({"jobPreparationTask": {"commandLine": "x"}}, "UnsupportedProperty", "jobPreparationTask"),
     ({"jobReleaseTask": {"commandLine": "x"}}, "UnsupportedProperty", "jobReleaseTask"),
 ]
@@ -182,9 +186,13 @@ TASKS = [
     ({"requiredSlots": 0}, "InvalidPropertyValue", "requiredSlots"),
     ({"constraints": {"maxTaskRetryCount": -5}}, "InvalidPropertyValue", "constraints.maxTaskRetryCount"),
     ({"resourceFiles": [{"httpUrl": "http://x", "filePath": "x"}]}, "UnsupportedProperty", "resourceFiles"),
-    ({"outputFiles": [{"filePattern": "*"}]}, "UnsupportedProperty", "outputFiles"),
+    ({"outputFiles": [{"filePattern": "*"}]}, "MissingRequiredProperty", "outputFiles[0].destination"),
     ({"dependsOn": {"taskIds": ["a"]}}, "UnsupportedProperty", "dependsOn"),
-    ({"multiInstanceSettings": {"numberOfInstances": 2}}, "UnsupportedProperty", "multiInstanceSettings"),
+    (
+        {"multiInstanceSettings": {"numberOfInstances": 2, "coordinationCommandLine": "/bin/true"}},
+        "UnsupportedProperty",
+        "multiInstanceSettings",
+    ),
     ({"containerSettings": {"imageName": "x"}}, "UnsupportedProperty", "containerSettings"),
     ({"exitConditions": {"default": {"jobAction": "terminate"}}}, "UnsupportedProperty", "exitConditions"),
     (
@@ -208,7 +216,7 @@ TASKS = [
 UPDATES = [
     ("PATCH", "/pools/base", {"vmSize": 3}, "InvalidPropertyValue"),
     ("PATCH", "/pools/base", {"id": "other"}, "UnsupportedProperty"),
-    ("PATCH", "/pools/base", {"userAccounts": [{"name": "x"}]}, "UnsupportedProperty"),
+    ("PATCH", "/pools/base", {"userAccounts": [{"name": "x", "password": "y"}]}, "UnsupportedProperty"),
     ("PATCH", "/pools/base", {"taskSlotsPerNode": 2}, "OperationInvalidForCurrentState"),
     ("POST", "/pools/base/updateproperties", {"metadata": []}, "MissingRequiredProperty"),
     ("POST", "/pools/base/resize", {}, "MissingRequiredProperty"),
