@@ -16,6 +16,7 @@ from poolwright import __version__
 from poolwright.cli import autoscale
 from poolwright.cli.client import Client, Refused
 from poolwright.cli.images import BadFile, image_app
+from poolwright.cli.limits import AllowReimage, CoreQuota, JobQuota, PoolQuota, RelaxAuth
 from poolwright.cli.places import CREDENTIALS, NoService, default_data_dir, load_credentials
 
 app = typer.Typer(
@@ -71,15 +72,12 @@ def up(
     ] = 600.0,
     image_limit_dedicated: ImageLimit = 2500,
     image_limit_low_priority: ImageLimit = 1000,
-    relax_custom_image_auth: Annotated[
-        bool, typer.Option("--relax-custom-image-auth", help="Let shared keys make pools from custom images.")
-    ] = False,
-    allow_reimage: Annotated[
-        bool,
-        typer.Option(
-            "--allow-reimage", help="Serve the reimage operation, which the public service refuses."
-        ),
-    ] = False,
+    core_quota_dedicated: CoreQuota = None,
+    core_quota_low_priority: CoreQuota = None,
+    pool_quota: PoolQuota = 500,
+    active_job_quota: JobQuota = 1000,
+    relax_custom_image_auth: RelaxAuth = False,
+    allow_reimage: AllowReimage = False,
     log_level: Annotated[LogLevel, typer.Option(help="What is written to standard error.")] = LogLevel.INFO,
 ) -> None:
     """Run the service in the foreground until SIGTERM or Ctrl-C."""
@@ -90,6 +88,10 @@ def up(
     from poolwright.serve import Options, run
 
     quotas = Quotas(
+        pools=pool_quota,
+        active_jobs=active_job_quota,
+        dedicated_cores=core_quota_dedicated,
+        low_priority_cores=core_quota_low_priority,
         custom_image_max_dedicated=image_limit_dedicated,
         custom_image_max_low_priority=image_limit_low_priority,
     )

@@ -30,7 +30,17 @@ PoolChange = Callable[[Pool], tuple[PoolSpec, bytes]]
 """Computes the new spec and document from the pool as it is."""
 
 #: May be changed only while the pool has no nodes: existing nodes were made by it.
-_FIXED = ("vm_size", "image", "agent_sku", "slots_per_node", "fill", "inter_node")
+_FIXED = (
+    "vm_size",
+    "image",
+    "agent_sku",
+    "slots_per_node",
+    "fill",
+    "job_order",
+    "inter_node",
+    "display_name",
+    "upgrade_mode",
+)
 
 
 def create(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from poolwright.domain.autoscale import Autoscale
 from poolwright.domain.clock import Instant, Micros
 from poolwright.domain.limits import RESIZE_TIMEOUT_DEFAULT
-from poolwright.domain.states import AllocationState, DeallocationOption, FillType, PoolState
+from poolwright.domain.states import AllocationState, DeallocationOption, FillType, JobOrder, PoolState
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,8 @@ class PoolSpec:
     inter_node: bool = False
     resize_timeout: Micros = RESIZE_TIMEOUT_DEFAULT
     display_name: str | None = None
+    job_order: JobOrder = JobOrder.NONE
+    upgrade_mode: str | None = None  # "manual": see wire/convert/pool_settings.py
 
 
 @dataclass(frozen=True, slots=True)

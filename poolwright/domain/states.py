@@ -84,6 +84,13 @@ class FillType(StrEnum):
     PACK = "pack"
 
 
+class JobOrder(StrEnum):
+    """In which order jobs of one priority get a pool's nodes: by turns, or in order of creation."""
+
+    NONE = "none"
+    CREATION_TIME = "creationtime"
+
+
 class ResourceState(StrEnum):
     """Provisioning of a management resource (virtual machine, disk, snapshot, image, account)."""
 

@@ -88,3 +88,4 @@ class Kit:
     capabilities: Capabilities | None = None  # filled once the engine was asked
     delivery: Delivery = field(default_factory=Delivery)
     beat: Beat | None = None  # the newest word on the host's memory
+    turns: dict[tuple[str, str], int] = field(default_factory=dict)  # job served last, by (account, pool)

@@ -12,7 +12,7 @@ from poolwright.domain.job import Job
 from poolwright.domain.limits import ASSIGN_BATCH_MAX
 from poolwright.domain.node import Node
 from poolwright.domain.pool import Pool
-from poolwright.domain.states import NodeState, PoolState
+from poolwright.domain.states import JobOrder, NodeState, PoolState
 from poolwright.domain.task import Execution, Task
 from poolwright.reconcile.environment import node_environment, task_spec
 from poolwright.reconcile.fleet import ExecSpec
@@ -21,6 +21,8 @@ from poolwright.store.base import Tx
 
 #: Tasks left over by one round because others took the room may fit in the next; more rounds bring little.
 ROUNDS_MAX = 4
+#: Pools whose turns are remembered; beyond it all begin again with their oldest job.
+TURNS_MAX = 10_000
 
 
 class Placer:
@@ -64,6 +66,8 @@ class Placer:
             task = self._assign(tasks[assignment.key], self.nodes[assignment.node])
             running.append(task)
             executions.append(self._execution(task, self.nodes[assignment.node]))
+        if running:
+            self._took_turn(running[-1].job_pk)
         self._tx.tasks.update_many(running)
         self._tx.executions.insert_many(executions)
         return len(assigned)
@@ -72,7 +76,16 @@ class Placer:
         """Tasks that may start. One that was reactivated waits until its former execution is known to be dead."""
         wanted = min(sum(room.free for room in open_rooms), left)
         most = max(room.free for room in open_rooms)
-        return self._tx.tasks.ready(self._pool.account, self._pool.id, wanted, most)
+        pool = self._pool
+        fifo = pool.spec.job_order is JobOrder.CREATION_TIME
+        turn = None if fifo else self._kit.turns.get((pool.account, pool.id), 0)
+        return self._tx.tasks.ready(pool.account, pool.id, wanted, most, turn)
+
+    def _took_turn(self, job_pk: int) -> None:
+        turns = self._kit.turns
+        if len(turns) >= TURNS_MAX:
+            turns.clear()
+        turns[self._pool.account, self._pool.id] = job_pk
 
     def _assign(self, task: Task, node: Node) -> Task:
         task = task_life.assigned(task, self._pool.id, node.id, node.fence, self._now)

@@ -167,10 +167,11 @@ class Tasks(Protocol):
         """(tasks, slots) by state; kept up to date row by row or by index, not by scanning the job."""
         ...
 
-    def ready(self, account: str, pool: str, limit: int, slots_max: int) -> list[Task]:
-        """Active tasks of active jobs bound to the pool that need at most `slots_max` slots, best first:
-        job priority descending, then oldest task (pk) first; a job's max_parallel_tasks is respected. A task with a
-        live execution (killed, but not yet known to be dead) is never among them."""
+    def ready(self, account: str, pool: str, limit: int, slots_max: int, turn: int | None = 0) -> list[Task]:
+        """Active tasks of active jobs bound to the pool that need at most `slots_max` slots, best first: job priority
+        descending; among equals the jobs take turns, beginning after the job numbered `turn` (None: all of an older
+        job comes first), each with its oldest task; a job's max_parallel_tasks is respected. A task with a live
+        execution (killed, but not yet known to be dead) is never among them."""
         ...
 
     def running_of_pool(self, account: str, pool: str) -> list[Task]:

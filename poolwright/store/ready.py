@@ -1,15 +1,16 @@
 """Which tasks may run next, read from the index of active tasks alone.
 
 The counters say which jobs have active tasks of which size; each such (job, size) is a queue in order of creation,
-read a few at a time, and the queues of one priority are merged. So the cost grows with the number of tasks asked for
-and the number of jobs waiting, never with the length of a job.
+read a few at a time. Within a job the oldest task is first; jobs of one priority take turns, or follow one another in
+order of creation. So the cost grows with the number of tasks asked for and the number of jobs waiting, never with the
+length of a job.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
-from itertools import groupby
+from collections.abc import Iterable, Iterator
+from itertools import chain, groupby, islice
 from operator import itemgetter
 
 from poolwright.store.connection import Db
@@ -19,43 +20,59 @@ _SQL = load("tasks")
 _CHUNK_MIN = 8
 
 
-def ready_pks(db: Db, account: str, pool_key: str, limit: int, slots_max: int) -> list[int]:
-    """Up to `limit` task numbers, best first: job priority descending, then oldest task."""
+def ready_pks(
+    db: Db, account: str, pool_key: str, limit: int, slots_max: int, turn: int | None = 0
+) -> list[int]:
+    """Up to `limit` task numbers, best first: job priority descending, then by turns of the jobs, which begin after
+    the job numbered `turn`; None: no turns, all of an older job comes first."""
     chosen: list[int] = []
-    allowance: dict[int, int] = {}
     queues = db.all(_SQL["ready_jobs"], (account, pool_key, slots_max))
     for _, same_priority in groupby(queues, key=itemgetter(0)):
         group = list(same_priority)
         chunk = max(_CHUNK_MIN, 2 * (limit - len(chosen)) // len(group))
-        for _, job_pk, _, parallel_max in group:
-            if parallel_max > 0 and job_pk not in allowance:
-                allowance[job_pk] = parallel_max - _running(db, job_pk)
-        streams = [
-            _queue(db, job_pk, slots, chunk) for _, job_pk, slots, _ in group if allowance.get(job_pk, 1) > 0
-        ]
-        for pk, job_pk in heapq.merge(*streams):
-            if len(chosen) >= limit:
-                return chosen
-            left = allowance.get(job_pk)
-            if left is not None:
-                if left <= 0:
-                    continue
-                allowance[job_pk] = left - 1
-            chosen.append(pk)
+        sizes: dict[int, list[int]] = {}
+        limits: dict[int, int] = {}
+        for _, job_pk, slots, parallel_max in sorted(group):
+            sizes.setdefault(job_pk, []).append(slots)
+            limits[job_pk] = parallel_max
+        jobs = list(sizes)
+        if turn is not None:
+            jobs = [pk for pk in jobs if pk > turn] + [pk for pk in jobs if pk <= turn]
+        streams = [_of_job(db, pk, sizes[pk], limits[pk], chunk) for pk in jobs]
+        best = chain.from_iterable(streams) if turn is None else _by_turns(streams)
+        chosen += islice(best, limit - len(chosen))
+        if len(chosen) >= limit:
+            break
     return chosen
 
 
-def _running(db: Db, job_pk: int) -> int:
+def _of_job(db: Db, job_pk: int, sizes: Iterable[int], parallel_max: int, chunk: int) -> Iterator[int]:
+    """A job's tasks, oldest first, as many as it may run beside those that run."""
+    tasks = heapq.merge(*(_queue(db, job_pk, slots, chunk) for slots in sizes))
+    if parallel_max <= 0:
+        yield from tasks
+        return
     row = db.one(_SQL["running_count"], (job_pk,))
-    return int(row[0]) if row else 0
+    yield from islice(tasks, max(0, parallel_max - (int(row[0]) if row else 0)))
 
 
-def _queue(db: Db, job_pk: int, slots: int, chunk: int) -> Iterator[tuple[int, int]]:
+def _by_turns(streams: list[Iterator[int]]) -> Iterator[int]:
+    while streams:
+        left = []
+        for stream in streams:
+            pk = next(stream, None)
+            if pk is not None:
+                yield pk
+                left.append(stream)
+        streams = left
+
+
+def _queue(db: Db, job_pk: int, slots: int, chunk: int) -> Iterator[int]:
     after = 0
     while True:
         rows = db.all(_SQL["ready_of_job"], (job_pk, slots, after, chunk))
         for (pk,) in rows:
-            yield pk, job_pk
+            yield pk
         if len(rows) < chunk:
             return
         after = rows[-1][0]

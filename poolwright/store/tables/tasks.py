@@ -103,8 +103,8 @@ class TaskTable:
                 held[bucket] += number * slots
         return TaskCounts(*tasks), TaskCounts(*held)
 
-    def ready(self, account: str, pool: str, limit: int, slots_max: int) -> list[Task]:
-        pks = ready_pks(self._db, account, pool.lower(), limit, slots_max)
+    def ready(self, account: str, pool: str, limit: int, slots_max: int, turn: int | None = 0) -> list[Task]:
+        pks = ready_pks(self._db, account, pool.lower(), limit, slots_max, turn)
         found = self.by_pks(pks)
         return [found[pk] for pk in pks]
 

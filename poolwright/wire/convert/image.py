@@ -4,26 +4,19 @@ from __future__ import annotations
 
 from poolwright.domain.errors import ServiceError, bad_property
 from poolwright.domain.pool import ImageReference, PoolSpec
+from poolwright.wire.convert.pool_settings import check_machine
 from poolwright.wire.convert.shared import Document, refuse, refuse_given
 from poolwright.wire.generated import batch_models as models
 
 _WITHIN = "virtualMachineConfiguration."
-_NOT_YET = (
-    "container_configuration",
-    "data_disks",
-    "disk_encryption_configuration",
-    "extensions",
-    "license_type",
-    "security_profile",
-    "service_artifact_reference",
-    "windows_configuration",
-)
+_NOT_YET = ("data_disks",)
 _IMAGES_NOT_YET = ("shared_gallery_image_id", "community_gallery_image_id")
 
 
 def read_machine(body: models.VirtualMachineConfiguration) -> tuple[ImageReference, str]:
     """The image and the node agent SKU. Raises ServiceError."""
     refuse_given(body, _NOT_YET, _WITHIN)
+    check_machine(body)
     placement = body.node_placement_configuration
     if placement is not None and placement.policy == "zonal":
         reason = "This service has one place only: regional is the policy it can keep."

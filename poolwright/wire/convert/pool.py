@@ -14,10 +14,11 @@ from poolwright.domain.errors import ServiceError, bad_property
 from poolwright.domain.limits import RESIZE_TIMEOUT_DEFAULT
 from poolwright.domain.pool import Pool, PoolSpec, ResizeError, StartTask
 from poolwright.domain.rules import check_id
-from poolwright.domain.states import AllocationState, DeallocationOption, FillType
+from poolwright.domain.states import AllocationState, DeallocationOption
 from poolwright.wire.bodies import convert_body, decode_body, encode_document
 from poolwright.wire.convert.autoscale import read_new, show_settings
 from poolwright.wire.convert.image import read_machine, show_machine
+from poolwright.wire.convert.pool_settings import check_pool, read_policy
 from poolwright.wire.convert.shared import (
     Document,
     check_command_line,
@@ -37,18 +38,12 @@ from poolwright.wire.scalars import Duration, WireEnum
 from poolwright.wire.times import iso
 
 _NOT_YET = (
-    "cloud_service_configuration",
     "network_configuration",
     "application_package_references",
     "user_accounts",
     "mount_configuration",
-    "upgrade_policy",
-    "application_licenses",
-    "certificate_references",
-    "resource_tags",
 )
 _START_TASK_NOT_YET = ("container_settings", "resource_files")
-_COMMUNICATION_MODES = ("default", "classic", "simplified")
 #: Members of a create body that live in the pool itself and change there.
 _NOT_KEPT = (
     "targetDedicatedNodes",
@@ -58,7 +53,7 @@ _NOT_KEPT = (
     "autoScaleFormula",
     "autoScaleEvaluationInterval",
 )
-_ECHOED = ("applicationPackageReferences", "userAccounts", "metadata", "mountConfiguration")
+_ECHOED = ("applicationPackageReferences", "userAccounts", "metadata", "mountConfiguration", "upgradePolicy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +136,8 @@ def _changing(
 def _settle(body: models.BatchPoolCreateOptions) -> tuple[PoolSpec, bytes]:
     """The specification and the canonical document of a whole pool body."""
     refuse_given(body, _NOT_YET)
+    check_pool(body)
     check_metadata(body.metadata)
-    mode = body.target_node_communication_mode
-    if mode is not None and mode.lower() not in _COMMUNICATION_MODES:
-        raise bad_property("targetNodeCommunicationMode", mode, f"One of {', '.join(_COMMUNICATION_MODES)}.")
     machine = body.virtual_machine_configuration
     if machine is None:
         values = (("PropertyName", "virtualMachineConfiguration"), ("Reason", "The property is required."))
@@ -152,17 +145,20 @@ def _settle(body: models.BatchPoolCreateOptions) -> tuple[PoolSpec, bytes]:
     image, agent_sku = read_machine(machine)
     if not body.vm_size:
         raise bad_property("vmSize", body.vm_size, "The name of a size is needed.")
-    policy, timeout = body.task_scheduling_policy, body.resize_timeout
+    timeout = body.resize_timeout
+    fill, job_order = read_policy(body.task_scheduling_policy)
     spec = PoolSpec(
         vm_size=body.vm_size.lower(),
         image=image,
         agent_sku=agent_sku,
         slots_per_node=_slots(body),
-        fill=FillType(policy.node_fill_type.value) if policy else FillType.SPREAD,
+        fill=fill,
         start_task=_read_start_task(body.start_task),
         inter_node=bool(body.enable_inter_node_communication),
         resize_timeout=RESIZE_TIMEOUT_DEFAULT if timeout is None else timeout.micros,
         display_name=check_display_name(body.display_name),
+        job_order=job_order,
+        upgrade_mode=None if body.upgrade_policy is None else body.upgrade_policy.mode.value,
     )
     document = _given(body)
     for name in _NOT_KEPT:
@@ -247,9 +243,8 @@ def show_pool(pool: Pool, current: tuple[int, int], links: Links) -> Document:
         if name in document and (name != "metadata" or document[name]):
             shown[name] = document[name]
     shown["taskSlotsPerNode"] = spec.slots_per_node
-    policy = document.get("taskSchedulingPolicy", {})
     shown["taskSchedulingPolicy"] = {
-        "jobDefaultOrder": policy.get("jobDefaultOrder", "none"),
+        "jobDefaultOrder": spec.job_order.value,
         "nodeFillType": spec.fill.value,
     }
     if "targetNodeCommunicationMode" in document:

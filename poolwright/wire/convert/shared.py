@@ -121,10 +121,15 @@ def check_metadata(items: Sequence[models.BatchMetadataItem] | None) -> None:
     """Names are not empty, and all together stay small enough to be listed."""
     for index, item in enumerate(items or ()):
         if not item.name:
-            raise bad_property(f"metadata[{index}].name", item.name, "A metadata name is not empty.")
+            reason = "A metadata name is not empty."
+            raise bad_property(f"metadata[{index}].name", item.name, reason, "EmptyMetadataKey")
+        if any(ord(letter) < 32 for letter in item.name + item.value):
+            reason = "Metadata has no control characters."
+            raise bad_property(f"metadata[{index}]", item.name, reason, "InvalidMetadata")
     total = sum(len(item.name.encode()) + len(item.value.encode()) for item in items or ())
     if total > METADATA_BYTES_MAX:
-        raise bad_property("metadata", f"{total} bytes", f"At most {METADATA_BYTES_MAX} bytes in all.")
+        reason = f"At most {METADATA_BYTES_MAX} bytes in all."
+        raise bad_property("metadata", f"{total} bytes", reason, "MetadataTooLarge")
 
 
 def show_failure(failure: Failure) -> Document:

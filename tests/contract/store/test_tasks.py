@@ -136,11 +136,26 @@ async def test_ready_takes_priority_then_age(store: Store) -> None:
     await _add(store, urgent.pk, "u1")
     await _add(store, elsewhere.pk, "e1")
     assert await _ready(store) == ["u1", "a1", "b1", "a2", "b2", "l1"]
-    assert await _ready(store, slots=2) == ["u1", "a1", "a2", "b2", "l1"]
+    assert await _ready(store, slots=2) == ["u1", "a1", "b2", "a2", "l1"]
     assert await _ready(store, limit=2) == ["u1", "a1"]
     await store.write(lambda tx: tx.jobs.update(replace(urgent, state=JobState.DISABLED)))
     assert await _ready(store, limit=2) == ["a1", "b1"]
     assert await _ready(store, pool="nowhere") == []
+
+
+async def test_jobs_of_one_priority_take_turns_or_follow_one_another(store: Store) -> None:
+    jobs = [await _job(store, f"j{n}") for n in range(3)]
+    for number in range(2):
+        for made in reversed(jobs):
+            await _add(store, made.pk, f"{made.id}t{number}")
+
+    async def ready(limit: int, turn: int | None) -> list[str]:
+        return [task.id for task in await store.read(lambda tx: tx.tasks.ready(A, "pool-1", limit, 1, turn))]
+
+    assert await ready(9, 0) == ["j0t0", "j1t0", "j2t0", "j0t1", "j1t1", "j2t1"]
+    assert await ready(2, jobs[0].pk) == ["j1t0", "j2t0"], "the turn goes on after the job served last"
+    assert await ready(1, jobs[2].pk) == ["j0t0"]
+    assert await ready(9, None) == ["j0t0", "j0t1", "j1t0", "j1t1", "j2t0", "j2t1"]
 
 
 async def test_ready_reads_long_queues_in_order(store: Store) -> None:

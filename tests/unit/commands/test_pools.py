@@ -358,4 +358,11 @@ def test_what_nodes_were_made_by_changes_only_without_nodes(world: World) -> Non
 
     error = world.refused("OperationInvalidForCurrentState", pools.patch, "P1", slots, ANY)
     assert dict(error.values)["Properties"] == "slots_per_node"
-    world.do(pools.patch, "P1", lambda p: (replace(MARKET, display_name="x"), b""), ANY)
+    named = world.refused(
+        "OperationInvalidForCurrentState",
+        pools.patch,
+        "P1",
+        lambda p: (replace(MARKET, display_name="x"), b""),
+        ANY,
+    )
+    assert dict(named.values)["Properties"] == "display_name"

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from poolwright.domain.facts import DirtyKey
 from poolwright.domain.node import Drain
-from poolwright.domain.states import DeallocationOption, ExecutionResult, NodeState, TaskState
+from poolwright.domain.states import DeallocationOption, ExecutionResult, JobOrder, NodeState, TaskState
+from poolwright.domain.task import NewTask, TaskSpec
 from poolwright.reconcile.fleet import Kill
-from tests.unit.decide.parts import NOW
+from tests.unit.decide.parts import NOW, job
 from tests.unit.reconcile.world import World, exited
 
 
@@ -152,3 +155,25 @@ def test_silent_starts_are_sent_again_after_a_while() -> None:
     world.clock.at += 61_000_000
     world.write(lambda tx: tx.nodes.touch([spec.machine], world.clock.at))
     assert [s.name for s in world.look().starts] == [spec.name]
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        (JobOrder.NONE, ["t1.1", "t3.1", "t2.1", "t4.1"]),
+        (JobOrder.CREATION_TIME, ["t1.1", "t2.1", "t3.1", "t4.1"]),
+    ],
+)
+def test_jobs_of_equal_priority_share_one_slot_as_the_pool_says(order: JobOrder, expected: list[str]) -> None:
+    world = World(nodes=1)
+    world.set_pool(spec=replace(world.pool().spec, job_order=order))
+    world.add("a0", "a1")
+    second = world.write(lambda tx: tx.jobs.insert(job(id="second"))).pk
+    news = [NewTask(id, TaskSpec("run"), b"{}") for id in ("b0", "b1")]
+    world.write(lambda tx: tx.tasks.insert_many(second, news, NOW))
+    starts, served = world.look().starts, []
+    while starts:
+        (spec,) = starts
+        served.append(spec.name)
+        starts = world.hear(exited(spec)).starts
+    assert served == expected

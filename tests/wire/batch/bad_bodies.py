@@ -52,9 +52,69 @@ POOLS = [
         "taskSchedulingPolicy.nodeFillType",
     ),
     ({"displayName": "x" * 1025}, "InvalidPropertyValue", "displayName"),
-    ({"metadata": [{"name": "", "value": "v"}]}, "InvalidPropertyValue", "metadata[0].name"),
+    ({"metadata": [{"name": "", "value": "v"}]}, "EmptyMetadataKey", "metadata[0].name"),
     ({"metadata": [{"name": "n"}]}, "MissingRequiredProperty", "metadata[0].value"),
-    ({"metadata": [{"name": "n", "value": "v" * 9000}]}, "InvalidPropertyValue", "metadata"),
+    ({"metadata": [{"name": "n", "value": "v" * 9000}]}, "MetadataTooLarge", "metadata"),
+    ({"metadata": [{"name": "a\nb", "value": "v"}]}, "InvalidMetadata", "metadata[0]"),
+    ({"upgradePolicy": {"mode": "rolling"}}, "UnsupportedProperty", "upgradePolicy.mode"),
+    ({"upgradePolicy": {"mode": "sometimes"}}, "InvalidPropertyValue", "upgradePolicy.mode"),
+    (
+        {"upgradePolicy": {"mode": "manual", "rollingUpgradePolicy": {"maxBatchInstancePercent": 4}}},
+        "InvalidPropertyValue",
+        "upgradePolicy.rollingUpgradePolicy.maxBatchInstancePercent",
+    ),
+    (
+        {
+            "upgradePolicy": {
+                "mode": "manual",
+                "rollingUpgradePolicy": {"maxBatchInstancePercent": 30, "maxUnhealthyInstancePercent": 20},
+            }
+        },
+        "InvalidPropertyValue",
+        "upgradePolicy.rollingUpgradePolicy.maxBatchInstancePercent",
+    ),
+    (
+        {
+            "upgradePolicy": {
+                "mode": "manual",
+                "automaticOSUpgradePolicy": {"enableAutomaticOSUpgrade": True},
+            }
+        },
+        "UnsupportedProperty",
+        "upgradePolicy.automaticOSUpgradePolicy.enableAutomaticOSUpgrade",
+    ),
+    ({"resourceTags": {"a": "b"}}, "UnsupportedProperty", "resourceTags"),
+    ({"applicationLicenses": ["maya"]}, "UnsupportedProperty", "applicationLicenses"),
+    ({"identity": {"type": "UserAssigned"}}, "UnsupportedProperty", "identity"),
+    ({"targetNodeCommunicationMode": "loud"}, "InvalidPropertyValue", "targetNodeCommunicationMode"),
+    (
+        machine(windowsConfiguration={"enableAutomaticUpdates": False}),
+        "InvalidPropertyValue",
+        f"{VM}.windowsConfiguration",
+    ),
+    (machine(licenseType="Windows_Server"), "InvalidPropertyValue", f"{VM}.licenseType"),
+    (machine(licenseType="Site"), "InvalidPropertyValue", f"{VM}.licenseType"),
+    (
+        machine(diskEncryptionConfiguration={"targets": ["osdisk"]}),
+        "InvalidPropertyValue",
+        f"{VM}.diskEncryptionConfiguration.targets",
+    ),
+    (
+        machine(diskEncryptionConfiguration={"targets": ["temporarydisk"]}),
+        "UnsupportedProperty",
+        f"{VM}.diskEncryptionConfiguration",
+    ),
+    (machine(extensions=[{"name": "x"}]), "UnsupportedProperty", f"{VM}.extensions"),
+    (
+        machine(securityProfile={"securityType": "trustedLaunch"}),
+        "UnsupportedProperty",
+        f"{VM}.securityProfile",
+    ),
+    (
+        machine(serviceArtifactReference={"id": "/x"}),
+        "UnsupportedProperty",
+        f"{VM}.serviceArtifactReference",
+    ),
     ({"enableAutoScale": True}, "InvalidAutoScalingSettings", "targetDedicatedNodes"),
     ({"autoScaleFormula": "$x=1;"}, "InvalidAutoScalingSettings", "autoScaleFormula"),
     ({"autoScaleEvaluationInterval": "PT5M"}, "InvalidAutoScalingSettings", "autoScaleEvaluationInterval"),

@@ -1,0 +1,21 @@
+"""Options of `poolwright up` that set limits and rules of the service."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+CoreQuota = Annotated[
+    int | None,
+    typer.Option(min=0, help="Most cores that nodes of the kind have in one account.", show_default="none"),
+]
+PoolQuota = Annotated[int, typer.Option(min=0, help="Most pools of an account.")]
+JobQuota = Annotated[int, typer.Option(min=0, help="Most active jobs and schedules of an account.")]
+RelaxAuth = Annotated[
+    bool, typer.Option("--relax-custom-image-auth", help="Let shared keys make pools from custom images.")
+]
+AllowReimage = Annotated[
+    bool,
+    typer.Option("--allow-reimage", help="Serve the reimage operation, which the public service refuses."),
+]
