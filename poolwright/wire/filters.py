@@ -39,6 +39,8 @@ Fields = Mapping[str, Field]
 
 SUPPORTED_IMAGES: Fields = {"osType": _CHOICE, "verificationType": _CHOICE, "nodeAgentSKUId": _CHOICE}
 
+NODE_AGENT_SKUS: Fields = {"osType": _CHOICE, "id": _CHOICE}
+
 NODE_COUNTS: Fields = {"poolId": _IS}
 
 POOLS: Fields = {

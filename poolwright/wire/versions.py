@@ -1,11 +1,11 @@
 """Versions of the data-plane API: which are accepted, and what answers look like in the older ones.
 
-Bodies of requests are read the same way whatever the version: what any of them knows is understood.
+Bodies of requests are read the same way whatever the version: what any of them knows is understood, under the names
+of that version (`older_pool`). Defaults that changed are those of the request's version (wire/convert/pool.py).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, NewType
 
@@ -16,48 +16,141 @@ ApiVersion = NewType("ApiVersion", str)
 """The date of a version, which is what versions are ordered by."""
 
 NEWEST = ApiVersion("2025-06-01")
-_FORM = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))(?:\.\d{1,4}\.\d{1,4})?\Z", re.ASCII)
+VERSIONS = (
+    "2018-08-01.7.0",
+    "2018-12-01.8.0",
+    "2019-06-01.9.0",
+    "2019-08-01.10.0",
+    "2020-03-01.11.0",
+    "2020-09-01.12.0",
+    "2021-06-01.14.0",
+    "2022-01-01.15.0",
+    "2022-10-01.16.0",
+    "2023-05-01.17.0",
+    "2023-11-01.18.0",
+    "2024-02-01.19.0",
+    "2024-07-01.20.0",
+    "2025-06-01",
+)
+"""Versions of released clients since that of the custom-image document (public version history)."""
 
 Document = dict[str, Any]
 
 
 def read_version(query: Query) -> ApiVersion:
-    """The version a request names. Any well-formed one is accepted; newer ones are answered as the newest known."""
+    """The version a request names. Raises MissingRequiredQueryParameter or UnsupportedRequestVersion (400)."""
     text = query.text("api-version")
     if text is None:
         missing = (("QueryParameterName", "api-version"), ("Reason", "Every request names a version."))
         raise ServiceError("MissingRequiredQueryParameter", None, missing)
-    match = _FORM.match(text)
-    if match is None:
-        reason = f"A version is a date such as {NEWEST}, or older ones such as 2024-02-01.19.0."
+    if text not in VERSIONS:
         values = (
             ("QueryParameterName", "api-version"),
             ("QueryParameterValue", text[:100]),
-            ("Reason", reason),
+            ("Reason", f"The versions are {', '.join(VERSIONS)}."),
         )
         raise ServiceError("UnsupportedRequestVersion", None, values)
-    return ApiVersion(match[1])
+    return ApiVersion(text[: len(NEWEST)])
+
+
+#: Members of a pool that a version before this one does not know.
+_POOL_SINCE = (
+    ("2019-08-01", "mountConfiguration"),
+    ("2020-03-01", "virtualMachineConfiguration.diskEncryptionConfiguration"),
+    ("2021-06-01", "identity"),
+    ("2021-06-01", "virtualMachineConfiguration.extensions"),
+    ("2021-06-01", "virtualMachineConfiguration.nodePlacementConfiguration"),
+    ("2021-06-01", "virtualMachineConfiguration.osDisk"),
+    ("2021-06-01", "virtualMachineConfiguration.imageReference.exactVersion"),
+    ("2022-10-01", "targetNodeCommunicationMode"),
+    ("2022-10-01", "currentNodeCommunicationMode"),
+    ("2023-05-01", "networkConfiguration.enableAcceleratedNetworking"),
+    ("2023-11-01", "virtualMachineConfiguration.osDisk.caching"),
+    ("2023-11-01", "virtualMachineConfiguration.osDisk.diskSizeGB"),
+    ("2023-11-01", "virtualMachineConfiguration.osDisk.managedDisk"),
+    ("2023-11-01", "virtualMachineConfiguration.osDisk.writeAcceleratorEnabled"),
+    ("2023-11-01", "virtualMachineConfiguration.securityProfile"),
+    ("2023-11-01", "virtualMachineConfiguration.serviceArtifactReference"),
+    ("2024-02-01", "upgradePolicy"),
+    ("2024-07-01", "networkConfiguration.skipWithdrawFromVNet"),
+    ("2024-07-01", "virtualMachineConfiguration.imageReference.sharedGalleryImageId"),
+    ("2024-07-01", "virtualMachineConfiguration.imageReference.communityGalleryImageId"),
+    ("2025-06-01", "networkConfiguration.publicIPAddressConfiguration.ipFamilies"),
+    ("2025-06-01", "networkConfiguration.publicIPAddressConfiguration.ipTags"),
+    ("2025-06-01", "taskSchedulingPolicy.jobDefaultOrder"),
+)
+_NODE_SINCE = (
+    ("2020-09-01", "runningTaskSlotsCount"),
+    ("2021-06-01", "virtualMachineInfo"),
+    ("2025-06-01", "ipv6Address"),
+)
+#: Properties that a version before this one could not patch (public PATCH tables).
+_PATCHED_ALWAYS = ("startTask", "certificateReferences", "applicationPackageReferences", "metadata")
+_WIDE_PATCH = "2024-07-01"
+WAITS_FOR_START_TASK = "2019-08-01"
+"""Since this version waitForSuccess is true unless given."""
+RETENTION_ENDS = "2018-12-01"
+"""Since this version data of tasks are kept for seven days unless given, before without end."""
+SUPPORTED_IMAGES_SINCE = "2019-06-01"
+"""Since this version /supportedimages is what /nodeagentskus was."""
+
+
+def check_patch(names: list[str], version: ApiVersion) -> None:
+    """Raises UnsupportedProperty for what a pool could not be patched with in this version."""
+    if version >= _WIDE_PATCH:
+        return
+    known = [*_PATCHED_ALWAYS, *(["targetNodeCommunicationMode"] if version >= "2022-10-01" else [])]
+    for name in names:
+        if name not in known:
+            reason = f"Before {_WIDE_PATCH} only {', '.join(known)} of a pool can be patched."
+            raise ServiceError("UnsupportedProperty", None, (("PropertyName", name), ("Reason", reason)))
+
+
+def older_pool(pool: Document, version: ApiVersion) -> Document:
+    """A pool's body with the names of its version replaced by those of today."""
+    network = pool.get("networkConfiguration")
+    if version < "2020-03-01" and isinstance(network, dict) and "publicIPs" in network:
+        network = dict(network)
+        addresses = network.pop("publicIPs")
+        if addresses:
+            network["publicIPAddressConfiguration"] = {
+                "provision": "usermanaged",
+                "ipAddressIds": addresses,
+            }
+        return {**pool, "networkConfiguration": network}
+    return pool
 
 
 def _pool(pool: Document, version: ApiVersion) -> None:
     if version >= "2025-06-01":
-        pool.pop("targetNodeCommunicationMode", None)
+        for name in ("targetNodeCommunicationMode", "currentNodeCommunicationMode"):
+            pool.pop(name, None)
         return
-    pool.get("taskSchedulingPolicy", {}).pop("jobDefaultOrder", None)
-    if version >= "2022-10-01":
-        if "targetNodeCommunicationMode" in pool:
-            pool["currentNodeCommunicationMode"] = "simplified"
-    else:
-        pool.pop("targetNodeCommunicationMode", None)
+    _prune(pool, _POOL_SINCE, version)
+    for disk in pool.get("virtualMachineConfiguration", {}).get("dataDisks", ()):
+        managed = disk.pop("managedDisk", None)
+        if managed and "storageAccountType" in managed:
+            disk.setdefault("storageAccountType", managed["storageAccountType"])
+    network = pool.get("networkConfiguration", {})
+    if version < "2020-03-01" and "publicIPAddressConfiguration" in network:
+        network["publicIPs"] = network.pop("publicIPAddressConfiguration").get("ipAddressIds", [])
     if version < "2020-09-01" and "taskSlotsPerNode" in pool:
         pool["maxTasksPerNode"] = pool.pop("taskSlotsPerNode")
 
 
 def _node(node: Document, version: ApiVersion) -> None:
-    if version < "2021-06-01":
-        node.pop("virtualMachineInfo", None)
-    if version < "2020-09-01":
-        node.pop("runningTaskSlotsCount", None)
+    _prune(node, _NODE_SINCE, version)
+
+
+def _prune(document: Document, since: tuple[tuple[str, str], ...], version: ApiVersion) -> None:
+    for first, path in since:
+        if version < first:
+            *folders, last = path.split(".")
+            inner: Any = document
+            for name in folders:
+                inner = inner.get(name, {}) if isinstance(inner, dict) else {}
+            if isinstance(inner, dict):
+                inner.pop(last, None)
 
 
 def _job(job: Document, version: ApiVersion) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from poolwright.api.batch.answers import Answer
 from poolwright.api.batch.call import Call, Listing, collect
-from poolwright.domain.catalogue import SupportedImage
+from poolwright.domain.catalogue import AGENT_SKUS, SupportedImage
+from poolwright.domain.errors import ServiceError
 from poolwright.domain.limits import NODE_COUNTS_PAGE_MAX
 from poolwright.store.base import Tx
 from poolwright.wire import filters, odata, paging
 from poolwright.wire.convert.node import show_node_counts
 from poolwright.wire.convert.shared import Document
+from poolwright.wire.versions import SUPPORTED_IMAGES_SINCE
 
 
 def _show_image(image: SupportedImage) -> Document:
@@ -35,6 +37,9 @@ def _image_key(image: SupportedImage) -> str:
 
 async def list_images(call: Call) -> Answer:
     """GET /supportedimages."""
+    if call.version < SUPPORTED_IMAGES_SINCE:
+        reason = f"Before {SUPPORTED_IMAGES_SINCE} the images are listed at /nodeagentskus."
+        raise ServiceError("InvalidUri", None, (("Reason", reason),))
     test = odata.read_filter(call.query, filters.SUPPORTED_IMAGES)
     listing = Listing("image", paging.read_page(call.query), test, None, call.version)
     images = sorted(call.services.images, key=_image_key)
@@ -43,6 +48,26 @@ async def list_images(call: Call) -> Answer:
         return [image for image in images if after is None or _image_key(image) > after][:limit]
 
     return call.page("supportedimages", *collect(listing, fetch, _image_key, _show_image))
+
+
+async def list_agent_skus(call: Call) -> Answer:
+    """GET /nodeagentskus: what /supportedimages was before 2019-06-01."""
+    if call.version >= SUPPORTED_IMAGES_SINCE:
+        reason = f"Since {SUPPORTED_IMAGES_SINCE} the images are listed at /supportedimages."
+        raise ServiceError("InvalidUri", None, (("Reason", reason),))
+    test = odata.read_filter(call.query, filters.NODE_AGENT_SKUS)
+    listing = Listing("nodeagentsku", paging.read_page(call.query), test, None, call.version)
+    skus = sorted(AGENT_SKUS)
+
+    def show(sku: str) -> Document:
+        verified = [image for image in call.services.images if image.agent_sku == sku and image.verified]
+        references = [_show_image(image)["imageReference"] for image in sorted(verified, key=_image_key)]
+        return {"id": sku, "verifiedImageReferences": references, "osType": AGENT_SKUS[sku]}
+
+    def fetch(after: str | None, limit: int) -> list[str]:
+        return [sku for sku in skus if after is None or sku > after][:limit]
+
+    return call.page("nodeagentskus", *collect(listing, fetch, str, show))
 
 
 async def list_node_counts(call: Call) -> Answer:

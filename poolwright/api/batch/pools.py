@@ -17,7 +17,7 @@ from poolwright.wire.convert.shared import Document
 
 async def create(call: Call) -> Answer:
     """POST /pools."""
-    new = convert.read_pool(call.body)
+    new = convert.read_pool(call.body, call.version)
     made = await call.write(
         lambda tx: pools.create(
             tx,
@@ -83,12 +83,12 @@ async def exists(call: Call) -> Answer:
 
 async def patch(call: Call) -> Answer:
     """PATCH /pools/{poolId}."""
-    return await _change(call, convert.read_pool_patch(call.body))
+    return await _change(call, convert.read_pool_patch(call.body, call.version))
 
 
 async def replace_properties(call: Call) -> Answer:
     """POST /pools/{poolId}/updateproperties."""
-    return await _change(call, convert.read_pool_properties(call.body))
+    return await _change(call, convert.read_pool_properties(call.body, call.version))
 
 
 async def _change(call: Call, change: Callable[[Pool], tuple[PoolSpec, bytes]]) -> Answer:

@@ -57,6 +57,7 @@ _FILE = "/files/{filePath...}"
 
 SERVED: tuple[Operation, ...] = (
     _operation("list_supported_images", "GET", "/supportedimages", "images/read", 200, accounts.list_images),
+    _operation("list_node_agent_skus", "GET", "/nodeagentskus", "images/read", 200, accounts.list_agent_skus),
     _operation("list_pool_node_counts", "GET", "/nodecounts", "pools/read", 200, accounts.list_node_counts),
     _operation("create_pool", "POST", "/pools", "pools/write", 201, pools.create),
     _operation("list_pools", "GET", "/pools", "pools/read", 200, pools.list_all),

@@ -12,11 +12,13 @@ from poolwright.store.base import Tx
 from poolwright.wire import filters
 from poolwright.wire.convert import task as convert
 from poolwright.wire.convert.shared import Document
+from poolwright.wire.versions import RETENTION_ENDS
 
 
 async def create(call: Call) -> Answer:
     """POST /jobs/{jobId}/tasks."""
     new, job = convert.read_task(call.body), call.params["jobId"]
+    new = convert.kept_for_ever(new) if call.version < RETENTION_ENDS else new
     task = await call.write(lambda tx: tasks.add(tx, call.context, call.account, job, new))
     address = call.links.task(job, task.id)
     return written(task.modified_at, address, address)
@@ -26,6 +28,8 @@ async def create_many(call: Call) -> Answer:
     """POST /jobs/{jobId}/addtaskcollection."""
     given, job = convert.read_tasks(call.body), call.params["jobId"]
     news = [new for _, new in given if isinstance(new, NewTask)]
+    if call.version < RETENTION_ENDS:
+        news = [convert.kept_for_ever(new) for new in news]
     added = iter(await call.write(lambda tx: tasks.add_many(tx, call.context, call.account, job, news)))
     outcomes = [new if isinstance(new, ServiceError) else next(added) for _, new in given]
     value = convert.show_added(given, outcomes, job, call.links, call.error_item)

@@ -36,6 +36,7 @@ from poolwright.wire.generated import batch_models as models
 from poolwright.wire.links import Links
 from poolwright.wire.scalars import Duration, WireEnum
 from poolwright.wire.times import iso
+from poolwright.wire.versions import NEWEST, WAITS_FOR_START_TASK, ApiVersion, check_patch, older_pool
 
 _NOT_YET = (
     "network_configuration",
@@ -87,9 +88,10 @@ class RemoveRequest:
     option: DeallocationOption | None
 
 
-def read_pool(raw: bytes) -> NewPool:
-    """The pool of a create-pool body. Raises ServiceError."""
-    body = decode_body(raw, models.BatchPoolCreateOptions)
+def read_pool(raw: bytes, version: ApiVersion = NEWEST) -> NewPool:
+    """The pool of a create-pool body, with the defaults of the version. Raises ServiceError."""
+    body = decode_body(_renamed(raw, version), models.BatchPoolCreateOptions)
+    _waits(body.start_task, version)
     check_id("pool", body.id)
     spec, document = _settle(body)
     return NewPool(
@@ -102,15 +104,40 @@ def read_pool(raw: bytes) -> NewPool:
     )
 
 
-def read_pool_patch(raw: bytes) -> Callable[[Pool], tuple[PoolSpec, bytes]]:
+def read_pool_patch(raw: bytes, version: ApiVersion = NEWEST) -> Callable[[Pool], tuple[PoolSpec, bytes]]:
     """A change by which the named properties are replaced whole and the others stay."""
-    return _changing(_given(decode_body(raw, models.BatchPoolUpdateOptions)), ())
+    body = decode_body(_renamed(raw, version), models.BatchPoolUpdateOptions)
+    _waits(body.start_task, version)
+    change = _given(body)
+    check_patch(list(change), version)
+    return _changing(change, ())
 
 
-def read_pool_properties(raw: bytes) -> Callable[[Pool], tuple[PoolSpec, bytes]]:
+def read_pool_properties(
+    raw: bytes, version: ApiVersion = NEWEST
+) -> Callable[[Pool], tuple[PoolSpec, bytes]]:
     """A change that replaces start task, application packages and metadata together."""
     body = decode_body(raw, models.BatchPoolReplaceOptions)
+    _waits(body.start_task, version)
     return _changing(_given(body), ("startTask", "applicationPackageReferences", "metadata"))
+
+
+def _renamed(raw: bytes, version: ApiVersion) -> bytes:
+    """The body under today's names; one that is no object is left for the decoder to refuse."""
+    if version >= NEWEST:
+        return raw
+    try:
+        whole = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return raw
+    renamed = older_pool(whole, version) if isinstance(whole, dict) else whole
+    return raw if renamed is whole else msgspec.json.encode(renamed)
+
+
+def _waits(start: models.BatchStartTask | None, version: ApiVersion) -> None:
+    """Spell out the default of the version, which a later change by another version must not alter."""
+    if start is not None and start.wait_for_success is None and version < WAITS_FOR_START_TASK:
+        start.wait_for_success = False
 
 
 def _given(body: msgspec.Struct) -> Document:
@@ -247,8 +274,8 @@ def show_pool(pool: Pool, current: tuple[int, int], links: Links) -> Document:
         "jobDefaultOrder": spec.job_order.value,
         "nodeFillType": spec.fill.value,
     }
-    if "targetNodeCommunicationMode" in document:
-        shown["targetNodeCommunicationMode"] = document["targetNodeCommunicationMode"].lower()
+    shown["targetNodeCommunicationMode"] = document.get("targetNodeCommunicationMode", "default").lower()
+    shown["currentNodeCommunicationMode"] = "simplified"  # agents dial the service, never the other way
     return shown
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
@@ -94,6 +95,12 @@ def _new_task(body: models.BatchTaskCreateOptions) -> NewTask:
         check_display_name(body.display_name),
     )
     return NewTask(body.id, spec, encode_document(body))
+
+
+def kept_for_ever(task: NewTask) -> NewTask:
+    """The task as versions before 2018-12-01 mean it: its data are kept without end unless it says how long."""
+    given = msgspec.json.decode(task.document).get("constraints") or {}
+    return task if "retentionTime" in given else replace(task, spec=replace(task.spec, retention=FOREVER))
 
 
 def read_constraints(given: models.BatchTaskConstraints | None) -> tuple[int | None, Micros, Micros]:
