@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from poolwright.commands.context import Context
+from poolwright.commands.storage_rules import check_disk_count, check_image_disks
 from poolwright.domain import sizes
 from poolwright.domain.catalogue import AGENT_SKUS, find_image, find_sku
 from poolwright.domain.clock import MINUTE, Micros
@@ -39,6 +40,7 @@ def check_spec(spec: PoolSpec) -> None:
         reason = f"{size.name} has {size.cores} cores, so a node has 1 to {slots_max} task slots."
         raise bad_property("taskSlotsPerNode", spec.slots_per_node, reason)
     check_timeout(spec.resize_timeout)
+    check_disk_count(spec)
     image = spec.image
     if image.image_id is not None:
         wanted = parse(image.image_id)
@@ -146,7 +148,9 @@ def check_image(tx: Tx, spec: PoolSpec) -> str | None:
         raise bad_property(
             IMAGE_ID, id, f"The image cannot be used: its provisioning state is {image.state}."
         )
-    agent = json.loads(image.inner).get("agent_sku")
+    made = json.loads(image.inner)
+    check_image_disks(spec, made)
+    agent = made.get("agent_sku")
     if agent is None:  # an operating system without an agent of its own: the caller must know
         check_agent_sku(spec.agent_sku)
     elif agent.lower() != spec.agent_sku.lower():

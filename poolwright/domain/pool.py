@@ -8,6 +8,7 @@ from poolwright.domain.autoscale import Autoscale
 from poolwright.domain.clock import Instant, Micros
 from poolwright.domain.limits import RESIZE_TIMEOUT_DEFAULT
 from poolwright.domain.states import AllocationState, DeallocationOption, FillType, JobOrder, PoolState
+from poolwright.domain.storage import PoolDisk
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,8 @@ class PoolSpec:
     display_name: str | None = None
     job_order: JobOrder = JobOrder.NONE
     upgrade_mode: str | None = None  # "manual": see wire/convert/pool_settings.py
+    os_disk: PoolDisk | None = None
+    data_disks: tuple[PoolDisk, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

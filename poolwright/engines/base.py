@@ -98,6 +98,18 @@ class DiskMount:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnDisk:
+    """An empty, thin disk that a node gets of its own: kept while its storage is, gone with it.
+
+    `lun` None bounds the node's root instead: what it may write on top of its image.
+    """
+
+    lun: int | None
+    size_bytes: int
+    place: str = ""  # directory on the host that the disk lives in; "": beside the machine
+
+
+@dataclass(frozen=True, slots=True)
 class MachineRequest:
     """What a machine is made of. `name` is unique on the engine; `fence` grows with every re-creation."""
 
@@ -112,6 +124,7 @@ class MachineRequest:
     pids: int = 4096
     os_offset: int = 0  # bytes of the OS disk before its root file system's partition
     os_size: int = 0  # bytes of that partition; 0: up to the end of the disk
+    own_disks: tuple[OwnDisk, ...] = ()  # of nodes only
     labels: dict[str, str] = field(default_factory=dict)
 
 

@@ -12,13 +12,14 @@ from poolwright.decide.snapshot import ImagePreparing
 from poolwright.decide.task_life import TERMINATE, End
 from poolwright.domain import sizes
 from poolwright.domain.clock import SECOND, Instant, Micros
+from poolwright.domain.compute import GIB
 from poolwright.domain.limits import CREATE_BATCH_MAX, LOGINS_BATCH_MAX
 from poolwright.domain.node import Logins, Node
 from poolwright.domain.pool import Pool
 from poolwright.domain.resource import pool_key
 from poolwright.domain.states import TaskState
 from poolwright.domain.task import Execution
-from poolwright.engines.base import MachineRequest
+from poolwright.engines.base import MachineRequest, OwnDisk
 from poolwright.reconcile import autoscale, endings, hello, snapshots
 from poolwright.reconcile.environment import start_name, start_spec
 from poolwright.reconcile.fleet import ExecSpec, Kill
@@ -115,6 +116,11 @@ def request(pool: Pool, node: Node, disks: DiskSet) -> MachineRequest:
         labels={"account": node.account, "pool": node.pool, "node": node.id},
         os_offset=disks.os_volume[0],
         os_size=disks.os_volume[1],
+        own_disks=tuple(
+            OwnDisk(disk.lun, disk.size_gib * GIB)
+            for disk in (pool.spec.os_disk, *pool.spec.data_disks)
+            if disk is not None
+        ),
     )
 
 

@@ -9,21 +9,16 @@ from poolwright.wire.convert.shared import Document, refuse, refuse_given
 from poolwright.wire.generated import batch_models as models
 
 _WITHIN = "virtualMachineConfiguration."
-_NOT_YET = ("data_disks",)
 _IMAGES_NOT_YET = ("shared_gallery_image_id", "community_gallery_image_id")
 
 
 def read_machine(body: models.VirtualMachineConfiguration) -> tuple[ImageReference, str]:
     """The image and the node agent SKU. Raises ServiceError."""
-    refuse_given(body, _NOT_YET, _WITHIN)
     check_machine(body)
     placement = body.node_placement_configuration
     if placement is not None and placement.policy == "zonal":
         reason = "This service has one place only: regional is the policy it can keep."
         raise refuse(_WITHIN + "nodePlacementConfiguration.policy", "zonal", reason)
-    if body.os_disk is not None and body.os_disk.managed_disk is not None:
-        inner = ("disk_encryption_set", "security_profile")
-        refuse_given(body.os_disk.managed_disk, inner, _WITHIN + "osDisk.managedDisk.")
     if not body.node_agent_sku_id:
         raise bad_property(_WITHIN + "nodeAgentSKUId", "", "The name of a node agent SKU is needed.")
     return _read_image(body.image_reference), body.node_agent_sku_id

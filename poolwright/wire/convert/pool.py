@@ -31,6 +31,7 @@ from poolwright.wire.convert.shared import (
     show_pairs,
     show_user,
 )
+from poolwright.wire.convert.storage import read_data_disks, read_os_disk
 from poolwright.wire.durations import format_duration
 from poolwright.wire.generated import batch_models as models
 from poolwright.wire.links import Links
@@ -184,6 +185,8 @@ def _settle(body: models.BatchPoolCreateOptions) -> tuple[PoolSpec, bytes]:
         inter_node=bool(body.enable_inter_node_communication),
         resize_timeout=RESIZE_TIMEOUT_DEFAULT if timeout is None else timeout.micros,
         display_name=check_display_name(body.display_name),
+        os_disk=read_os_disk(machine.os_disk),
+        data_disks=read_data_disks(machine.data_disks),
         job_order=job_order,
         upgrade_mode=None if body.upgrade_policy is None else body.upgrade_policy.mode.value,
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.wire.batch.bad_storage import STORAGE
+
 VM = "virtualMachineConfiguration"
 MACHINE = {
     "imageReference": {"publisher": "debian", "offer": "debian-12", "sku": "12"},
@@ -30,6 +32,7 @@ def scaled(**change: object) -> dict[str, object]:
 
 
 POOLS = [
+    *STORAGE,
     ({"nonsense": 1}, "UnsupportedProperty", "nonsense"),
     ({"vmSize": None}, "MissingRequiredProperty", "vmSize"),
     ({"vmSize": 7}, "InvalidPropertyValue", "vmSize"),
@@ -183,11 +186,6 @@ POOLS = [
         machine(containerConfiguration={"type": "dockerCompatible"}),
         "UnsupportedProperty",
         "virtualMachineConfiguration.containerConfiguration",
-    ),
-    (
-        machine(dataDisks=[{"lun": 0, "diskSizeGB": 1}]),
-        "UnsupportedProperty",
-        "virtualMachineConfiguration.dataDisks",
     ),
     (
         machine(nodePlacementConfiguration={"policy": "zonal"}),

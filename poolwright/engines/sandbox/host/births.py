@@ -115,11 +115,15 @@ class Birth:
             machine.notes += (f"no network but loopback: {failure}",)
 
     def _open_disks(self, plan: boot.Plan) -> None:
-        machine = self.machine
+        machine, host = self.machine, self._host
         if machine.kind == "vm":
             plan.os_tree = self._attach(machine.os_volume)
         else:
             plan.os_mount = self._share(machine.os_volume)
+        for own in machine.own_disks:
+            path = host.layout.own_disk(machine.name, own["lun"])
+            plan.own_disks.append({"lun": own["lun"], "path": path, "size": own["size_bytes"]})
+            machine.attached.append(path)
         for disk in machine.data_disks:
             volume = disks.Volume(disk["path"], disk.get("offset", 0), disk.get("size", 0))
             if disk.get("writable_in_place"):

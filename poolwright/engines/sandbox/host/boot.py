@@ -22,7 +22,7 @@ from typing import Any
 
 from poolwright.agent import syscalls
 from poolwright.agent.layout import DISKS, NODE_ROOT
-from poolwright.engines.sandbox.host import cgroups, idmap, network, rootfs
+from poolwright.engines.sandbox.host import cgroups, idmap, network, owndisks, rootfs
 
 # linux/capability.h: what a machine's root keeps is what package installation, services and debuggers need.
 _KEPT_CAPABILITIES = frozenset(
@@ -30,6 +30,7 @@ _KEPT_CAPABILITIES = frozenset(
 )
 _CAPABILITIES = 64
 _MESSAGE_BYTES = 65_536
+_LAYER = "layer"  # below the machine's directory: where a bounded upper layer is mounted
 _NAMESPACES = (
     syscalls.CLONE_NEWNS
     | syscalls.CLONE_NEWUTS
@@ -54,6 +55,9 @@ class Plan:
     os_tree: int | None = None  # detached mount of a build machine's own disk
     disk_mounts: dict[int, str] = field(default_factory=dict)  # lun -> lower directory
     disk_trees: dict[int, int] = field(default_factory=dict)  # lun -> detached mount
+    own_disks: list[dict[str, Any]] = field(
+        default_factory=list
+    )  # lun (None: the root's upper layer), path, size
     groups: tuple[str, ...] = ()
     link: network.Link | None = None
     resolver: str = ""
@@ -168,6 +172,11 @@ def _detach_trees(plan: Plan) -> dict[str, int]:
         syscalls.umount(plan.scratch, syscalls.MNT_DETACH)
     for lun, tree in plan.disk_trees.items():
         trees[f"{DISKS}/lun{lun}"] = tree
+    for disk in plan.own_disks:
+        if disk["lun"] is not None:
+            owndisks.mount(disk, plan.scratch)
+            trees[f"{DISKS}/lun{disk['lun']}"] = syscalls.clone_tree(plan.scratch)
+            syscalls.umount(plan.scratch, syscalls.MNT_DETACH)
     return trees
 
 
@@ -188,7 +197,12 @@ def _enter_root(plan: Plan) -> None:
         syscalls.attach_tree(plan.os_tree, plan.scratch)
         os.close(plan.os_tree)
     elif plan.os_mount is not None:
-        _mount_overlay(plan, plan.os_mount, "")
+        bounded = next((disk for disk in plan.own_disks if disk["lun"] is None), None)
+        if bounded is not None:  # reached by the overlay only; goes with the old root
+            layer = os.path.join(plan.directory, _LAYER)
+            os.makedirs(layer, exist_ok=True)
+            owndisks.mount(bounded, layer)
+        _mount_overlay(plan, plan.os_mount, "" if bounded is None else _LAYER + "/")
     os.chdir(plan.scratch)
     syscalls.pivot_root_here()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from poolwright.engines.sandbox.host import owndisks
+
 
 class Layout:
     """Paths below one data directory. They are relative when the host agent's current directory is that directory."""
@@ -33,6 +35,9 @@ class Layout:
 
     def temp(self, name: str) -> str:
         return os.path.join(self.nodes, name, "temp")
+
+    def own_disk(self, name: str, lun: int | None) -> str:
+        return os.path.join(self.nodes, name, "disks", owndisks.file_name(lun))
 
     def record(self, name: str) -> str:
         return os.path.join(self.nodes, name, "machine.json")

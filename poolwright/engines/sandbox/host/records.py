@@ -8,6 +8,7 @@ import tempfile
 from dataclasses import dataclass, field
 from typing import Any
 
+from poolwright.engines.sandbox.host import owndisks
 from poolwright.engines.sandbox.host.cgroups import Limits
 from poolwright.engines.sandbox.host.disks import Volume
 from poolwright.engines.sandbox.host.network import Link
@@ -46,6 +47,7 @@ class Machine:
     inherited: bool = False  # its directory is older than this fence
     os_offset: int = 0  # bytes of the OS disk before its root file system, recorded as the next
     os_size: int = 0  # bytes of the root file system; 0: up to the end of the disk
+    own_disks: list[dict[str, Any]] = field(default_factory=list)  # recorded: lun, size_bytes, place
 
     @property
     def os_volume(self) -> Volume:
@@ -93,6 +95,7 @@ class Machine:
             "notes": list(self.notes),
             "phases_ms": self.phases_ms,
             "attached": self.attached,
+            "own_disks": self.own_disks,
         }
 
 
@@ -128,7 +131,28 @@ def from_request(request: dict[str, Any]) -> Machine:
     labels = {str(key): str(value) for key, value in (request.get("labels") or {}).items()}
     made = Machine(name, kind, fence, hostname, str(request.get("os_disk", "")), disks, limits, labels)
     made.os_offset, made.os_size = part[:2]
+    made.own_disks = _own_disks(request, kind, luns)
     return made
+
+
+def _own_disks(request: dict[str, Any], kind: str, luns: list[Any]) -> list[dict[str, Any]]:
+    own = [dict(disk) for disk in request.get("own_disks") or []]
+    if own and kind != "node":
+        raise BadRequest(f"own_disks: a machine of kind {kind!r} has its own disks already")
+    for disk in own:
+        lun, size = disk.get("lun"), disk.get("size_bytes")
+        if lun is not None and (not isinstance(lun, int) or not 0 <= lun <= 63):
+            raise BadRequest(
+                f"own_disks: lun {lun!r}: must be a whole number from 0 to 63, or none for the root"
+            )
+        if not isinstance(size, int) or size < owndisks.SIZE_MIN:
+            raise BadRequest(f"own_disks: size_bytes {size!r}: must be at least {owndisks.SIZE_MIN}")
+    all_luns = [*luns, *(disk["lun"] for disk in own)]
+    if len(set(all_luns)) != len(all_luns):
+        raise BadRequest(
+            f"own_disks: lun {all_luns!r}: must be different from one another and from data_disks"
+        )
+    return own
 
 
 def from_record(path: str) -> Machine | None:
@@ -144,6 +168,7 @@ def from_record(path: str) -> Machine | None:
             tuple(data["applied"]), tuple(data["notes"]), data["phases_ms"], data["attached"],
         )  # fmt: skip
         made.os_offset, made.os_size = int(data.get("os_offset", 0)), int(data.get("os_size", 0))
+        made.own_disks = list(data.get("own_disks", ()))
         return made
     except (OSError, ValueError, KeyError, TypeError):
         return None

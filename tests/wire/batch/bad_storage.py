@@ -1,0 +1,66 @@
+"""Disks and mounts of pools that are refused; rows as in bad_bodies.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+MACHINE: dict[str, Any] = {
+    "imageReference": {"publisher": "debian", "offer": "debian-12", "sku": "12"},
+    "nodeAgentSKUId": "batch.node.debian 12",
+}
+VM = "virtualMachineConfiguration."
+
+
+def data(*disks: dict[str, Any]) -> dict[str, Any]:
+    return {"virtualMachineConfiguration": {**MACHINE, "dataDisks": list(disks)}}
+
+
+def os_disk(**given: Any) -> dict[str, Any]:
+    return {"virtualMachineConfiguration": {**MACHINE, "osDisk": given}}
+
+
+DISK: dict[str, Any] = {"lun": 0, "diskSizeGB": 1}
+
+STORAGE = [
+    (data({"lun": 0}), "MissingRequiredProperty", VM + "dataDisks[0].diskSizeGB"),
+    (data({"diskSizeGB": 1}), "MissingRequiredProperty", VM + "dataDisks[0].lun"),
+    (data({**DISK, "lun": 64}), "InvalidPropertyValue", VM + "dataDisks[0].lun"),
+    (data({**DISK, "lun": -1}), "InvalidPropertyValue", VM + "dataDisks[0].lun"),
+    (data(DISK, DISK), "InvalidPropertyValue", VM + "dataDisks[1].lun"),
+    (data({**DISK, "diskSizeGB": 0}), "InvalidPropertyValue", VM + "dataDisks[0].diskSizeGB"),
+    (data({**DISK, "diskSizeGB": 32_768}), "InvalidPropertyValue", VM + "dataDisks[0].diskSizeGB"),
+    (data({**DISK, "caching": "some"}), "InvalidPropertyValue", VM + "dataDisks[0].caching"),
+    (
+        data({**DISK, "storageAccountType": "x"}),
+        "InvalidPropertyValue",
+        VM + "dataDisks[0].storageAccountType",
+    ),
+    (
+        data(
+            {
+                **DISK,
+                "storageAccountType": "premium_lrs",
+                "managedDisk": {"storageAccountType": "standard_lrs"},
+            }
+        ),
+        "InvalidPropertyValue",
+        VM + "dataDisks[0].storageAccountType",
+    ),
+    (
+        data({**DISK, "managedDisk": {"diskEncryptionSet": {"id": "/x"}}}),
+        "UnsupportedProperty",
+        VM + "dataDisks[0].managedDisk.diskEncryptionSet",
+    ),
+    (os_disk(diskSizeGB=0), "InvalidPropertyValue", VM + "osDisk.diskSizeGB"),
+    (os_disk(writeAcceleratorEnabled=True), "UnsupportedProperty", VM + "osDisk.writeAcceleratorEnabled"),
+    (
+        os_disk(managedDisk={"securityProfile": {"securityEncryptionType": "VMGuestStateOnly"}}),
+        "UnsupportedProperty",
+        VM + "osDisk.managedDisk.securityProfile",
+    ),
+    (
+        os_disk(ephemeralOSDiskSettings={"placement": "moon"}),
+        "InvalidPropertyValue",
+        VM + "osDisk.ephemeralOSDiskSettings.placement",
+    ),
+]

@@ -1,0 +1,44 @@
+"""Disks and mounts of pools through the official SDK."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from azure.batch import models
+
+from poolwright.commands import pools
+from poolwright.domain.storage import PoolDisk
+from tests.unit.identity.parts import ACCOUNT
+from tests.wire.batch.conftest import Live
+from tests.wire.batch.test_sdk_sync import pool_options
+
+
+def test_disks_are_recorded_and_echoed(live: Live) -> None:
+    options = pool_options("with-disks")
+    machine: Any = options.virtual_machine_configuration
+    machine.os_disk = models.BatchOsDisk(
+        disk_size_gb=64,
+        caching="readonly",
+        managed_disk=models.ManagedDisk(storage_account_type="StandardSSD_LRS"),
+        ephemeral_os_disk_settings=models.BatchDiffDiskSettings(placement="cachedisk"),
+        write_accelerator_enabled=False,
+    )
+    machine.data_disks = [
+        models.DataDisk(
+            lun=1, disk_size_gb=10, managed_disk=models.ManagedDisk(storage_account_type="premium_lrs")
+        ),
+        models.DataDisk(logical_unit_number=63, disk_size_gb=2, caching="none"),
+    ]
+    with live.client() as client:
+        client.create_pool(options)
+        shown: Any = client.get_pool("with-disks").virtual_machine_configuration
+    assert (shown.os_disk.disk_size_gb, shown.os_disk.caching) == (64, "readonly")
+    assert shown.os_disk.managed_disk.storage_account_type == "standardssd_lrs"
+    assert shown.os_disk.ephemeral_os_disk_settings.placement == "cachedisk"
+    assert [(disk.logical_unit_number, disk.disk_size_gb, disk.caching) for disk in shown.data_disks] == [
+        (1, 10, None),
+        (63, 2, "none"),
+    ]
+    spec = live.read(lambda tx: pools.get(tx, ACCOUNT, "with-disks")).spec
+    assert spec.os_disk == PoolDisk(None, 64, "StandardSSD_LRS", "readonly")
+    assert spec.data_disks == (PoolDisk(1, 10, "Premium_LRS"), PoolDisk(63, 2, "Standard_LRS", "none"))
