@@ -22,7 +22,10 @@ def check_disk_count(spec: PoolSpec) -> None:
 
 
 def check_image_disks(spec: PoolSpec, image: Mapping[str, Any]) -> None:
-    """`image` is the `inner` of a managed image, see domain/compute.py. No LUN that a disk of the image has; no OS disk smaller than the image's. Raises InvalidPropertyValue (400)."""
+    """No LUN that a disk of the image has; no OS disk smaller than the image's. Raises InvalidPropertyValue (400).
+
+    `image` is the `inner` of a managed image, see domain/compute.py.
+    """
     taken = {disk["lun"] for disk in image.get("data_disks", ())}
     os_size = image.get("os_size", 0)
     for index, disk in enumerate(spec.data_disks):

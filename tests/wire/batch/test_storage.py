@@ -25,7 +25,9 @@ def test_disks_are_recorded_and_echoed(live: Live) -> None:
     )
     machine.data_disks = [
         models.DataDisk(
-            lun=1, disk_size_gb=10, managed_disk=models.ManagedDisk(storage_account_type="premium_lrs")
+            logical_unit_number=1,
+            disk_size_gb=10,
+            managed_disk=models.ManagedDisk(storage_account_type="premium_lrs"),
         ),
         models.DataDisk(logical_unit_number=63, disk_size_gb=2, caching="none"),
     ]
