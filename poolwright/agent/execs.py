@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,12 +58,14 @@ class Execution:
 class Executions:
     """All executions of a machine. `report` is called with items to send; several calls a turn are one message."""
 
-    def __init__(self, loop: Loop, fence: int, report: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self, loop: Loop, fence: int, report: Callable[[dict[str, Any]], None], accounts: Iterable[str] = ()
+    ) -> None:
         self._loop = loop
         self._fence = fence
         self._report = report
         self._launcher = launch.Launcher()
-        self._users = Users()
+        self._users = Users(accounts)
         self._known: dict[str, Execution] = {}
         self._by_pid: dict[int, Execution] = {}
         self._draining: dict[str, Execution] = {}
@@ -93,7 +95,7 @@ class Executions:
         except launch.LaunchError as failure:
             self._refuse(execution, failure.code, str(failure), failure.details)
         except UnknownUser as failure:
-            self._refuse(execution, "CommandLaunchFailed", str(failure), [])
+            self._refuse(execution, "CommandLaunchFailed", str(failure), [["UserName", failure.name]])
         return None
 
     def _launch(self, spec: dict[str, Any], execution: Execution) -> None:

@@ -47,6 +47,7 @@ class Order:
     directory: str  # absolute
     fresh: bool
     environment: dict[str, str]
+    readable: bool = False  # by every account of the machine: the start task's directory
 
 
 def check(spec: dict[str, Any]) -> Order:
@@ -67,7 +68,9 @@ def check(spec: dict[str, Any]) -> Order:
         raise LaunchError("CommandLaunchFailed", text)
     environment = spec.get("env") or {}
     directory = f"{ROOT_DIRECTORY}/{relative}"
-    return Order(str(spec["exec"]), tuple(words), directory, bool(spec.get("fresh", True)), environment)
+    readable = spec.get("kind") == "start"
+    fresh = bool(spec.get("fresh", True))
+    return Order(str(spec["exec"]), tuple(words), directory, fresh, environment, readable)
 
 
 def _split(command: str) -> list[str]:
@@ -94,7 +97,7 @@ class Launcher:
             environment = self._environment(order, identity)
             _become(identity)
             try:
-                out, err = _prepare(order.directory)
+                out, err = _prepare(order)
                 os.chdir(order.directory + "/wd")
                 program = self._find(order.words[0], environment)
                 return self._spawn(program, order.words, environment, out, err)
@@ -134,14 +137,17 @@ class Launcher:
         if parent not in self._parents:
             os.makedirs(parent, mode=0o755, exist_ok=True)
             self._parents.add(parent)
+        mode = 0o755 if order.readable else 0o770
         try:
-            os.mkdir(directory, 0o770)
+            os.mkdir(directory, mode)
         except FileExistsError:
             if order.fresh:
                 self._discard(directory)
-                os.mkdir(directory, 0o770)
+                os.mkdir(directory, mode)
+            else:
+                _take_over(directory, identity, mode)
         except FileNotFoundError:  # a parent went away since it was made
-            os.makedirs(directory, mode=0o770)
+            os.makedirs(directory, mode=mode)
         if identity.uid != 0:
             os.chown(directory, identity.uid, identity.gid)
 
@@ -194,14 +200,37 @@ def _become_root() -> None:
         os.setgroups([])
 
 
-def _prepare(directory: str) -> tuple[int, int]:
+def _take_over(directory: str, identity: Identity, mode: int) -> None:
+    """A directory kept from an earlier run, now this user's: its root holds what the service itself made there.
+
+    The former user may have put anything in the place of these; what is no directory or no file of ours goes.
+    """
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fchmod(fd, mode)
+        os.fchown(fd, identity.uid, identity.gid)
+        for name in ("stdout.txt", "stderr.txt"):
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+                os.unlink(name, dir_fd=fd)
+        with contextlib.suppress(OSError):  # not there yet, or a link
+            work = os.open("wd", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+            os.fchmod(work, mode)
+            os.fchown(work, identity.uid, identity.gid)
+            os.close(work)
+    finally:
+        os.close(fd)
+
+
+def _prepare(order: Order) -> tuple[int, int]:
     """Working directory and output files, made by the user itself."""
+    directory = order.directory
+    inner, text = (0o755, 0o644) if order.readable else (0o770, 0o640)
     os.umask(0)
     with contextlib.suppress(FileExistsError):
-        os.mkdir(directory + "/wd", 0o770)
-    out = os.open(directory + "/stdout.txt", _OPEN, 0o640)
+        os.mkdir(directory + "/wd", inner)
+    out = os.open(directory + "/stdout.txt", _OPEN, text)
     try:
-        err = os.open(directory + "/stderr.txt", _OPEN, 0o640)
+        err = os.open(directory + "/stderr.txt", _OPEN, text)
     except OSError:
         os.close(out)
         raise

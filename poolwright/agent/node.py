@@ -44,7 +44,8 @@ class NodeAgent:
         self._items: list[dict[str, Any]] = []
         self._flush_waits = False
         self._grace: Timer | None = None
-        self._executions = Executions(self._loop, config["fence"], self._report)
+        named = config.get("accounts") or ()
+        self._executions = Executions(self._loop, config["fence"], self._report, named)
         self._commands = Commands(self._loop, self._send)
 
     def run(self) -> None:

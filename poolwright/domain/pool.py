@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from poolwright.domain.autoscale import Autoscale
 from poolwright.domain.clock import Instant, Micros
@@ -33,6 +33,20 @@ class UserIdentity:
     scope: str = "pool"  # "pool" | "task"
     elevation: str = "nonadmin"  # "nonadmin" | "admin"
     username: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UserAccount:
+    """A named account made on every node of a pool, for tasks to run as. Of its password only a salted hash (crypt(5),
+    SHA-512) is kept; the key pair is there only where nodes may talk to one another."""
+
+    name: str
+    admin: bool = False
+    uid: int | None = None  # with gid, or neither
+    gid: int | None = None
+    password_hash: str | None = field(default=None, repr=False)
+    private_key: str | None = field(default=None, repr=False)  # OpenSSH or PEM text, no passphrase
+    public_key: str | None = None  # one line as in authorized_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +86,7 @@ class PoolSpec:
     upgrade_mode: str | None = None  # "manual": see wire/convert/pool_settings.py
     os_disk: PoolDisk | None = None
     data_disks: tuple[PoolDisk, ...] = ()
+    accounts: tuple[UserAccount, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

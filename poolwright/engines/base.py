@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from poolwright.domain.pool import UserAccount
+
 
 class EngineError(Exception):
     """The engine could not do what it was asked."""
@@ -126,6 +128,7 @@ class MachineRequest:
     os_size: int = 0  # bytes of that partition; 0: up to the end of the disk
     own_disks: tuple[OwnDisk, ...] = ()  # of nodes only
     labels: dict[str, str] = field(default_factory=dict)
+    accounts: tuple[UserAccount, ...] = ()  # of a node; no other name may be run as there
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,8 @@ class ExecSpec:
             "env": self.env,
             "user": {"scope": self.user.scope, "elevation": self.user.elevation, "name": self.user.username},
             "wall_clock_s": self.wall_clock_s,
-            "fresh": True,
+            "fresh": self.kind
+            != "start",  # what a start task left survives reboots, so it must be re-entrant
         }
 
 

@@ -121,6 +121,7 @@ def request(pool: Pool, node: Node, disks: DiskSet) -> MachineRequest:
             for disk in (pool.spec.os_disk, *pool.spec.data_disks)
             if disk is not None
         ),
+        accounts=pool.spec.accounts,
     )
 
 

@@ -12,6 +12,9 @@ from poolwright.wire.scalars import decode_scalar, encode_scalar
 
 T = TypeVar("T")
 
+SECRET = frozenset({"password", "sshPrivateKey"})
+"""Properties whose value is not repeated in an error."""
+HIDDEN = "(not shown)"
 _AT = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?\Z", re.DOTALL)
 _NAMED = re.compile(r"Object (?:missing required field|contains unknown field) `(?P<name>[^`]*)`\Z")
 _STEP = re.compile(r"\.(?P<key>[^.\[\]]+)|\[(?P<index>\d+|\.\.\.)\]")
@@ -80,6 +83,8 @@ def explain(message: str, raw: bytes) -> ServiceError:
         values = (("PropertyName", property_name), ("Reason", "The property is required."))
         return ServiceError("MissingRequiredProperty", None, values)
     shown = _shown(_value_at(whole, path))
+    if property_name.rpartition(".")[2] in SECRET:
+        shown = HIDDEN
     if named:
         reason = "There is no property of this name here."
         return bad_property(property_name, shown, reason, "UnsupportedProperty")

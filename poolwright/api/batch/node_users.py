@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from passlib.hash import sha512_crypt
-
 from poolwright.api.batch.answers import Answer, json_answer, written
 from poolwright.api.batch.call import Call
+from poolwright.api.batch.secrets import SECRETS
 from poolwright.api.batch.services import NodeUnreachable
 from poolwright.commands import node_users
 from poolwright.commands.node_users import Secrets
 from poolwright.domain.errors import ServiceError
 from poolwright.wire.convert import node_user as convert
 from poolwright.wire.convert.node_user import UserBody
-
-_ROUNDS = 100_000
-"""Of the hash: some hundredths of a second for a login, years for a guesser."""
 
 
 async def create(call: Call) -> Answer:
@@ -97,11 +93,6 @@ async def remote_login_settings(call: Call) -> Answer:
 async def _secrets(body: UserBody) -> Secrets:
     hashed = None
     if body.password is not None:
-        hashed = await asyncio.to_thread(_hash, body.password)
+        hashed = await asyncio.to_thread(SECRETS.hash_password, body.password)
     key = None if body.public_key is None else node_users.check_key(body.public_key)
     return Secrets(hashed, key)
-
-
-def _hash(password: str) -> str:
-    made = sha512_crypt.using(rounds=_ROUNDS)  # type: ignore[no-untyped-call]
-    return str(made.hash(password))

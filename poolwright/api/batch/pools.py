@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from poolwright.api.batch.answers import Answer, validators, written
 from poolwright.api.batch.call import Call, check_read, collect, read_listing
+from poolwright.api.batch.secrets import SECRETS
 from poolwright.commands import pools
 from poolwright.domain.clock import Instant
 from poolwright.domain.pool import Pool, PoolSpec
@@ -17,7 +19,7 @@ from poolwright.wire.convert.shared import Document
 
 async def create(call: Call) -> Answer:
     """POST /pools."""
-    new = convert.read_pool(call.body, call.version)
+    new = await asyncio.to_thread(convert.read_pool, call.body, SECRETS, call.version)
     made = await call.write(
         lambda tx: pools.create(
             tx,
@@ -83,7 +85,8 @@ async def exists(call: Call) -> Answer:
 
 async def patch(call: Call) -> Answer:
     """PATCH /pools/{poolId}."""
-    return await _change(call, convert.read_pool_patch(call.body, call.version))
+    change = await asyncio.to_thread(convert.read_pool_patch, call.body, SECRETS, call.version)
+    return await _change(call, change)
 
 
 async def replace_properties(call: Call) -> Answer:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from poolwright.domain.clock import Instant
-from poolwright.domain.errors import ServiceError, bad_property
+from poolwright.domain.errors import bad_property
 from poolwright.wire.bodies import decode_body
 from poolwright.wire.generated import batch_models as models
+from poolwright.wire.passwords import read_password
 from poolwright.wire.times import parse_time
-
-_PASSWORD_MAX = 256
-_HIDDEN = "(not shown)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,42 +25,26 @@ class UserBody:
 
 def read_create(raw: bytes) -> UserBody:
     """A new user. Raises ServiceError."""
-    body = _decode(raw, models.BatchNodeUserCreateOptions)
+    body = decode_body(raw, models.BatchNodeUserCreateOptions)
     return UserBody(
         body.name,
         bool(body.is_admin),
         _read_time(body.expiry_time),
-        _read_password(body.password),
+        read_password(body.password, "password"),
         body.ssh_public_key or None,
     )
 
 
 def read_replace(raw: bytes) -> UserBody:
     """A user's new secrets. Raises ServiceError."""
-    body = _decode(raw, models.BatchNodeUserReplaceOptions)
+    body = decode_body(raw, models.BatchNodeUserReplaceOptions)
     return UserBody(
-        "", False, _read_time(body.expiry_time), _read_password(body.password), body.ssh_public_key or None
+        "",
+        False,
+        _read_time(body.expiry_time),
+        read_password(body.password, "password"),
+        body.ssh_public_key or None,
     )
-
-
-def _decode(raw: bytes, kind: Any) -> Any:
-    """As decode_body; an error about the password does not repeat it."""
-    try:
-        return decode_body(raw, kind)
-    except ServiceError as error:
-        values = dict(error.values)
-        if values.get("PropertyName") == "password" and "PropertyValue" in values:
-            values["PropertyValue"] = _HIDDEN
-        raise ServiceError(error.code, error.message, tuple(values.items())) from None
-
-
-def _read_password(given: str | None) -> str | None:
-    if not given:
-        return None
-    if len(given) > _PASSWORD_MAX or not given.isprintable():
-        reason = f"At most {_PASSWORD_MAX} printable characters."
-        raise bad_property("password", _HIDDEN, reason)
-    return given
 
 
 def _read_time(given: object) -> Instant | None:

@@ -12,7 +12,7 @@ from poolwright.domain.autoscale import ScaleRequest
 from poolwright.domain.clock import Micros, etag
 from poolwright.domain.errors import ServiceError, bad_property
 from poolwright.domain.limits import RESIZE_TIMEOUT_DEFAULT
-from poolwright.domain.pool import Pool, PoolSpec, ResizeError, StartTask
+from poolwright.domain.pool import Pool, PoolSpec, ResizeError, StartTask, UserAccount
 from poolwright.domain.rules import check_id
 from poolwright.domain.states import AllocationState, DeallocationOption
 from poolwright.wire.bodies import convert_body, decode_body, encode_document
@@ -32,6 +32,7 @@ from poolwright.wire.convert.shared import (
     show_user,
 )
 from poolwright.wire.convert.storage import read_data_disks, read_os_disk
+from poolwright.wire.convert.user_account import Secrets, read_accounts, show_accounts, without_keys
 from poolwright.wire.durations import format_duration
 from poolwright.wire.generated import batch_models as models
 from poolwright.wire.links import Links
@@ -42,7 +43,6 @@ from poolwright.wire.versions import NEWEST, WAITS_FOR_START_TASK, ApiVersion, c
 _NOT_YET = (
     "network_configuration",
     "application_package_references",
-    "user_accounts",
     "mount_configuration",
 )
 _START_TASK_NOT_YET = ("container_settings", "resource_files")
@@ -89,12 +89,12 @@ class RemoveRequest:
     option: DeallocationOption | None
 
 
-def read_pool(raw: bytes, version: ApiVersion = NEWEST) -> NewPool:
-    """The pool of a create-pool body, with the defaults of the version. Raises ServiceError."""
+def read_pool(raw: bytes, secrets: Secrets, version: ApiVersion = NEWEST) -> NewPool:
+    """The pool of a create-pool body, with the defaults of the version. Hashing passwords takes its time. Raises ServiceError."""
     body = decode_body(_renamed(raw, version), models.BatchPoolCreateOptions)
     _waits(body.start_task, version)
     check_id("pool", body.id)
-    spec, document = _settle(body)
+    spec, document = _settle(body, read_accounts(body.user_accounts, secrets))
     return NewPool(
         body.id,
         spec,
@@ -105,13 +105,16 @@ def read_pool(raw: bytes, version: ApiVersion = NEWEST) -> NewPool:
     )
 
 
-def read_pool_patch(raw: bytes, version: ApiVersion = NEWEST) -> Callable[[Pool], tuple[PoolSpec, bytes]]:
+def read_pool_patch(
+    raw: bytes, secrets: Secrets, version: ApiVersion = NEWEST
+) -> Callable[[Pool], tuple[PoolSpec, bytes]]:
     """A change by which the named properties are replaced whole and the others stay."""
     body = decode_body(_renamed(raw, version), models.BatchPoolUpdateOptions)
     _waits(body.start_task, version)
     change = _given(body)
     check_patch(list(change), version)
-    return _changing(change, ())
+    accounts = None if body.user_accounts is None else read_accounts(body.user_accounts, secrets)
+    return _changing(change, (), accounts)
 
 
 def read_pool_properties(
@@ -147,22 +150,28 @@ def _given(body: msgspec.Struct) -> Document:
 
 
 def _changing(
-    change: Mapping[str, Any], cleared: tuple[str, ...]
+    change: Mapping[str, Any], cleared: tuple[str, ...], accounts: tuple[UserAccount, ...] | None = None
 ) -> Callable[[Pool], tuple[PoolSpec, bytes]]:
+    """`accounts` are the new ones; None where the pool keeps its own, whose secrets no document knows."""
+
     def apply(pool: Pool) -> tuple[PoolSpec, bytes]:
         kept = {
             name: value for name, value in msgspec.json.decode(pool.document).items() if name not in cleared
         }
         timeout = {"resizeTimeout": format_duration(pool.spec.resize_timeout)}
-        return _settle(
-            convert_body({**kept, **change, **timeout, "id": pool.id}, models.BatchPoolCreateOptions)
-        )
+        whole = {**kept, **change, **timeout, "id": pool.id}
+        named = whole.pop("userAccounts", None) is not None
+        body = convert_body(whole, models.BatchPoolCreateOptions)
+        body.user_accounts = [] if named else None
+        return _settle(body, pool.spec.accounts if accounts is None else accounts)
 
     return apply
 
 
-def _settle(body: models.BatchPoolCreateOptions) -> tuple[PoolSpec, bytes]:
-    """The specification and the canonical document of a whole pool body."""
+def _settle(
+    body: models.BatchPoolCreateOptions, accounts: tuple[UserAccount, ...]
+) -> tuple[PoolSpec, bytes]:
+    """The specification and the canonical document of a whole pool body, which holds no password and no key."""
     refuse_given(body, _NOT_YET)
     check_pool(body)
     check_metadata(body.metadata)
@@ -188,9 +197,12 @@ def _settle(body: models.BatchPoolCreateOptions) -> tuple[PoolSpec, bytes]:
         os_disk=read_os_disk(machine.os_disk),
         data_disks=read_data_disks(machine.data_disks),
         job_order=job_order,
+        accounts=accounts if body.enable_inter_node_communication else without_keys(accounts),
         upgrade_mode=None if body.upgrade_policy is None else body.upgrade_policy.mode.value,
     )
     document = _given(body)
+    if body.user_accounts is not None:
+        document["userAccounts"] = show_accounts(accounts)
     for name in _NOT_KEPT:
         document.pop(name, None)
     return spec, encode_document(document)

@@ -8,7 +8,12 @@ from typing import Any
 import msgspec
 
 from poolwright.domain.errors import ServiceError, bad_property
-from poolwright.domain.limits import DISPLAY_NAME_MAX, ENVIRONMENT_BYTES_MAX, METADATA_BYTES_MAX
+from poolwright.domain.limits import (
+    ACCOUNT_NAME_MAX,
+    DISPLAY_NAME_MAX,
+    ENVIRONMENT_BYTES_MAX,
+    METADATA_BYTES_MAX,
+)
 from poolwright.domain.node import Failure
 from poolwright.domain.pool import UserIdentity
 from poolwright.wire.generated import batch_models as models
@@ -76,13 +81,19 @@ def read_environment(
 
 
 def read_user(identity: models.UserIdentity | None, name: str) -> UserIdentity:
-    """Who to run as; pool-scope non-admin auto-user by default. Named users are not supported yet."""
+    """Who to run as; the pool-scope non-admin auto-user by default, on Linux whatever the API version.
+
+    Whether the pool has an account of a given name is seen when the task is started, as in the public service.
+    """
     if identity is None:
         return _DEFAULT_USER
     if identity.username is not None:
         if identity.auto_user is not None:
             raise bad_property(name, identity.username, "Give either username or autoUser, not both.")
-        raise refuse(f"{name}.username", identity.username)
+        if not 0 < len(identity.username) <= ACCOUNT_NAME_MAX or not identity.username.isprintable():
+            reason = f"The name of a user account has 1 to {ACCOUNT_NAME_MAX} printable characters."
+            raise bad_property(f"{name}.username", identity.username, reason)
+        return UserIdentity(username=identity.username)
     auto = identity.auto_user
     if auto is None:
         return _DEFAULT_USER

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from poolwright.api.batch.secrets import AccountSecrets
 from poolwright.domain.clock import FOREVER, HOUR, MINUTE
 from poolwright.domain.errors import ServiceError
 from poolwright.domain.job import Job
@@ -35,6 +36,7 @@ from poolwright.wire.errors import error_body
 from poolwright.wire.links import Links
 
 LINKS = Links("https://h")
+SECRETS = AccountSecrets()
 NOW = 1_769_552_710_901_390
 IMAGE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/i"
 
@@ -97,7 +99,8 @@ def test_a_pool_from_a_custom_image() -> None:
         "waitForSuccess": "false",
     }
     new = pools.read_pool(
-        pool_body(startTask=start, taskSchedulingPolicy={"nodeFillType": "Pack"}, resizeTimeout="PT30M00S")
+        pool_body(startTask=start, taskSchedulingPolicy={"nodeFillType": "Pack"}, resizeTimeout="PT30M00S"),
+        SECRETS,
     )
     spec = new.spec
     assert (new.id, new.target_dedicated, new.target_low_priority) == ("P1", 2, None)
@@ -131,10 +134,13 @@ def test_a_patch_replaces_whole_members_and_keeps_the_others() -> None:
                 metadata=[{"name": "a", "value": "1"}],
                 startTask={"commandLine": "old", "maxTaskRetryCount": 3},
                 resizeTimeout="PT20M",
-            )
+            ),
+            SECRETS,
         )
     )
-    spec, document = pools.read_pool_patch(body(startTask={"commandLine": "new"}, taskSlotsPerNode=4))(pool)
+    spec, document = pools.read_pool_patch(
+        body(startTask={"commandLine": "new"}, taskSlotsPerNode=4), SECRETS
+    )(pool)
     changed = pools.show_pool(replace(pool, spec=spec, document=document), (0, 0), LINKS)
     assert changed["startTask"]["commandLine"] == "new"
     assert changed["startTask"]["maxTaskRetryCount"] == 0
@@ -146,7 +152,7 @@ def test_a_patch_replaces_whole_members_and_keeps_the_others() -> None:
 
 
 def test_resize_errors_show_in_steady_only() -> None:
-    pool = stored_pool(pools.read_pool(pool_body()))
+    pool = stored_pool(pools.read_pool(pool_body(), SECRETS))
     failed = replace(pool, resize_errors=(ResizeError("AllocationTimedout", "no room", (("a", "b"),)),))
     assert pools.show_pool(failed, (0, 0), LINKS)["resizeErrors"] == [
         {"code": "AllocationTimedout", "message": "no room", "values": [{"name": "a", "value": "b"}]}
@@ -251,7 +257,7 @@ def test_a_finished_task() -> None:
 
 
 def test_a_troubled_node() -> None:
-    pool = stored_pool(pools.read_pool(pool_body(startTask={"commandLine": "x"})))
+    pool = stored_pool(pools.read_pool(pool_body(startTask={"commandLine": "x"}), SECRETS))
     node = Node("a", "P1", "n", "m", False, NodeState.START_TASK_FAILED, NOW, NOW, 1)
     failure = Failure("usererror", "FailureExitCode", "exit 1")
     info = StartTaskInfo(StartTaskState.COMPLETED, NOW, 2, NOW, 1, failure, ExecutionResult.FAILURE, 1, NOW)

@@ -148,7 +148,38 @@ POOLS = [
         "UnsupportedProperty",
         "applicationPackageReferences",
     ),
-    ({"userAccounts": [{"name": "u", "password": "p"}]}, "UnsupportedProperty", "userAccounts"),
+    ({"userAccounts": [{"name": "u"}]}, "MissingRequiredProperty", "userAccounts[0].password"),
+    ({"userAccounts": [{"name": "root", "password": "p"}]}, "InvalidPropertyValue", "userAccounts[0].name"),
+    ({"userAccounts": [{"name": "a" * 21, "password": "p"}]}, "InvalidPropertyValue", "userAccounts[0].name"),
+    (
+        {"userAccounts": [{"name": n, "password": "p"} for n in ("one", "ONE")]},
+        "InvalidPropertyValue",
+        "userAccounts[1].name",
+    ),
+    (
+        {"userAccounts": [{"name": "u", "password": "p", "linuxUserConfiguration": {"uid": 5000}}]},
+        "InvalidPropertyValue",
+        "userAccounts[0].linuxUserConfiguration.gid",
+    ),
+    (
+        {"userAccounts": [{"name": "u", "password": "p", "linuxUserConfiguration": {"uid": 0, "gid": 7}}]},
+        "InvalidPropertyValue",
+        "userAccounts[0].linuxUserConfiguration.uid",
+    ),
+    (
+        {"userAccounts": [{"name": "u", "password": "p", "linuxUserConfiguration": {"sshPrivateKey": "no"}}]},
+        "InvalidPropertyValue",
+        "userAccounts[0].linuxUserConfiguration.sshPrivateKey",
+    ),
+    (
+        {
+            "userAccounts": [
+                {"name": "u", "password": "p", "windowsUserConfiguration": {"loginMode": "batch"}}
+            ]
+        },
+        "UnsupportedProperty",
+        "userAccounts[0].windowsUserConfiguration",
+    ),
     ({"certificateReferences": [{"thumbprint": "1"}]}, "UnsupportedProperty", "certificateReferences"),
     ({"cloudServiceConfiguration": {"osFamily": "6"}}, "UnsupportedProperty", "cloudServiceConfiguration"),
     ({"virtualMachineConfiguration": None}, "MissingRequiredProperty", "virtualMachineConfiguration"),
@@ -205,8 +236,8 @@ POOLS = [
         "startTask.resourceFiles",
     ),
     (
-        {"startTask": {"commandLine": "x", "userIdentity": {"username": "root"}}},
-        "UnsupportedProperty",
+        {"startTask": {"commandLine": "x", "userIdentity": {"username": ""}}},
+        "InvalidPropertyValue",
         "startTask.userIdentity.username",
     ),
     (
@@ -274,7 +305,7 @@ TASKS = [
 UPDATES = [
     ("PATCH", "/pools/base", {"vmSize": 3}, "InvalidPropertyValue"),
     ("PATCH", "/pools/base", {"id": "other"}, "UnsupportedProperty"),
-    ("PATCH", "/pools/base", {"userAccounts": [{"name": "x", "password": "y"}]}, "UnsupportedProperty"),
+    ("PATCH", "/pools/base", {"userAccounts": [{"name": "x", "password": ""}]}, "MissingRequiredProperty"),
     ("PATCH", "/pools/base", {"taskSlotsPerNode": 2}, "OperationInvalidForCurrentState"),
     ("POST", "/pools/base/updateproperties", {"metadata": []}, "MissingRequiredProperty"),
     ("POST", "/pools/base/resize", {}, "MissingRequiredProperty"),

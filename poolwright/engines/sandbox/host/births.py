@@ -90,7 +90,9 @@ class Birth:
                 "fence": machine.fence,
                 "kind": machine.kind,
                 "grace_s": host.grace_s,
+                "accounts": [str(account["name"]) for account in machine.accounts],
             },
+            accounts=machine.accounts,
         )
         if machine.kind == "node":
             _make_temp(host.layout.temp(machine.name))
@@ -151,6 +153,8 @@ class Birth:
             return self._finish(Failure("Transient", f"machine {self.machine.name}: its builder died"))
         report = json.loads(raw)
         if "error" in report:
+            if report.get("refused"):
+                return self._finish(Failure("Rejected", str(report["error"])))
             text = f"machine {self.machine.name}, phase {report.get('phase')}: {report['error']}"
             return self._finish(Failure("Transient", text))
         if "builder" in report:
@@ -161,6 +165,7 @@ class Birth:
             self.machine.phases_ms = report["phases"]
             self._adopt_pid(int(report["pid"]))
         elif "ready" in report:
+            self.machine.notes += tuple(report.get("notes") or ())
             self._on_ready(report["ready"])
         return None
 

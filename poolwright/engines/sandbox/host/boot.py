@@ -3,9 +3,10 @@
 Two processes take part. The *builder* (host root) makes namespaces and mounts, forks the *first process* of the
 new process namespace, gives it its user ids and ends. They report to the host agent over `channel`:
 `{"builder":n}`, `{"step":"netns"}` (a link may be laid now; answered by `{"link":bool}`),
-`{"pid":n,"phases":{phase:ms}}`, `{"ready":{phase:ms}}` (answered by `{"go":true}`) or
-`{"error":text,"phase":name}`. A missing report is a failure too, so nothing needs to be undone here: namespaces,
-mounts and devices end with the two processes; directories and groups are removed by the host agent.
+`{"pid":n,"phases":{phase:ms}}`, `{"ready":{phase:ms},"notes":[text]}` (answered by `{"go":true}`) or
+`{"error":text,"phase":name}`, with `"refused":true` when another try would end the same way. A missing report is a
+failure too, so nothing needs to be undone here: namespaces, mounts and devices end with the two processes;
+directories and groups are removed by the host agent.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from poolwright.agent import syscalls
+from poolwright.agent import accounts, syscalls
 from poolwright.agent.layout import DISKS, NODE_ROOT
 from poolwright.engines.sandbox.host import cgroups, idmap, network, owndisks, rootfs
 
@@ -62,6 +63,7 @@ class Plan:
     link: network.Link | None = None
     resolver: str = ""
     config: dict[str, Any] = field(default_factory=dict)  # for the first process
+    accounts: list[dict[str, Any]] = field(default_factory=list)  # of the pool, with their secrets
 
 
 # Between builder and first process: the tree stands (with a link or alone), own user namespace, ids are written.
@@ -253,14 +255,19 @@ def _be_first(
         syscalls.set_not_dumpable()
         phases.enter("files")
         rootfs.write_identity(plan.hostname, address, plan.resolver)
+        notes: list[str] = []
         if plan.kind == "node":
             rootfs.add_accounts()
+            notes = accounts.ensure(plan.accounts)
+            plan.accounts.clear()
             rootfs.prepare_node_root("/" + NODE_ROOT)
         phases.enter("end")
-        _report(channel, {"ready": phases.ms})
+        _report(channel, {"ready": phases.ms, "notes": notes})
         _await_answer(channel)  # a host agent that died before it wrote this machine down leaves none behind
         channel.close()
         first_process(listener, plan.config)
+    except accounts.AccountRefused as refused:
+        _report(channel, {"error": str(refused), "phase": phases.name, "refused": True})
     except BaseException as failure:  # noqa: BLE001 - as in run_builder
         _report(channel, {"error": f"{type(failure).__name__}: {failure}", "phase": phases.name})
     finally:

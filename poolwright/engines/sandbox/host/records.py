@@ -48,6 +48,7 @@ class Machine:
     os_offset: int = 0  # bytes of the OS disk before its root file system, recorded as the next
     os_size: int = 0  # bytes of the root file system; 0: up to the end of the disk
     own_disks: list[dict[str, Any]] = field(default_factory=list)  # recorded: lun, size_bytes, place
+    accounts: list[dict[str, Any]] = field(default_factory=list)  # with secrets, so never recorded
 
     @property
     def os_volume(self) -> Volume:
@@ -132,6 +133,7 @@ def from_request(request: dict[str, Any]) -> Machine:
     made = Machine(name, kind, fence, hostname, str(request.get("os_disk", "")), disks, limits, labels)
     made.os_offset, made.os_size = part[:2]
     made.own_disks = _own_disks(request, kind, luns)
+    made.accounts = [dict(account) for account in request.get("accounts") or []]
     return made
 
 
