@@ -90,7 +90,7 @@ class RemoveRequest:
 
 
 def read_pool(raw: bytes, secrets: Secrets, version: ApiVersion = NEWEST) -> NewPool:
-    """The pool of a create-pool body, with the defaults of the version. Hashing passwords takes its time. Raises ServiceError."""
+    """The pool of a create-pool body, with the version's defaults; hashing passwords takes its time. Raises ServiceError."""
     body = decode_body(_renamed(raw, version), models.BatchPoolCreateOptions)
     _waits(body.start_task, version)
     check_id("pool", body.id)
@@ -168,9 +168,7 @@ def _changing(
     return apply
 
 
-def _settle(
-    body: models.BatchPoolCreateOptions, accounts: tuple[UserAccount, ...]
-) -> tuple[PoolSpec, bytes]:
+def _settle(body: models.BatchPoolCreateOptions, accounts: tuple[UserAccount, ...]) -> tuple[PoolSpec, bytes]:
     """The specification and the canonical document of a whole pool body, which holds no password and no key."""
     refuse_given(body, _NOT_YET)
     check_pool(body)
