@@ -90,7 +90,7 @@ class RemoveRequest:
 
 
 def read_pool(raw: bytes, secrets: Secrets, version: ApiVersion = NEWEST) -> NewPool:
-    """The pool of a create-pool body, with the version's defaults; hashing passwords takes time. Raises ServiceError."""
+    """The pool of a create-pool body, with the version's defaults; hashes passwords. Raises ServiceError."""
     body = decode_body(_renamed(raw, version), models.BatchPoolCreateOptions)
     _waits(body.start_task, version)
     check_id("pool", body.id)
