@@ -85,6 +85,9 @@ OF_OLDER_VERSIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
 }
 """Fields that the facts' version has no more but earlier ones send, and the annotation of whatever is sent back."""
 
+EXTENSIONS: Mapping[str, tuple[str, ...]] = {"BatchAllTasksCompleteMode": ("terminatejobwhenidle",)}
+"""Values of enumerations that only this service knows."""
+
 _SCALARS = {
     "str": "str",
     "int": "Int32",
@@ -217,7 +220,7 @@ def enums_module(facts: Mapping[str, Any], names: list[str]) -> str:
     parts = [_ENUMS_HEAD]
     named: dict[tuple[str, ...], str] = {}
     for name in names:
-        values = tuple(facts["enums"][name])
+        values = (*facts["enums"][name], *EXTENSIONS.get(name, ()))
         twin = named.setdefault(values, name)
         if twin == name:
             lines = "\n".join(f'    {_member(value)} = "{value}"' for value in values)

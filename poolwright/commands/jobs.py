@@ -8,17 +8,20 @@ from collections.abc import Callable
 from poolwright.commands import accounts
 from poolwright.commands.context import Context, Preconditions, next_modified, record, wake
 from poolwright.domain.errors import ServiceError, bad_property
-from poolwright.domain.job import Job, JobSpec, TaskCounts
+from poolwright.domain.exits import PERFORM, job_after
+from poolwright.domain.job import NO_ACTION, TERMINATE_DONE, TERMINATE_IDLE, Job, JobSpec, TaskCounts
 from poolwright.domain.limits import PRIORITY_MAX, PRIORITY_MIN
 from poolwright.domain.rules import check_id, not_found
 from poolwright.domain.states import JOB, JobState, advance
+from poolwright.domain.task import Task
 from poolwright.store.base import Tx
 
 JobChange = Callable[[Job], tuple[JobSpec, bytes]]
 """Computes the new spec and document from the job as it is."""
 
 DISABLE_OPTIONS = ("requeue", "terminate", "wait")
-_ENDINGS = ("noaction", "terminatejob")
+_ENDINGS = (NO_ACTION, TERMINATE_DONE, TERMINATE_IDLE)
+_ON_FAILURE = (NO_ACTION, PERFORM)
 #: Why a job that is ending cannot be changed any more, by its state.
 _ENDED = {
     JobState.TERMINATING: "JobBeingTerminated",
@@ -64,6 +67,8 @@ def check_spec(spec: JobSpec) -> None:
     if spec.on_all_tasks_complete not in _ENDINGS:
         reason = f"One of {', '.join(_ENDINGS)}."
         raise bad_property("onAllTasksComplete", spec.on_all_tasks_complete, reason)
+    if spec.on_task_failure not in _ON_FAILURE:
+        raise bad_property("onTaskFailure", spec.on_task_failure, f"One of {', '.join(_ON_FAILURE)}.")
 
 
 def get(tx: Tx, account: str, id: str) -> Job:
@@ -142,6 +147,13 @@ def delete(tx: Tx, ctx: Context, account: str, id: str, pre: Preconditions) -> J
     return _written(tx, ctx, job, "job.delete")
 
 
+def task_ended(tx: Tx, ctx: Context, job: Job, task: Task) -> None:
+    """Do to the job what the end of this task asks for, by its exit conditions."""
+    moved = job_after(job, task, ctx.now)
+    if moved is not None:
+        _noted(tx, ctx, tx.jobs.update(moved), f"job.{moved.state.value}", task=task.id)
+
+
 def counts(tx: Tx, account: str, id: str) -> tuple[TaskCounts, TaskCounts]:
     """(tasks, slots) of the job by state. Raises JobNotFound (404)."""
     return tx.tasks.counts(get(tx, account, id).pk)
@@ -168,8 +180,8 @@ def _changed(
     spec, document = change(job)
     check_spec(spec)
     before = job.spec
-    if before.on_all_tasks_complete == "terminatejob" and spec.on_all_tasks_complete == "noaction":
-        reason = "It cannot go back from terminatejob to noaction."
+    if before.on_all_tasks_complete != NO_ACTION and spec.on_all_tasks_complete == NO_ACTION:
+        reason = f"It cannot go back from {before.on_all_tasks_complete} to noaction."
         raise bad_property("onAllTasksComplete", spec.on_all_tasks_complete, reason)
     moved = spec.pool.lower() != before.pool.lower()
     if moved and job.state is not JobState.DISABLED:

@@ -9,8 +9,11 @@ from poolwright.commands import jobs
 from poolwright.commands.context import Context, Preconditions, next_modified, record, wake
 from poolwright.domain.clock import Micros
 from poolwright.domain.errors import ServiceError, bad_property
+from poolwright.domain.exits import PERFORM
 from poolwright.domain.job import Job
 from poolwright.domain.limits import (
+    DEPENDENCY_CHARACTERS_MAX,
+    DEPENDENCY_RANGES_MAX,
     ENVIRONMENT_BYTES_MAX,
     SLOTS_PER_NODE_MAX,
     TASK_BYTES_MAX,
@@ -48,7 +51,7 @@ def add_many(
         raise ServiceError("RequestBodyTooLarge", None, (("Limit", str(TASKS_PER_COLLECTION_MAX)),))
     found = jobs.get(tx, account, job)
     jobs.check_open(found)
-    refusals = [_refusal(new) for new in news]
+    refusals = [_refusal(new, found) for new in news]
     fit = [new for new, refusal in zip(news, refusals, strict=True) if refusal is None]
     stored = iter(tx.tasks.insert_many(found.pk, fit, ctx.now) if fit else ())
     outcomes: list[Task | ServiceError] = []
@@ -63,6 +66,8 @@ def add_many(
     if added:
         record(tx, ctx, found.account, f"job/{found.id}", "task.add", added=added)
         _wake_pool(tx, found)
+        if found.spec.cancel_dependents:
+            wake(tx, "job", found.account, found.id)
     return outcomes
 
 
@@ -125,6 +130,7 @@ def terminate(tx: Tx, ctx: Context, account: str, job: str, id: str, pre: Precon
     )
     tx.tasks.update_many([ended])
     _noted(tx, ctx, found, task, "task.terminate")
+    jobs.task_ended(tx, ctx, found, ended)
     wake(tx, "job", found.account, found.id)
     return ended
 
@@ -176,10 +182,11 @@ def reactivate(tx: Tx, ctx: Context, account: str, job: str, id: str, pre: Preco
     return again
 
 
-def _refusal(new: NewTask) -> ServiceError | None:
+def _refusal(new: NewTask, job: Job) -> ServiceError | None:
     try:
         check_id("task", new.id)
         _check_constraints(new)
+        _check_relations(new, job)
     except ServiceError as refusal:
         return refusal
     return None
@@ -202,6 +209,26 @@ def _check_constraints(new: NewTask) -> None:
     if sum(len(name) + len(value) + 2 for name, value in spec.environment) > ENVIRONMENT_BYTES_MAX:
         values = (("PropertyName", "environmentSettings"), ("Limit", str(ENVIRONMENT_BYTES_MAX)))
         raise ServiceError("RequestEntityTooLarge", None, values)
+
+
+def _check_relations(new: NewTask, job: Job) -> None:
+    """What the task says of its job and of other tasks fits the job."""
+    given, exits = new.spec.depends_on, new.spec.exit_conditions
+    if given is not None:
+        if not job.spec.uses_dependencies:
+            reason = "The job was made without usesTaskDependencies."
+            raise bad_property("dependsOn", new.id, reason, "TaskDependenciesNotSpecifiedOnJob")
+        length = sum(map(len, given.ids))
+        if length > DEPENDENCY_CHARACTERS_MAX:
+            reason = f"All ids together have at most {DEPENDENCY_CHARACTERS_MAX} characters."
+            raise bad_property("dependsOn.taskIds", length, reason, "TaskDependencyListTooLong")
+        if len(given.ranges) > DEPENDENCY_RANGES_MAX:
+            reason = f"At most {DEPENDENCY_RANGES_MAX} ranges that do not touch one another."
+            count = len(given.ranges)
+            raise bad_property("dependsOn.taskIdRanges", count, reason, "TaskDependencyRangesTooLong")
+    if exits is not None and exits.job_actions and job.spec.on_task_failure != PERFORM:
+        reason = f"A jobAction needs a job whose onTaskFailure is {PERFORM}."
+        raise bad_property("exitConditions", "jobAction", reason)
 
 
 def _of_job(tx: Tx, job: Job, id: str) -> Task:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from poolwright.decide.placement import takes_tasks
 from poolwright.decide.snapshot import ImageMissing, ImagePreparing, PoolSnapshot, allocated, departing
 from poolwright.domain.clock import Instant
+from poolwright.domain.dependencies import Blocker
 from poolwright.domain.facts import Explanation
 from poolwright.domain.job import Job
 from poolwright.domain.limits import NODE_RECOVERIES_MAX
@@ -39,6 +40,7 @@ class TaskSituation:
     nodes: Sequence[Node] = ()
     used: Mapping[str, int] | None = None
     job_running: int = 0
+    blockers: Sequence[Blocker] = ()
 
 
 def task(situation: TaskSituation) -> Explanation:
@@ -48,7 +50,7 @@ def task(situation: TaskSituation) -> Explanation:
         return Explanation("TaskCompleted", "The task has completed.")
     if state is not TaskState.ACTIVE:
         return Explanation("TaskRunning", f"The task runs on node {situation.task.node}.")
-    return _job_holds(situation) or _pool_holds(situation) or _nodes_hold(situation)
+    return _job_holds(situation) or _tasks_hold(situation) or _pool_holds(situation) or _nodes_hold(situation)
 
 
 def node(row: Node, pool: Pool, slots_used: int = 0) -> Explanation:
@@ -187,6 +189,25 @@ def _job_holds(situation: TaskSituation) -> Explanation | None:
         )
         return Explanation("MaxParallelTasks", message, "Wait, or raise maxParallelTasks.")
     return None
+
+
+def _tasks_hold(situation: TaskSituation) -> Explanation | None:
+    unmet, blockers = situation.task.unmet, situation.blockers
+    if not unmet:
+        return None
+    evidence = tuple(("blockedBy", f"{blocker.id}: {blocker.state}") for blocker in blockers)
+    failed = [blocker.id for blocker in blockers if blocker.state == "failed"]
+    missing = [blocker.id for blocker in blockers if blocker.state == "missing"]
+    if failed:
+        message = f"The task waits for {unmet} tasks; {failed[0]} failed, so it will never start."
+        step = f"Reactivate {failed[0]}, or terminate this task."
+        return Explanation("BlockedByFailedTask", message, step, evidence)
+    if missing:
+        message = f"The task waits for {unmet} tasks; {missing[0]} does not exist."
+        return Explanation("BlockedByMissingTask", message, f"Add the task {missing[0]}.", evidence)
+    first = blockers[0].id if blockers else "others"
+    message = f"The task waits for {unmet} tasks, {first} among them."
+    return Explanation("BlockedByTask", message, "Wait for them.", evidence)
 
 
 def _pool_holds(situation: TaskSituation) -> Explanation | None:

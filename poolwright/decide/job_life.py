@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from poolwright.decide.task_life import REQUEUE, TERMINATE
 from poolwright.domain.clock import FOREVER, Instant
-from poolwright.domain.job import Job, TaskCounts
+from poolwright.domain.job import NO_ACTION, TERMINATE_IDLE, Job, TaskCounts
 from poolwright.domain.states import JOB, JobState, advance
 
 
@@ -83,8 +83,11 @@ def _active(snapshot: JobSnapshot) -> JobPlan:
     over = deadline(job)
     if over is not None and over <= now:
         return _terminate(job, "MaxWallClockTimeExpiry", now)
+    mode = job.spec.on_all_tasks_complete
     open_tasks = counts.active + counts.running
-    if job.spec.on_all_tasks_complete == "terminatejob" and open_tasks == 0:
+    if mode == TERMINATE_IDLE:
+        open_tasks -= counts.waiting
+    if mode != NO_ACTION and open_tasks == 0:
         return _terminate(job, "AllTasksComplete", now)
     return JobPlan(wake_at=over)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from poolwright.domain.clock import Instant
+from poolwright.domain.exits import DEPENDENCY_FAILED
 from poolwright.domain.limits import SYSTEM_REQUEUES_MAX
 from poolwright.domain.node import Failure
 from poolwright.domain.states import TASK, ExecutionResult, TaskState, advance
@@ -95,6 +96,12 @@ def terminated(task: Task, now: Instant, message: str) -> Task:
         _completed(task, now, End(now, "killed:terminate"), Failure("usererror", "TaskEnded", message)),
         kill_reason=TERMINATE,
     )
+
+
+def cancelled(task: Task, now: Instant) -> Task:
+    """An active task that ends because one it depends on failed (our extension)."""
+    message = "The task was ended because a task it depends on failed."
+    return _completed(task, now, End(now, "cancelled"), Failure("usererror", DEPENDENCY_FAILED, message))
 
 
 def _exited(task: Task, job_retries: int, end: End, now: Instant) -> Task:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from poolwright.domain.clock import FOREVER, Instant, Micros
 from poolwright.domain.states import JobState
 
+#: What may happen when all tasks are complete; the last is ours: it also ends a job whose tasks all wait for others.
+NO_ACTION, TERMINATE_DONE, TERMINATE_IDLE = "noaction", "terminatejob", "terminatejobwhenidle"
+
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
@@ -17,9 +20,12 @@ class JobSpec:
     max_parallel_tasks: int = -1
     max_wall_clock: Micros = FOREVER
     max_task_retries: int = 0
-    on_all_tasks_complete: str = "noaction"  # | "terminatejob"
+    on_all_tasks_complete: str = NO_ACTION
     environment: tuple[tuple[str, str], ...] = ()
     display_name: str | None = None
+    uses_dependencies: bool = False
+    cancel_dependents: bool = False  # ours: end what waits for a task that failed
+    on_task_failure: str = "noaction"  # | "performexitoptionsjobaction"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +52,13 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class TaskCounts:
-    """Tasks of a job by state; `preparing` counts as running."""
+    """Tasks of a job by state; `preparing` counts as running. `waiting` is how many active ones wait for others."""
 
     active: int = 0
     running: int = 0
     succeeded: int = 0
     failed: int = 0
+    waiting: int = 0
 
     @property
     def completed(self) -> int:

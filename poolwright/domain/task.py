@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from poolwright.domain.clock import FOREVER, Instant, Micros
+from poolwright.domain.dependencies import Dependencies
+from poolwright.domain.exits import ExitConditions
 from poolwright.domain.limits import RETENTION_DEFAULT
 from poolwright.domain.node import Failure
 from poolwright.domain.pool import UserIdentity
@@ -24,6 +26,8 @@ class TaskSpec:
     required_slots: int = 1
     affinity_id: str | None = None
     display_name: str | None = None
+    depends_on: Dependencies | None = None
+    exit_conditions: ExitConditions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class Task:
     last_requeue_at: Instant | None = None
     system_requeues: int = 0
     kill_reason: str | None = None  # a kill was ordered; why ("terminate", "requeue", ...)
+    unmet: int = 0  # what it still waits for; kept by the store
 
     @property
     def execution(self) -> str:

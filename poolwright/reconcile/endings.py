@@ -8,8 +8,9 @@ from dataclasses import replace
 from poolwright.decide import task_life
 from poolwright.decide.task_life import End
 from poolwright.domain.clock import Instant
+from poolwright.domain.exits import job_after
 from poolwright.domain.facts import DirtyKey, Fact
-from poolwright.domain.job import Job
+from poolwright.domain.job import NO_ACTION, TERMINATE_IDLE, Job
 from poolwright.domain.states import ExecutionResult, JobState, TaskState
 from poolwright.domain.task import Execution, Task
 from poolwright.store.base import Tx
@@ -40,8 +41,9 @@ def finish(tx: Tx, over: Sequence[tuple[Execution, End]], now: Instant) -> None:
                 changed.append(after)
                 success = after.result is ExecutionResult.SUCCESS
                 _tell(facts, job, after, now)
+                jobs[pk] = act_on_job(tx, job, after, now)
         _count(totals, execution, success)
-    tx.tasks.update_many(changed)
+    freed = tx.tasks.update_many(changed)
     tx.executions.delete_many([execution.name for execution, _ in over])
     for (account, pool), deltas in totals.items():
         tx.nodes.add_task_totals(account, pool, deltas)
@@ -50,7 +52,18 @@ def finish(tx: Tx, over: Sequence[tuple[Execution, End]], now: Instant) -> None:
     active_again = {task.job_pk for task in changed if task.state is TaskState.ACTIVE}
     for pk, job in jobs.items():
         if job is not None:
-            _wake(tx, job, pk in active_again)
+            _wake(tx, job, pk in active_again or (freed and job.spec.uses_dependencies))
+
+
+def act_on_job(tx: Tx, job: Job, task: Task, now: Instant) -> Job:
+    """The job after this task's end, as the task's exit conditions have it."""
+    moved = job_after(job, task, now)
+    if moved is None:
+        return job
+    detail: dict[str, str | int | float | bool | None] = {"task": task.id, "reason": moved.terminate_reason}
+    tx.journal.record([Fact(now, f"job.{moved.state.value}", job.account, f"job/{job.id}", detail)])
+    tx.mark_dirty(DirtyKey("job", job.account, job.id))
+    return tx.jobs.update(moved)
 
 
 def _with_order(task: Task, execution: Execution) -> Task:
@@ -63,11 +76,14 @@ def _with_order(task: Task, execution: Execution) -> Task:
 
 
 def _wake(tx: Tx, job: Job, active_again: bool) -> None:
-    if job.state is not JobState.ACTIVE:
+    spec = job.spec
+    if job.state is not JobState.ACTIVE or spec.cancel_dependents:
         tx.mark_dirty(DirtyKey("job", job.account, job.id))
-    elif job.spec.on_all_tasks_complete != "noaction":
+    elif spec.on_all_tasks_complete != NO_ACTION:
         counts, _ = tx.tasks.counts(job.pk)
-        if counts.active + counts.running == 0:
+        if counts.active + counts.running == (
+            counts.waiting if spec.on_all_tasks_complete == TERMINATE_IDLE else 0
+        ):
             tx.mark_dirty(DirtyKey("job", job.account, job.id))
     if active_again:
         tx.mark_dirty(DirtyKey("pool", job.account, job.spec.pool))

@@ -10,6 +10,9 @@ from poolwright.reconcile import snapshots
 from poolwright.reconcile.kit import Kit
 from poolwright.store.base import Tx
 
+#: Of what a task waits for, this many are named.
+BLOCKERS_MAX = 20
+
 
 class Explanations:
     """Answers in words; each method reads in the caller's transaction."""
@@ -34,6 +37,7 @@ class Explanations:
             nodes=tx.nodes.of_pool(account, pool.id) if pool is not None else (),
             used=tx.executions.slots(account, pool.id) if pool is not None else {},
             job_running=counts.running,
+            blockers=tx.tasks.blockers(row, BLOCKERS_MAX) if row.unmet else (),
         )
         said = explain.task(situation)
         if said.code != "PoolEmpty":

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from poolwright.decide import job_life
+from poolwright.decide import job_life, task_life
 from poolwright.decide.job_life import JobSnapshot
 from poolwright.domain.clock import Instant
 from poolwright.domain.facts import DirtyKey, Fact
 from poolwright.domain.job import Job
+from poolwright.domain.states import JobState
 from poolwright.reconcile.fleet import Kill
 from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.pools import order_end, ordered
@@ -39,6 +40,8 @@ def run(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> JobWork:
         job = tx.jobs.update(plan.job)
         detail: dict[str, str | int | float | bool | None] = {"reason": job.terminate_reason}
         tx.journal.record([Fact(now, f"job.{job.state.value}", account, f"job/{job.id}", detail)])
+    if job.spec.cancel_dependents and job.state is JobState.ACTIVE and counts.waiting:
+        work.more = _cancel_dependents(tx, job, now)
     if plan.running is not None:
         _end_running(tx, kit, job, plan.running, now, work)
     if plan.delete:
@@ -46,6 +49,16 @@ def run(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> JobWork:
     if plan.wake_pool:
         tx.mark_dirty(DirtyKey("pool", account, job.spec.pool))
     return work
+
+
+def _cancel_dependents(tx: Tx, job: Job, now: Instant) -> bool:
+    """End what waits for a task that failed, and in further passes what waits for that. Whether there may be more."""
+    behind = tx.tasks.behind_failed(job.pk, CHUNK)
+    tx.tasks.update_many([task_life.cancelled(task, now) for task in behind])
+    if behind:
+        detail: dict[str, str | int | float | bool | None] = {"tasks": len(behind)}
+        tx.journal.record([Fact(now, "job.cancel", job.account, f"job/{job.id}", detail)])
+    return bool(behind)
 
 
 def _end_running(tx: Tx, kit: Kit, job: Job, reason: str, now: Instant, work: JobWork) -> None:

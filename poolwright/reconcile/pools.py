@@ -13,6 +13,7 @@ from poolwright.decide.task_life import TERMINATE, End
 from poolwright.domain import sizes
 from poolwright.domain.clock import SECOND, Instant, Micros
 from poolwright.domain.compute import GIB
+from poolwright.domain.facts import DirtyKey
 from poolwright.domain.limits import CREATE_BATCH_MAX, LOGINS_BATCH_MAX
 from poolwright.domain.node import Logins, Node
 from poolwright.domain.pool import Pool
@@ -162,7 +163,12 @@ def order_end(tx: Tx, executions: Sequence[Execution], reason: str, now: Instant
         ended = [task_life.terminated(task, now, "The task was ended by request.") for task in running]
     else:
         ended = [replace(task, kill_reason=reason) for task in running]
-    tx.tasks.update_many(ended)
+    if tx.tasks.update_many(ended):
+        tx.mark_dirty(DirtyKey("pool", fresh[0].account, fresh[0].pool))
+    for task in ended:
+        job = tx.jobs.by_pk(task.job_pk) if task.failure is not None else None
+        if job is not None:
+            endings.act_on_job(tx, job, task, now)
 
 
 def ordered(execution: Execution, reason: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from poolwright.decide import pool_plan
+from poolwright.domain.exits import satisfies
 from poolwright.domain.job import Job
 from poolwright.domain.pool import Pool
 from poolwright.domain.states import JobState, NodeState, TaskState
@@ -86,6 +87,29 @@ class MachinesHaveRows:
     def check(self, tx: Tx) -> list[str]:
         rows = tx.nodes.machines()
         return [f"machine {name} has no row" for name in self._host.machines if name not in rows]
+
+
+class DependenciesKept:
+    """A task waits for no more than its parents that are not done, and never runs before they are."""
+
+    def __init__(self) -> None:
+        self._met: set[tuple[int, str]] = set()
+
+    def check(self, tx: Tx) -> list[str]:
+        rows = list(all_tasks(tx))
+        self._met |= {(t.job_pk, t.id) for _, t in rows if t.state is TaskState.COMPLETED and satisfies(t)}
+        said = []
+        for job, task in rows:
+            given = task.spec.depends_on
+            if given is None:
+                continue
+            parents = {*given.ids, *(str(n) for first, last in given.ranges for n in range(first, last + 1))}
+            unmet = sum((task.job_pk, parent) not in self._met for parent in parents)
+            if unmet < task.unmet:
+                said.append(f"task {job.id}/{task.id} waits for {task.unmet} tasks, {unmet} are not done")
+            if task.unmet and task.attempt:
+                said.append(f"task {job.id}/{task.id} ran, but waits for {task.unmet} tasks")
+        return said
 
 
 class SlotsNotOverCommitted:
@@ -201,4 +225,4 @@ def _must_wait(tx: Tx, kit: Kit, job: Job, task: Task) -> bool:
     if words.code == "NoUsableNode":
         rows = tx.nodes.of_pool(ACCOUNT, job.spec.pool)
         return all(node.state is NodeState.START_TASK_FAILED for node in rows)
-    return words.code == "NeedsMoreSlots"
+    return words.code in ("NeedsMoreSlots", "BlockedByFailedTask", "BlockedByMissingTask", "BlockedByTask")

@@ -66,6 +66,7 @@ class Story:
             checkers.NotRunningTwice(self.host),
             checkers.MachinesHaveRows(self.host),
             checkers.SlotsNotOverCommitted(self.host),
+            checkers.DependenciesKept(),
             once,
         ]
         self.host.connect(self.service)

@@ -10,8 +10,10 @@ from poolwright.commands import autoscale, jobs, nodes, pools, tasks
 from poolwright.commands.context import NO_CONDITIONS, Caller, Context
 from poolwright.domain.account import Account
 from poolwright.domain.clock import FOREVER, MINUTE, SECOND, Clock, Ids
+from poolwright.domain.dependencies import Dependencies
 from poolwright.domain.errors import ServiceError
-from poolwright.domain.job import JobSpec
+from poolwright.domain.exits import PERFORM
+from poolwright.domain.job import NO_ACTION, TERMINATE_IDLE, JobSpec
 from poolwright.domain.limits import Settings
 from poolwright.domain.node import Node
 from poolwright.domain.pool import ImageReference, PoolSpec, StartTask
@@ -185,6 +187,10 @@ class Workload:
             priority=rng.randrange(3),
             max_parallel_tasks=rng.choice((-1, -1, 2)),
             max_task_retries=rng.randrange(2),
+            on_all_tasks_complete=rng.choice((*(NO_ACTION,) * 5, TERMINATE_IDLE)),
+            uses_dependencies=rng.random() < 0.6,
+            cancel_dependents=rng.random() < 0.3,
+            on_task_failure=PERFORM if rng.random() < 0.1 else NO_ACTION,
         )
         return jobs.create(tx, ctx, ACCOUNT, rng.choice(JOBS), spec, b"{}").id
 
@@ -196,6 +202,7 @@ class Workload:
 
     def _add_tasks(self, tx: Tx, ctx: Context) -> str:
         rng, job = self._rng, self._a_job(tx)
+        depends = jobs.get(tx, ACCOUNT, job).spec.uses_dependencies
         news = []
         for _ in range(1 + rng.randrange(12)):
             self._serial += 1
@@ -204,12 +211,23 @@ class Workload:
                 required_slots=rng.choice((1, 1, 1, 2, 4)),
                 max_wall_clock=rng.choice((FOREVER, FOREVER, 30 * SECOND)),
                 retention=rng.randrange(20 * MINUTE),
+                depends_on=self._parents() if depends else None,
             )
-            news.append(NewTask(f"t{self._serial}", spec, b"{}"))
+            news.append(NewTask(str(self._serial), spec, b"{}"))
         for task in tasks.add_many(tx, ctx, ACCOUNT, job, news):
             assert not isinstance(task, ServiceError)
             self._lost.accepted[task.pk] = f"{job}/{task.id}"
         return f"{len(news)} to {job}"
+
+    def _parents(self) -> Dependencies | None:
+        """Tasks added lately, sometimes such as do not exist."""
+        rng, newest = self._rng, self._serial
+        if rng.random() < 0.5:
+            return None
+        if rng.random() < 0.5:
+            first = max(1, newest - 1 - rng.randrange(4))
+            return Dependencies(ranges=((first, max(first, newest - 1)),))
+        return Dependencies(tuple({str(max(1, newest - 1 - rng.randrange(5))) for _ in range(2)}))
 
     def _terminate_task(self, tx: Tx, ctx: Context) -> str:
         job, task = self._a_task(tx)

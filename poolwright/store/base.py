@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 from poolwright.domain.account import Account, ServicePrincipal
 from poolwright.domain.autoscale import Sample, TaskFigures
 from poolwright.domain.clock import Instant
+from poolwright.domain.dependencies import Blocker
 from poolwright.domain.facts import DirtyKey, Fact
 from poolwright.domain.job import Job, TaskCounts
 from poolwright.domain.node import Node
@@ -145,7 +146,8 @@ class Jobs(Protocol):
 
     def due(self, now: Instant) -> list[Job]:
         """Jobs that ought to end by themselves, by pk: their wall clock limit has passed (and they are not ending
-        yet), or they are active, end when all tasks have completed, and have no task that is active or running."""
+        yet), or they are active, end when all tasks have completed, and have no task that is active or running (or, if
+        they end when idle, none but such as wait for others), or what waits for failed tasks is to be ended."""
         ...
 
 
@@ -171,7 +173,7 @@ class Tasks(Protocol):
         """Active tasks of active jobs bound to the pool that need at most `slots_max` slots, best first: job priority
         descending; among equals the jobs take turns, beginning after the job numbered `turn` (None: all of an older
         job comes first), each with its oldest task; a job's max_parallel_tasks is respected. A task with a live
-        execution (killed, but not yet known to be dead) is never among them."""
+        execution (killed, but not yet known to be dead) is never among them, nor one that waits for others."""
         ...
 
     def running_of_pool(self, account: str, pool: str) -> list[Task]:
@@ -181,9 +183,19 @@ class Tasks(Protocol):
     def running_of_node(self, account: str, pool: str, node: str) -> list[Task]: ...
     def running_of_job(self, job_pk: int, limit: int) -> list[Task]: ...
 
-    def update_many(self, tasks: Sequence[Task]) -> None:
-        """Write what changes with a task's life, all but id, spec, document and created_at (keyed by pk; last writer
-        wins inside one transaction; the caller read them in this same transaction). Raises Stale if one is gone."""
+    def update_many(self, tasks: Sequence[Task]) -> bool:
+        """Write what changes with a task's life, all but id, spec, document, created_at and unmet (keyed by pk; last
+        writer wins inside one transaction; the caller read them in this same transaction). What waits for a task that
+        completes and satisfies waits for it no more; returns whether some wait for nothing now. Raises Stale if one
+        is gone."""
+        ...
+
+    def blockers(self, task: Task, limit: int) -> list[Blocker]:
+        """The first of what the task waits for."""
+        ...
+
+    def behind_failed(self, job_pk: int, limit: int) -> list[Task]:
+        """Active tasks that wait for a task that failed. Costs as much as the job has failed tasks."""
         ...
 
     def replace_spec(self, task: Task) -> None:
@@ -194,7 +206,8 @@ class Tasks(Protocol):
     def delete(self, pk: int) -> None: ...
 
     def delete_some(self, job_pk: int, limit: int) -> int:
-        """Delete up to `limit` tasks of the job that are not running; returns how many went."""
+        """Delete up to `limit` tasks of the job that are not running, or when there are none what was kept of its
+        dependencies; returns how many rows went."""
         ...
 
     def recent_of_node(self, account: str, pool: str, node: str, limit: int) -> list[Task]: ...

@@ -12,12 +12,12 @@ SELECT {columns} FROM job WHERE pk = ?
 UPDATE sequence SET last = last + 1 WHERE name = 'job' RETURNING last
 
 -- name: insert
-INSERT INTO job ({columns}, id_key, pool_key, priority, max_parallel, ends_when_done, deadline)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO job ({columns}, id_key, pool_key, priority, max_parallel, ends_when_done, deadline, ends_when_idle, depends)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: update
-UPDATE job SET ({columns}, pool_key, priority, max_parallel, ends_when_done, deadline)
-    = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+UPDATE job SET ({columns}, pool_key, priority, max_parallel, ends_when_done, deadline, ends_when_idle, depends)
+    = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 WHERE pk = ? AND revision = ?
 
 -- name: delete_counts
@@ -48,4 +48,11 @@ WHERE deadline IS NOT NULL AND state IN ('active', 'disabling', 'disabled', 'ena
 -- name: done
 SELECT {columns} FROM job
 WHERE ends_when_done = 1 AND state = 'active'
-    AND NOT EXISTS (SELECT 1 FROM task_count c WHERE c.job_pk = job.pk AND (c.active > 0 OR c.running > 0))
+    AND NOT EXISTS (SELECT 1 FROM task_count c WHERE c.job_pk = job.pk AND (
+        c.running > 0 OR c.active > CASE WHEN job.ends_when_idle = 1 THEN c.waiting ELSE 0 END
+    ))
+
+-- name: cancelling
+SELECT {columns} FROM job
+WHERE depends = 2 AND state = 'active'
+    AND EXISTS (SELECT 1 FROM task_count c WHERE c.job_pk = job.pk AND c.waiting > 0)

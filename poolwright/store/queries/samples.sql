@@ -9,10 +9,10 @@ DELETE FROM sample WHERE at < ?
 
 -- name: task_figures
 SELECT
-    coalesce(sum(CASE WHEN j.state = 'active' THEN c.active END), 0),
+    coalesce(sum(CASE WHEN j.state = 'active' THEN c.active - c.waiting END), 0),
     coalesce(sum(c.running), 0),
     coalesce(sum(c.succeeded), 0),
     coalesce(sum(c.failed), 0),
-    coalesce(sum(CASE WHEN j.state = 'active' THEN c.active * c.slots END), 0),
+    coalesce(sum(CASE WHEN j.state = 'active' THEN (c.active - c.waiting) * c.slots END), 0),
     coalesce(sum(c.running * c.slots), 0)
 FROM job j CROSS JOIN task_count c ON c.job_pk = j.pk WHERE j.account = ? AND j.pool_key = ?

@@ -1,7 +1,7 @@
 -- fragment: columns
 t.pk, t.job_pk, t.id, b.spec, b.document, t.state, t.state_at, t.created_at, t.modified_at, t.previous_state,
 t.previous_at, t.attempt, t.node, t.pool, t.fence, t.started_at, t.ended_at, t.exit_code, t.result, t.failure,
-t.retry_count, t.last_retry_at, t.requeue_count, t.last_requeue_at, t.system_requeues, t.kill_reason
+t.retry_count, t.last_retry_at, t.requeue_count, t.last_requeue_at, t.system_requeues, t.kill_reason, t.unmet
 
 -- name: reserve
 UPDATE sequence SET last = last + ? WHERE name = 'task' RETURNING last
@@ -10,18 +10,19 @@ UPDATE sequence SET last = last + ? WHERE name = 'task' RETURNING last
 SELECT id_key FROM task WHERE job_pk = ? AND id_key IN (SELECT value FROM json_each(?))
 
 -- name: insert
-INSERT INTO task (pk, job_pk, id, id_key, slots, state, state_at, created_at, modified_at)
-VALUES (?, ?, ?, ?, ?, 'active', ?, ?, ?)
+INSERT INTO task (pk, job_pk, id, id_key, slots, state, state_at, created_at, modified_at, unmet, number)
+VALUES (?, ?, ?, ?, ?, 'active', ?, ?, ?, ?, ?)
 
 -- name: insert_body
 INSERT INTO task_body (pk, spec, document) VALUES (?, ?, ?)
 
 -- name: count_new
-INSERT INTO task_count (job_pk, slots, active) VALUES (?, ?, ?)
-ON CONFLICT (job_pk, slots) DO UPDATE SET active = active + excluded.active
+INSERT INTO task_count (job_pk, slots, active, waiting) VALUES (?, ?, ?, ?)
+ON CONFLICT (job_pk, slots) DO UPDATE SET active = active + excluded.active, waiting = waiting + excluded.waiting
 
 -- name: count_moved
-UPDATE task_count SET active = active + ?, running = running + ?, succeeded = succeeded + ?, failed = failed + ?
+UPDATE task_count SET active = active + ?, running = running + ?, succeeded = succeeded + ?, failed = failed + ?,
+    waiting = waiting + ?
 WHERE job_pk = ? AND slots = ?
 
 -- name: get
@@ -35,19 +36,19 @@ SELECT {columns} FROM task t JOIN task_body b ON b.pk = t.pk
 WHERE t.job_pk = ? AND t.id_key > ? ORDER BY t.id_key LIMIT ?
 
 -- name: counts
-SELECT slots, active, running, succeeded, failed FROM task_count WHERE job_pk = ?
+SELECT slots, active, running, succeeded, failed, waiting FROM task_count WHERE job_pk = ?
 
 -- name: ready_jobs
 SELECT j.priority, j.pk, c.slots, j.max_parallel
 FROM job j CROSS JOIN task_count c ON c.job_pk = j.pk
-WHERE j.account = ? AND j.pool_key = ? AND j.state = 'active' AND c.active > 0 AND c.slots <= ?
+WHERE j.account = ? AND j.pool_key = ? AND j.state = 'active' AND c.active > c.waiting AND c.slots <= ?
 ORDER BY j.priority DESC
 
 -- name: running_count
 SELECT coalesce(sum(running), 0) FROM task_count WHERE job_pk = ?
 
 -- name: ready_of_job
-SELECT pk FROM task WHERE job_pk = ? AND slots = ? AND state = 'active' AND pk > ?
+SELECT pk FROM task WHERE job_pk = ? AND slots = ? AND state = 'active' AND unmet = 0 AND pk > ?
     AND NOT EXISTS (SELECT 1 FROM execution WHERE execution.task_pk = task.pk)
 ORDER BY pk LIMIT ?
 
@@ -66,7 +67,8 @@ SELECT {columns} FROM task t JOIN task_body b ON b.pk = t.pk
 WHERE t.job_pk = ? AND t.state IN ('preparing', 'running') ORDER BY t.pk LIMIT ?
 
 -- name: buckets
-SELECT pk, job_pk, slots, state, result FROM task WHERE pk IN (SELECT value FROM json_each(?))
+SELECT t.pk, t.job_pk, t.slots, t.state, t.result, t.unmet, j.depends FROM task t JOIN job j ON j.pk = t.job_pk
+WHERE t.pk IN (SELECT value FROM json_each(?))
 
 -- name: update
 UPDATE task SET state = ?, state_at = ?, modified_at = ?, previous_state = ?, previous_at = ?, attempt = ?, node = ?,
@@ -82,12 +84,12 @@ UPDATE task_body SET spec = ?, document = ? WHERE pk = ?
 UPDATE task SET modified_at = ? WHERE pk = ? AND slots = ?
 
 -- name: delete
-DELETE FROM task WHERE pk = ? RETURNING job_pk, slots, state, result
+DELETE FROM task WHERE pk = ? RETURNING job_pk, slots, state, result, unmet
 
 -- name: delete_some
 DELETE FROM task WHERE pk IN (
     SELECT pk FROM task WHERE job_pk = ? AND state NOT IN ('preparing', 'running') LIMIT ?
-) RETURNING job_pk, slots, state, result
+) RETURNING job_pk, slots, state, result, unmet
 
 -- name: recent_of_node
 SELECT {columns}

@@ -6,7 +6,7 @@ import sqlite3
 from dataclasses import replace
 
 from poolwright.domain.clock import FOREVER, Instant
-from poolwright.domain.job import Job
+from poolwright.domain.job import TERMINATE_DONE, TERMINATE_IDLE, Job
 from poolwright.domain.states import JobState
 from poolwright.store.base import Duplicate, Stale
 from poolwright.store.connection import Db
@@ -18,12 +18,15 @@ _SQL = load("jobs")
 _JOB = Rows(Job)
 
 
-def _searched(job: Job) -> tuple[str, int, int, int, int | None]:
+def _searched(job: Job) -> tuple[str, int, int, int, int | None, int, int]:
     """Columns that repeat parts of the spec, to be searched by."""
     spec = job.spec
     deadline = None if spec.max_wall_clock >= FOREVER else job.started_at + spec.max_wall_clock
-    ends_when_done = int(spec.on_all_tasks_complete == "terminatejob")
-    return spec.pool.lower(), spec.priority, spec.max_parallel_tasks, ends_when_done, deadline
+    ends_when_done = int(spec.on_all_tasks_complete in (TERMINATE_DONE, TERMINATE_IDLE))
+    ends_when_idle = int(spec.on_all_tasks_complete == TERMINATE_IDLE)
+    numbers = (spec.priority, spec.max_parallel_tasks, ends_when_done, deadline, ends_when_idle)
+    depends = (1 + spec.cancel_dependents) if spec.uses_dependencies else 0
+    return spec.pool.lower(), *numbers, depends
 
 
 class JobTable:
@@ -82,4 +85,5 @@ class JobTable:
     def due(self, now: Instant) -> list[Job]:
         found = {row[14]: row for row in self._db.all(_SQL["overdue"], (now,))}
         found.update((row[14], row) for row in self._db.all(_SQL["done"]))
+        found.update((row[14], row) for row in self._db.all(_SQL["cancelling"]))
         return [_JOB.read(found[pk]) for pk in sorted(found)]

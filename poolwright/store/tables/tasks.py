@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from poolwright.domain.clock import Instant
+from poolwright.domain.dependencies import Blocker, Dependencies, number_of
+from poolwright.domain.exits import satisfies
 from poolwright.domain.job import TaskCounts
 from poolwright.domain.states import ExecutionResult, TaskState
 from poolwright.domain.task import NewTask, Task
@@ -14,15 +16,16 @@ from poolwright.store.connection import Db
 from poolwright.store.ready import ready_pks
 from poolwright.store.rows import Rows, to_json
 from poolwright.store.sql import load
+from poolwright.store.tables.dependencies import DependencyTable
 
 _SQL = load("tasks")
 _TASK = Rows(Task)
-_CHANGES = Rows(Task, omit=("pk", "job_pk", "id", "spec", "document", "created_at"))
+_CHANGES = Rows(Task, omit=("pk", "job_pk", "id", "spec", "document", "created_at", "unmet"))
 _COMPLETED = TaskState.COMPLETED.value
 _SUCCESS = ExecutionResult.SUCCESS.value
 
-#: Where a task counts: active, running, succeeded, failed.
-_ACTIVE, _RUNNING, _SUCCEEDED, _FAILED = range(4)
+#: Where a task counts: active, running, succeeded, failed; and of the active ones those that wait for others.
+_ACTIVE, _RUNNING, _SUCCEEDED, _FAILED, _WAITING = range(5)
 _BUCKETS = {
     TaskState.ACTIVE.value: _ACTIVE,
     TaskState.PREPARING.value: _RUNNING,
@@ -43,7 +46,13 @@ class _Moves:
         self._deltas: dict[tuple[int, int], list[int]] = {}
 
     def add(self, job_pk: int, slots: int, bucket: int, amount: int) -> None:
-        self._deltas.setdefault((job_pk, slots), [0, 0, 0, 0])[bucket] += amount
+        self._deltas.setdefault((job_pk, slots), [0, 0, 0, 0, 0])[bucket] += amount
+
+    def task(self, job_pk: int, slots: int, state: str, result: str | None, unmet: int, amount: int) -> None:
+        bucket = _bucket(state, result)
+        self.add(job_pk, slots, bucket, amount)
+        if bucket == _ACTIVE and unmet:
+            self.add(job_pk, slots, _WAITING, amount)
 
     def rows(self) -> list[tuple[int, ...]]:
         return [(*delta, *key) for key, delta in self._deltas.items() if any(delta)]
@@ -54,6 +63,7 @@ class TaskTable:
 
     def __init__(self, db: Db) -> None:
         self._db = db
+        self._dependencies = DependencyTable(db)
 
     def insert_many(self, job_pk: int, tasks: Sequence[NewTask], at: Instant) -> list[Task | None]:
         keys = [task.id.lower() for task in tasks]
@@ -61,7 +71,9 @@ class TaskTable:
         stored: list[Task | None] = []
         rows: list[tuple[Any, ...]] = []
         bodies: list[tuple[int, str, bytes]] = []
-        added: dict[int, int] = {}
+        added: dict[int, list[int]] = {}
+        depends = self._dependencies.used_by(job_pk)
+        waits: list[tuple[int, list[str], Dependencies]] = []
         pk = self._reserve(len(tasks))
         for task, key in zip(tasks, keys, strict=True):
             if key in taken:
@@ -69,15 +81,26 @@ class TaskTable:
                 continue
             taken.add(key)
             spec = task.spec
-            slots = spec.required_slots
-            added[slots] = added.get(slots, 0) + 1
-            rows.append((pk, job_pk, task.id, key, slots, at, at, at))
+            slots, unmet = spec.required_slots, 0
+            if spec.depends_on is not None and depends:
+                open_ids = self._dependencies.open_ids(job_pk, spec.depends_on)
+                unmet = len(open_ids) + self._dependencies.open_numbers(job_pk, spec.depends_on)
+                waits.append((pk, open_ids, spec.depends_on))
+            count = added.setdefault(slots, [0, 0])
+            count[0] += 1
+            count[1] += unmet > 0
+            rows.append(
+                (pk, job_pk, task.id, key, slots, at, at, at, unmet, number_of(key) if depends else None)
+            )
             bodies.append((pk, to_json(spec), task.document))
-            stored.append(Task(pk, job_pk, task.id, spec, task.document, TaskState.ACTIVE, at, at, at))
+            new = Task(pk, job_pk, task.id, spec, task.document, TaskState.ACTIVE, at, at, at, unmet=unmet)
+            stored.append(new)
             pk += 1
         self._db.many(_SQL["insert"], rows)
         self._db.many(_SQL["insert_body"], bodies)
-        self._db.many(_SQL["count_new"], [(job_pk, slots, count) for slots, count in added.items()])
+        self._db.many(_SQL["count_new"], [(job_pk, slots, *count) for slots, count in added.items()])
+        for task_pk, open_ids, given in waits:
+            self._dependencies.insert(job_pk, task_pk, open_ids, given)
         return stored
 
     def _reserve(self, count: int) -> int:
@@ -96,7 +119,7 @@ class TaskTable:
         return self._read(self._db.all(_SQL["page"], (job_pk, (after or "").lower(), limit)))
 
     def counts(self, job_pk: int) -> tuple[TaskCounts, TaskCounts]:
-        tasks, held = [0, 0, 0, 0], [0, 0, 0, 0]
+        tasks, held = [0] * 5, [0] * 5
         for slots, *numbers in self._db.all(_SQL["counts"], (job_pk,)):
             for bucket, number in enumerate(numbers):
                 tasks[bucket] += number
@@ -117,19 +140,33 @@ class TaskTable:
     def running_of_job(self, job_pk: int, limit: int) -> list[Task]:
         return self._read(self._db.all(_SQL["running_of_job"], (job_pk, limit)))
 
-    def update_many(self, tasks: Sequence[Task]) -> None:
+    def update_many(self, tasks: Sequence[Task]) -> bool:
         latest = {task.pk: task for task in tasks}
         moves = _Moves()
         before = self._db.all(_SQL["buckets"], (to_json(list(latest)),))
         if len(before) != len(latest):
             gone = sorted(set(latest) - {row[0] for row in before})
             raise Stale(f"no such task: {', '.join(map(str, gone[:10]))}")
-        for pk, job_pk, slots, state, result in before:
+        done: list[Task] = []
+        for pk, job_pk, slots, state, result, unmet, depends in before:
             task = latest[pk]
-            moves.add(job_pk, slots, _bucket(state, result), -1)
-            moves.add(job_pk, slots, _bucket(task.state.value, task.result and task.result.value), 1)
+            moves.task(job_pk, slots, state, result, unmet, -1)
+            moves.task(job_pk, slots, task.state.value, task.result and task.result.value, unmet, 1)
+            if depends and task.state is TaskState.COMPLETED and state != _COMPLETED and satisfies(task):
+                done.append(task)
         self._db.many(_SQL["update"], [_changes(task) for task in latest.values()])
+        freed = [item for task in done for item in self._dependencies.meet(task.job_pk, task.id.lower())]
+        for job_pk, slots in freed:
+            moves.add(job_pk, slots, _WAITING, -1)
         self._db.many(_SQL["count_moved"], moves.rows())
+        return bool(freed)
+
+    def blockers(self, task: Task, limit: int) -> list[Blocker]:
+        given = task.spec.depends_on
+        return [] if given is None else self._dependencies.blockers(task.job_pk, task.pk, given, limit)
+
+    def behind_failed(self, job_pk: int, limit: int) -> list[Task]:
+        return list(self.by_pks(self._dependencies.behind_failed(job_pk, limit)).values())
 
     def replace_spec(self, task: Task) -> None:
         if not self._db.changed(_SQL["set_modified"], (task.modified_at, task.pk, task.spec.required_slots)):
@@ -140,12 +177,13 @@ class TaskTable:
         self._uncount(self._db.all(_SQL["delete"], (pk,)))
 
     def delete_some(self, job_pk: int, limit: int) -> int:
-        return self._uncount(self._db.all(_SQL["delete_some"], (job_pk, limit)))
+        gone = self._uncount(self._db.all(_SQL["delete_some"], (job_pk, limit)))
+        return gone or self._dependencies.forget(job_pk, limit)
 
     def _uncount(self, gone: Sequence[tuple[Any, ...]]) -> int:
         moves = _Moves()
-        for job_pk, slots, state, result in gone:
-            moves.add(job_pk, slots, _bucket(state, result), -1)
+        for job_pk, slots, state, result, unmet in gone:
+            moves.task(job_pk, slots, state, result, unmet, -1)
         self._db.many(_SQL["count_moved"], moves.rows())
         return len(gone)
 

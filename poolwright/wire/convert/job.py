@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -27,12 +27,10 @@ from poolwright.wire.times import iso
 Change = Callable[[Job], tuple[JobSpec, bytes]]
 
 _NOT_YET = (
-    "uses_task_dependencies",
     "allow_task_preemption",
     "job_manager_task",
     "job_preparation_task",
     "job_release_task",
-    "on_task_failure",
     "network_configuration",
 )
 #: What an update may set; a replacement puts what it leaves out back to its default.
@@ -108,8 +106,24 @@ def _settle(body: models.BatchJobCreateOptions) -> tuple[JobSpec, bytes]:
         on_all_tasks_complete=body.on_all_tasks_complete.value if body.on_all_tasks_complete else "noaction",
         environment=read_environment(body.common_environment_settings, "commonEnvironmentSettings"),
         display_name=check_display_name(body.display_name),
+        uses_dependencies=body.uses_task_dependencies or False,
+        cancel_dependents=_cancels(body.metadata),
+        on_task_failure=body.on_task_failure.value if body.on_task_failure else "noaction",
     )
     return spec, encode_document(body)
+
+
+#: The metadata item (ours) by which a job ends tasks that wait for a failed one.
+CANCEL_DEPENDENTS = "PoolwrightCancelDependents"
+
+
+def _cancels(metadata: Sequence[models.BatchMetadataItem] | None) -> bool:
+    for index, item in enumerate(metadata or ()):
+        if item.name == CANCEL_DEPENDENTS:
+            if item.value.lower() not in ("true", "false"):
+                raise bad_property(f"metadata[{index}].value", item.value, "Either true or false.")
+            return item.value.lower() == "true"
+    return False
 
 
 def _check_pool_id(pool: str) -> None:
@@ -138,7 +152,7 @@ def show_job(job: Job, links: Links) -> Document:
     shown: Document = {"id": job.id}
     if spec.display_name is not None:
         shown["displayName"] = spec.display_name
-    shown["usesTaskDependencies"] = False
+    shown["usesTaskDependencies"] = spec.uses_dependencies
     shown["url"] = links.job(job.id)
     shown["eTag"] = etag(job.modified_at)
     shown["lastModified"] = iso(job.modified_at)
@@ -159,7 +173,7 @@ def show_job(job: Job, links: Links) -> Document:
         shown["commonEnvironmentSettings"] = document["commonEnvironmentSettings"]
     shown["poolInfo"] = {"poolId": spec.pool}
     shown["onAllTasksComplete"] = spec.on_all_tasks_complete
-    shown["onTaskFailure"] = "noaction"
+    shown["onTaskFailure"] = spec.on_task_failure
     if document.get("metadata"):
         shown["metadata"] = document["metadata"]
     shown["executionInfo"] = _show_execution(job)

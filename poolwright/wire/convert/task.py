@@ -16,6 +16,7 @@ from poolwright.domain.limits import RETENTION_DEFAULT, TASKS_PER_COLLECTION_MAX
 from poolwright.domain.rules import check_id
 from poolwright.domain.task import NewTask, Task, TaskSpec
 from poolwright.wire.bodies import decode_body, encode_document
+from poolwright.wire.convert.relations import read_dependencies, read_exit_conditions
 from poolwright.wire.convert.shared import (
     Document,
     check_command_line,
@@ -32,12 +33,10 @@ from poolwright.wire.links import Links
 from poolwright.wire.times import iso
 
 _NOT_YET = (
-    "exit_conditions",
     "container_settings",
     "resource_files",
     "output_files",
     "multi_instance_settings",
-    "depends_on",
     "application_package_references",
     "authentication_token_settings",
 )
@@ -49,6 +48,8 @@ _ECHOED = (
     "environmentSettings",
     "affinityInfo",
     "applicationPackageReferences",
+    "dependsOn",
+    "exitConditions",
 )
 
 
@@ -93,6 +94,8 @@ def _new_task(body: models.BatchTaskCreateOptions) -> NewTask:
         1 if body.required_slots is None else body.required_slots,
         body.affinity_info.affinity_id if body.affinity_info else None,
         check_display_name(body.display_name),
+        read_dependencies(body.depends_on) if body.depends_on else None,
+        read_exit_conditions(body.exit_conditions) if body.exit_conditions else None,
     )
     return NewTask(body.id, spec, encode_document(body))
 

@@ -13,6 +13,7 @@ class AutoUserScope(WireEnum):
 class BatchAllTasksCompleteMode(WireEnum):
     NOACTION = "noaction"
     TERMINATEJOB = "terminatejob"
+    TERMINATEJOBWHENIDLE = "terminatejobwhenidle"
 
 
 class BatchJobActionKind(WireEnum):

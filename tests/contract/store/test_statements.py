@@ -25,7 +25,14 @@ _WHOLE = {
     ("nodes", "machines"),
     ("disks", "all"),
 }
-_PARTIAL = {"job_unsettled", "job_ending", "job_deadline", "resource_unsettled", "operation_in_progress"}
+_PARTIAL = {
+    "job_unsettled",
+    "job_ending",
+    "job_deadline",
+    "job_cancelling",
+    "resource_unsettled",
+    "operation_in_progress",
+}
 
 
 @pytest.mark.parametrize(("noun", "name"), _NAMED, ids=[f"{noun}.{name}" for noun, name in _NAMED])
