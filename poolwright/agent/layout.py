@@ -4,6 +4,7 @@ from __future__ import annotations
 
 NODE_ROOT = "mnt/batch/tasks"  # AZ_BATCH_NODE_ROOT_DIR, on the machine's temporary disk
 DISKS = "mnt/disks"
+LOGIN_KIT = "mnt/batch/ssh"  # the SSH server for images without one; empty until a node needs it
 NODE_DIRECTORIES = ("startup", "shared", "applications", "fsmounts", "volatile", "workitems")
 TRASH = ".trash"  # replaced task directories, emptied by the host agent
 

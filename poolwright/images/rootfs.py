@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +67,16 @@ class HostRootfs:
 
     def make(self, work: Path, build: Build) -> Path:
         """The directory holding the tree, inside ``work``; raises UnsupportedImage, BuildFailed, NoSpace."""
+        sources, options = self._sources(), host_options(self._env)
+        root = self._bootstrap(work, build, sources, "minbase", INCLUDE)
+        finish_tree(root, sources, tuple(line for line in options if reachable_from_elsewhere(line)))
+        return root
+
+    def extract(self, work: Path, build: Build, packages: Sequence[str]) -> Path:
+        """These packages and what they depend on, unpacked but not installed; raises as `make`."""
+        return self._bootstrap(work, build, self._sources(), "extract", packages)
+
+    def _sources(self) -> tuple[AptSource, ...]:
         self._require()
         sources = distribution_sources(self._release, self._etc_apt)
         if not sources:
@@ -74,14 +84,18 @@ class HostRootfs:
                 f"no package source of {self._release.id} {self._release.codename} found in {self._etc_apt}: "
                 "the base image is made from the sources the host itself uses"
             )
-        options = host_options(self._env)
+        return sources
+
+    def _bootstrap(
+        self, work: Path, build: Build, sources: Sequence[AptSource], variant: str, include: Sequence[str]
+    ) -> Path:
         root, scratch = work / "rootfs", work / "scratch"
         scratch.mkdir()
         mirror, settings = scratch / "distribution.sources", scratch / "apt.conf"
         mirror.write_text("\n".join(source.stanza() for source in sources))
-        settings.write_text("".join(line + "\n" for line in options))
-        argv = ["mmdebstrap", "--mode=root", "--format=directory", "--variant=minbase"]
-        argv += [f"--include={','.join(INCLUDE)}", f"--aptopt={settings}"]
+        settings.write_text("".join(line + "\n" for line in host_options(self._env)))
+        argv = ["mmdebstrap", "--mode=root", "--format=directory", f"--variant={variant}"]
+        argv += [f"--include={','.join(include)}", f"--aptopt={settings}"]
         run_contained(
             [*argv, self._release.codename, str(root), str(mirror)],
             step="mmdebstrap",
@@ -91,7 +105,6 @@ class HostRootfs:
             pass_fds=[build.lock_fd],
             stop=build.stop,
         )
-        finish_tree(root, sources, tuple(line for line in options if reachable_from_elsewhere(line)))
         return root
 
     def _require(self) -> None:

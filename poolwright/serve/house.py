@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from starlette.types import ASGIApp
 
+from poolwright.agent.layout import LOGIN_KIT
 from poolwright.api import arm
 from poolwright.api.auth import Audiences, BearerVerifier, Plane, Principal, authenticate
 from poolwright.api.auth.requests import Scope
@@ -37,6 +38,7 @@ from poolwright.domain.marketplace import Catalogue, find
 from poolwright.engines.hub import AgentHub
 from poolwright.engines.sandbox.driver import SandboxEngine
 from poolwright.engines.sandbox.launcher import HostAgentProcess
+from poolwright.images.loginkit import LoginKit
 from poolwright.images.raw import RawImagePlane
 from poolwright.reconcile.controller import Reconciler
 from poolwright.reconcile.explanations import Explanations
@@ -55,6 +57,7 @@ from poolwright.serve.adapters import (
 from poolwright.serve.credentials import Known, read_secret
 from poolwright.serve.disk_bytes import PlaneBytes
 from poolwright.serve.doors import LoginDoors
+from poolwright.serve.login_server import BroughtLoginServer
 from poolwright.serve.options import Options
 from poolwright.serve.system import SystemClock, SystemIds
 from poolwright.store.sqlite import SqliteStore
@@ -99,6 +102,10 @@ class House:
         self.pool_images = PoolImages(self.images, self.clock)
         self.disk_bytes = PlaneBytes(self.images)
         self.doors = LoginDoors(self.store, options.host)
+        cache = options.base_cache or options.data_dir / "images" / "bases"
+        self.login_server = BroughtLoginServer(
+            LoginKit(cache, options.data_dir / "run" / "ssh", f"/{LOGIN_KIT}")
+        )
         self._reconciler: Reconciler | None = None
         self._resources: ResourceReconciler | None = None
         self._hub: AgentHub | None = None
@@ -128,7 +135,7 @@ class House:
         hub = self._hub = AgentHub(
             str(data_dir / "run" / "agents.sock"), self._agents_token(), reconciler.agents
         )
-        engine = SandboxEngine(hub)
+        engine = SandboxEngine(hub, self.login_server)
         self._resources = ResourceReconciler(
             self.store, self.images, engine, HostCommander(engine), self.clock, self.ids
         )
@@ -163,6 +170,7 @@ class House:
     async def close(self) -> None:
         """Shut in order: no new work, loops, agents, image plane, store. Machines and their tasks go on."""
         await self.doors.close()
+        await self.login_server.close()
         if self._reconciler is not None:
             await self._reconciler.stop()
         if self._resources is not None:

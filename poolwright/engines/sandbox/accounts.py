@@ -1,7 +1,8 @@
 """The script that gives a machine its login accounts, by the programs of its own image.
 
 Runs in the machine as its root, as often as the accounts change; everything it needs is in its text, which is no
-program's argument, so hashes show nowhere. It needs shadow's useradd, usermod, userdel and chpasswd, and an SSH server.
+program's argument, so hashes show nowhere. It needs shadow's useradd, usermod, userdel and chpasswd. The SSH server is
+the image's own; an image without one uses that of the service, which every node sees at the same place.
 """
 
 from __future__ import annotations
@@ -9,27 +10,43 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from poolwright.agent.layout import LOGIN_KIT
 from poolwright.engines.base import Login
 
+NO_SERVER = 71
+
 _REFUSALS = {
-    71: "The image has no SSH server: install openssh-server into it and make the pool anew.",
+    NO_SERVER: "The image has no SSH server: install openssh-server into it and make the pool anew.",
     72: "The image has no account programs (useradd, usermod, userdel, chpasswd).",
     73: "A user has the name of an account that belongs to the image: choose another name.",
     74: "The image has no sudo, which an administrator needs: install it, or make the user without isAdmin.",
     75: "The image's SSH server does not start: its port 22 may be taken by another program, or forbidden by the host.",
 }
 
-_HEAD = """\
+_HEAD = f"""\
 set -eu
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 state=/var/lib/poolwright-login
-sshd=$(command -v sshd) || exit 71
-for program in useradd usermod userdel chpasswd ssh-keygen; do
+kit=/{LOGIN_KIT}
+sshd=$(command -v sshd) || sshd=$kit/sshd
+[ -x "$sshd" ] || exit {NO_SERVER}
+"""
+
+_TOOLS = """\
+keygen=ssh-keygen
+libraries=
+if [ "$sshd" = "$kit/sshd" ]; then
+    keygen="env LD_LIBRARY_PATH=$kit/lib $kit/ssh-keygen"
+    libraries=$kit/lib
+fi
+for program in useradd usermod userdel chpasswd; do
     command -v "$program" >/dev/null || exit 72
 done
 umask 022
 mkdir -p "$state/keys" /run/sshd
 touch "$state/users"
+# The server gives up its rights to this account while it does not know yet who is there.
+id -u sshd >/dev/null 2>&1 || useradd -r -M -d /run/sshd -s /usr/sbin/nologin sshd
 
 ours() { grep -qx -- "$1" "$state/users"; }
 
@@ -83,12 +100,17 @@ X11Forwarding no
 AllowUsers $wanted
 Subsystem sftp internal-sftp
 CONFIG
-if [ ! -s "$state/host_ed25519" ]; then ssh-keygen -q -t ed25519 -N '' -f "$state/host_ed25519"; fi
+part() { # a program of newer servers, and the setting that names it
+    if [ -n "$libraries" ] && [ -x "$kit/$1" ]; then echo "$2 $kit/$1" >>"$state/sshd_config"; fi
+}
+part sshd-session SshdSessionPath
+part sshd-auth SshdAuthPath
+if [ ! -s "$state/host_ed25519" ]; then $keygen -q -t ed25519 -N '' -f "$state/host_ed25519"; fi
 if runs; then
     kill -HUP "$pid"
 else
     rm -f "$state/sshd.pid"
-    env -i PATH="$PATH" "$sshd" -f "$state/sshd_config" || exit 75
+    env -i PATH="$PATH" ${libraries:+LD_LIBRARY_PATH="$libraries"} "$sshd" -f "$state/sshd_config" || exit 75
     tries=0
     until [ -s "$state/sshd.pid" ]; do
         tries=$((tries + 1))
@@ -114,6 +136,7 @@ def script(logins: Sequence[Login]) -> list[str]:
     wanted = " ".join(login.name for login in logins)
     lines = [
         _HEAD,
+        _TOOLS,
         f"wanted={shlex.quote(wanted)}",
         'for name in $(cat "$state/users"); do',
         '    case " $wanted " in *" $name "*) ;; *) forget "$name" ;; esac',

@@ -24,6 +24,14 @@ class HostLink(Protocol):
     async def call(self, method: str, params: Mapping[str, Any], timeout_s: float) -> dict[str, Any]: ...
 
 
+class LoginServer(Protocol):
+    """An SSH server for images that have none, put where machines see it."""
+
+    def bring(self) -> bool:
+        """Whether it is there; if not, it is on its way now. Raises `Rejected` when it cannot be had."""
+        ...
+
+
 @dataclass(frozen=True)
 class CommandResult:
     """End of a run-command script. Output is cut to its last 64 KiB a stream."""
@@ -37,8 +45,9 @@ class CommandResult:
 class SandboxEngine:
     """`Engine` over a host agent. Every method may raise `Transient` when the agent is not connected."""
 
-    def __init__(self, link: HostLink) -> None:
+    def __init__(self, link: HostLink, login_server: LoginServer | None = None) -> None:
         self._link = link
+        self._login_server = login_server
 
     @property
     def name(self) -> str:
@@ -98,8 +107,12 @@ class SandboxEngine:
         )
 
     async def set_logins(self, name: str, logins: Sequence[base.Login]) -> None:
-        """As the contract, by the image's own SSH server and account programs."""
+        """As the contract, by the image's account programs, and its own SSH server or else the service's."""
         result = await self.run_command(name, accounts.script(logins), {}, _LOGINS_TIMEOUT_S)
+        if result.exit_code == accounts.NO_SERVER and self._login_server is not None:
+            if not self._login_server.bring():
+                raise base.Transient(f"machine {name}: its SSH server is being brought")
+            result = await self.run_command(name, accounts.script(logins), {}, _LOGINS_TIMEOUT_S)
         reason = accounts.refusal(result.exit_code)
         if reason is not None:
             raise base.Rejected(reason)

@@ -81,6 +81,7 @@ class Birth:
             directory=directory,
             scratch=host.scratch,
             devices=host.devices,
+            login_kit=host.layout.login_kit,
             socket_path=host.layout.socket(machine.name),
             groups=machine.groups,
             link=machine.link,

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from poolwright.agent import accounts, syscalls
-from poolwright.agent.layout import DISKS, NODE_ROOT
+from poolwright.agent.layout import DISKS, LOGIN_KIT, NODE_ROOT
 from poolwright.engines.sandbox.host import cgroups, idmap, network, owndisks, rootfs
 
 # linux/capability.h: what a machine's root keeps is what package installation, services and debuggers need.
@@ -51,6 +51,7 @@ class Plan:
     directory: str  # of the machine: upper, work, temp
     scratch: str  # a directory to mount on while building
     devices: str  # the shared device directory
+    login_kit: str  # the shared directory of the SSH server
     socket_path: str
     os_mount: str | None = None  # lower directory of a node
     os_tree: int | None = None  # detached mount of a build machine's own disk
@@ -168,6 +169,8 @@ def _detach_trees(plan: Plan) -> dict[str, int]:
     if plan.kind == "node":
         trees[NODE_ROOT] = syscalls.clone_tree(os.path.join(plan.directory, "temp"))
         syscalls.set_mount_attributes(trees[NODE_ROOT], nodev=True, nosuid=True)
+        trees[LOGIN_KIT] = syscalls.clone_tree(plan.login_kit)
+        syscalls.set_mount_attributes(trees[LOGIN_KIT], read_only=True, nodev=True, nosuid=True)
     for lun, lower in plan.disk_mounts.items():
         _mount_overlay(plan, lower, f"lun{lun}-")
         trees[f"{DISKS}/lun{lun}"] = syscalls.clone_tree(plan.scratch)

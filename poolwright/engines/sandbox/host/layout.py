@@ -16,6 +16,7 @@ class Layout:
         self.sockets = os.path.join(self.run, "m")
         self.nodes = os.path.join(root, "nodes")
         self.trash = os.path.join(self.nodes, ".trash")
+        self.login_kit = os.path.join(self.run, "ssh")
 
     def prepare(self) -> None:
         """Make the directories. Containers pass through some of them by descriptor only, so none is public."""
@@ -24,6 +25,7 @@ class Layout:
             (self.sockets, 0o700),
             (self.nodes, 0o711),
             (self.trash, 0o700),
+            (self.login_kit, 0o755),
         ):
             os.makedirs(path, mode=mode, exist_ok=True)
 
