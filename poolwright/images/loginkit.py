@@ -182,7 +182,7 @@ def _inside(tree: Path, path: str) -> Path:
             if found.is_file():
                 return found
             break
-        path = os.path.join(os.path.dirname(path), os.readlink(found))
+        path = str(Path(path).parent / found.readlink())
     raise BuildFailed("making the SSH server for nodes", f"the loader {path} is not in its packages")
 
 
