@@ -176,6 +176,12 @@ def explain_task(job: str, task: str, data_dir: DataDir = None) -> None:
     _show_explanations(_ask(data_dir, "GET", "jobs", job, "tasks", task, "explain"))
 
 
+@explain_app.command("schedule")
+def explain_schedule(schedule: str, data_dir: DataDir = None) -> None:
+    """When a job schedule makes its next job, or why it makes none."""
+    _show_explanations(_ask(data_dir, "GET", "jobschedules", schedule, "explain"))
+
+
 @node_app.command("preempt")
 def preempt(pool: str, node: str, data_dir: DataDir = None) -> None:
     """Take a low-priority node away, as pressure on the host would; its tasks are requeued."""

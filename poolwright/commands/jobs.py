@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from poolwright.commands import accounts
+from poolwright.commands import accounts, auto_pools
 from poolwright.commands.context import Context, Preconditions, next_modified, record, wake
+from poolwright.domain.auto_pool import JOB
 from poolwright.domain.errors import ServiceError, bad_property
 from poolwright.domain.exits import PERFORM, job_after
 from poolwright.domain.job import NO_ACTION, TERMINATE_DONE, TERMINATE_IDLE, Job, JobSpec, TaskCounts
 from poolwright.domain.limits import PRIORITY_MAX, PRIORITY_MIN
+from poolwright.domain.node import Failure
 from poolwright.domain.rules import check_id, not_found
-from poolwright.domain.states import JOB, JobState, advance
+from poolwright.domain.states import JOB as MOVES
+from poolwright.domain.states import JobState, advance
 from poolwright.domain.task import Task
 from poolwright.store.base import Tx
 
@@ -33,27 +36,50 @@ _ENDED = {
 def create(tx: Tx, ctx: Context, account: str, id: str, spec: JobSpec, document: bytes) -> Job:
     """Make a job, active at once. Its pool need not exist: the tasks then wait.
 
-    A job that ends when all tasks are complete and has none ends at once (its loop sees to that). Raises 400
-    InvalidPropertyValue or OutOfRangePriority; 409 JobExists, JobBeingDeleted, ActiveJobAndScheduleQuotaReached.
+    A job that ends when all tasks are complete and has none ends at once (its loop sees to that). An auto pool is
+    made with the job; if that fails, the job is completed from the start and says why. Raises 400
+    InvalidPropertyValue or OutOfRangePriority; 403 and 404 for an auto pool (see `auto_pools.check`); 409 JobExists,
+    JobBeingDeleted, JobScheduleWithSameIdExists, ActiveJobAndScheduleQuotaReached.
     """
     check_id("job", id)
     check_spec(spec)
+    if spec.auto_pool is not None:
+        auto_pools.check(ctx, spec.auto_pool, scheduled=False)
     account = accounts.get(tx, account).name
     existing = tx.jobs.get(account, id)
     if existing is not None:
         raise ServiceError("JobBeingDeleted" if existing.state is JobState.DELETING else "JobExists")
+    if tx.schedules.get(account, id) is not None:
+        raise ServiceError("JobScheduleWithSameIdExists")
+    check_quota(tx, ctx, account)
+    failure = None
+    if spec.auto_pool is not None:
+        pool, failure = auto_pools.make(tx, ctx, account, JOB, id, spec.auto_pool)
+        spec = dataclasses.replace(spec, pool=pool)
+    return begin(tx, ctx, Job(account, id, spec, document, JobState.ACTIVE, *(ctx.now,) * 4), failure)
+
+
+def check_quota(tx: Tx, ctx: Context, account: str) -> None:
+    """Raises ActiveJobAndScheduleQuotaReached (409) unless the account may have one more job or schedule."""
     quota = ctx.settings.quotas.active_jobs
-    if tx.jobs.count_active(account) >= quota:
+    if tx.jobs.count_active(account) + tx.schedules.count_active(account) >= quota:
         raise ServiceError("ActiveJobAndScheduleQuotaReached", None, (("Limit", str(quota)),))
-    now = ctx.now
-    job = tx.jobs.insert(Job(account, id, spec, document, JobState.ACTIVE, now, now, now, now))
-    _noted(tx, ctx, job, "job.create", pool=spec.pool, priority=spec.priority)
+
+
+def begin(tx: Tx, ctx: Context, job: Job, failure: Failure | None) -> Job:
+    """Write a new job: active, or completed at once where its pool could not be made."""
+    if failure is not None:
+        job = dataclasses.replace(job, state=JobState.COMPLETED, ended_at=ctx.now, scheduling_error=failure)
+    job = tx.jobs.insert(job)
+    detail = {} if failure is None else {"error": failure.code}
+    _noted(tx, ctx, job, "job.create", pool=job.spec.pool, priority=job.spec.priority, **detail)
     return job
 
 
 def check_spec(spec: JobSpec) -> None:
     """Ranges. Raises InvalidPropertyValue or OutOfRangePriority (400)."""
-    check_id("pool", spec.pool)
+    if spec.auto_pool is None:
+        check_id("pool", spec.pool)
     if not PRIORITY_MIN <= spec.priority <= PRIORITY_MAX:
         reason = f"A priority lies from {PRIORITY_MIN} to {PRIORITY_MAX}."
         raise bad_property("priority", spec.priority, reason, "OutOfRangePriority")
@@ -180,6 +206,7 @@ def _changed(
     spec, document = change(job)
     check_spec(spec)
     before = job.spec
+    spec = auto_pools.changed(tx, job.account, before, spec)
     if before.on_all_tasks_complete != NO_ACTION and spec.on_all_tasks_complete == NO_ACTION:
         reason = f"It cannot go back from {before.on_all_tasks_complete} to noaction."
         raise bad_property("onAllTasksComplete", spec.on_all_tasks_complete, reason)
@@ -194,7 +221,7 @@ def _changed(
 
 
 def _moved(ctx: Context, job: Job, state: JobState) -> Job:
-    advance(f"job {job.id}", JOB, job.state, state)
+    advance(f"job {job.id}", MOVES, job.state, state)
     return dataclasses.replace(
         job, state=state, state_at=ctx.now, previous_state=job.state, previous_at=job.state_at
     )

@@ -8,6 +8,7 @@ from dataclasses import replace
 from poolwright.commands import accounts, pool_rules
 from poolwright.commands.autoscale_rules import NO_SCALE, new_settings
 from poolwright.commands.context import Context, Preconditions, next_modified, record, wake
+from poolwright.domain.auto_pool import JOB, SCHEDULE
 from poolwright.domain.autoscale import ScaleRequest
 from poolwright.domain.clock import Micros
 from poolwright.domain.errors import ServiceError, bad_property
@@ -29,6 +30,7 @@ from poolwright.store.base import Tx
 PoolChange = Callable[[Pool], tuple[PoolSpec, bytes]]
 """Computes the new spec and document from the pool as it is."""
 
+_OWNERS = {JOB: "job", SCHEDULE: "job schedule"}
 #: May be changed only while the pool has no nodes: existing nodes were made by it.
 _FIXED = (
     "vm_size",
@@ -113,12 +115,20 @@ def get(tx: Tx, account: str, id: str) -> Pool:
     return pool
 
 
-def delete(tx: Tx, ctx: Context, account: str, id: str, pre: Preconditions) -> None:
+def delete(tx: Tx, ctx: Context, account: str, id: str, pre: Preconditions, force: bool = False) -> None:
     """Begin to delete the pool: a resize under way ends, its nodes go, their tasks are requeued, then the pool goes.
 
-    Raises 404 PoolNotFound, 409 PoolBeingDeleted, 412 ConditionNotMet.
+    An auto pool goes with its job or schedule, and before that only with `force`. Raises 404 PoolNotFound, 409
+    PoolBeingDeleted or OperationInvalidForCurrentState (auto pool in use), 412 ConditionNotMet.
     """
     pool = changeable(tx, account, id, pre)
+    holder = tx.auto_pools.holder(pool.account, pool.id)
+    if holder is not None and not force:
+        reason = (
+            f"The pool was made for the {_OWNERS[holder.owner]} {holder.owner_id} and goes with it; force=true"
+            " deletes it all the same."
+        )
+        raise ServiceError("OperationInvalidForCurrentState", None, (("Reason", reason),))
     advance(f"pool {pool.id}", POOL, pool.state, PoolState.DELETING)
     modified = next_modified(ctx, pool.modified_at)
     tx.pools.update(replace(pool, state=PoolState.DELETING, state_at=ctx.now, modified_at=modified))

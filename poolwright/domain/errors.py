@@ -42,6 +42,7 @@ CODES: dict[str, tuple[int, str]] = {
     "PoolNotFound": (404, "The specified pool does not exist."),
     "NodeNotFound": (404, "The specified node does not exist."),
     "JobNotFound": (404, "The specified job does not exist."),
+    "JobScheduleNotFound": (404, "The specified job schedule does not exist."),
     "TaskNotFound": (404, "The specified task does not exist."),
     "FileNotFound": (404, "The specified file does not exist."),
     "NodeUserNotFound": (404, "The specified node user does not exist."),
@@ -75,6 +76,16 @@ CODES: dict[str, tuple[int, str]] = {
     "JobCompleted": (409, "The specified job has completed."),
     "JobNotActive": (409, "The specified job is not active."),
     "ActiveJobAndScheduleQuotaReached": (409, "The account's quota of active jobs and schedules is used up."),
+    "JobScheduleExists": (409, "The specified job schedule already exists."),
+    "JobScheduleDisabled": (409, "The specified job schedule is disabled."),
+    "JobScheduleCompleted": (409, "The specified job schedule has completed."),
+    "JobScheduleBeingTerminated": (409, "The specified job schedule is being terminated."),
+    "JobScheduleBeingDeleted": (409, "The specified job schedule is being deleted."),
+    "JobWithSameIdExists": (409, "A job with the same id exists; jobs and job schedules share their ids."),
+    "JobScheduleWithSameIdExists": (
+        409,
+        "A job schedule with the same id exists; jobs and job schedules share their ids.",
+    ),
     "TaskExists": (409, "The specified task already exists."),
     "TaskCompleted": (409, "The specified task has completed."),
     "TaskNotCompleted": (409, "The specified task has not completed."),
@@ -117,6 +128,12 @@ def bad_property(name: str, value: object, reason: str, code: str = "InvalidProp
     if len(shown) > 200:
         shown = shown[:200] + "..."
     return ServiceError(code, None, (("PropertyName", name), ("PropertyValue", shown), ("Reason", reason)))
+
+
+def within(prefix: str, error: ServiceError) -> ServiceError:
+    """The error of a part of a body as the error of the whole: the property's name gets the way to the part."""
+    values = [(key, prefix + value if key == "PropertyName" else value) for key, value in error.values]
+    return ServiceError(error.code, error.message, values)
 
 
 class ManagementError(Exception):

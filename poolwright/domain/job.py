@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from poolwright.domain.auto_pool import AutoPool
 from poolwright.domain.clock import FOREVER, Instant, Micros
+from poolwright.domain.node import Failure
 from poolwright.domain.states import JobState
 
 #: What may happen when all tasks are complete; the last is ours: it also ends a job whose tasks all wait for others.
@@ -13,7 +15,7 @@ NO_ACTION, TERMINATE_DONE, TERMINATE_IDLE = "noaction", "terminatejob", "termina
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """What the caller asked for and the service acts upon."""
+    """What the caller asked for and the service acts upon. With `auto_pool`, `pool` is the pool made for the job."""
 
     pool: str
     priority: int = 0
@@ -26,6 +28,7 @@ class JobSpec:
     uses_dependencies: bool = False
     cancel_dependents: bool = False  # ours: end what waits for a task that failed
     on_task_failure: str = "noaction"  # | "performexitoptionsjobaction"
+    auto_pool: AutoPool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ class Job:
     disable_tasks: str | None = None  # "requeue" | "terminate" | "wait", while disabling
     pk: int = 0
     revision: int = 0
+    schedule: str | None = None  # the job schedule that made it
+    scheduling_error: Failure | None = None  # why it never began
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,10 @@ SAMPLE_PERIOD: Micros = 30 * SECOND  # public period of autoscale samples
 SAMPLE_LATENCY: Micros = 30 * SECOND  # a sample shows when the next is taken; see decide/autoscale/samples.py
 SAMPLE_HISTORY: Micros = DAY  # samples kept
 
+AUTO_POOL_PREFIX_MAX = 20  # public limit of autoPoolIdPrefix
+SCHEDULE_SPAN_MIN: Micros = MINUTE  # public minimum of startWindow and recurrenceInterval
+SCHEDULE_RETRY: Micros = 5 * SECOND  # a due job that could not be made is tried again this often
+
 
 @dataclass(frozen=True, slots=True)
 class Quotas:

@@ -31,8 +31,12 @@ def is_account_name(value: str) -> bool:
 
 
 def not_found(noun: str, value: str) -> ServiceError:
-    """The 404 of a noun ("pool", "job", "task", "node")."""
-    code = {"pool": "PoolNotFound", "job": "JobNotFound", "task": "TaskNotFound", "node": "NodeNotFound"}[
-        noun
-    ]
+    """The 404 of a noun ("pool", "job", "job schedule", "task", "node")."""
+    code = {
+        "pool": "PoolNotFound",
+        "job": "JobNotFound",
+        "job schedule": "JobScheduleNotFound",
+        "task": "TaskNotFound",
+        "node": "NodeNotFound",
+    }[noun]
     return ServiceError(code, None, (("Id", value),) if len(value) <= 256 else ())

@@ -55,6 +55,14 @@ class JobState(StrEnum):
     DELETING = "deleting"
 
 
+class ScheduleState(StrEnum):
+    ACTIVE = "active"
+    COMPLETED = "completed"
+    DISABLED = "disabled"
+    TERMINATING = "terminating"
+    DELETING = "deleting"
+
+
 class TaskState(StrEnum):
     ACTIVE = "active"
     PREPARING = "preparing"
@@ -165,6 +173,23 @@ JOB: Mapping[JobState, frozenset[JobState]] = {
     JobState.TERMINATING: frozenset({JobState.COMPLETED, JobState.DELETING}),
     JobState.COMPLETED: frozenset({JobState.DELETING}),
     JobState.DELETING: frozenset(),
+}
+
+SCHEDULE: Mapping[ScheduleState, frozenset[ScheduleState]] = {
+    ScheduleState.ACTIVE: frozenset(
+        {
+            ScheduleState.DISABLED,
+            ScheduleState.TERMINATING,
+            ScheduleState.COMPLETED,
+            ScheduleState.DELETING,
+        }
+    ),
+    ScheduleState.DISABLED: frozenset(
+        {ScheduleState.ACTIVE, ScheduleState.TERMINATING, ScheduleState.DELETING}
+    ),
+    ScheduleState.TERMINATING: frozenset({ScheduleState.COMPLETED, ScheduleState.DELETING}),
+    ScheduleState.COMPLETED: frozenset({ScheduleState.DELETING}),
+    ScheduleState.DELETING: frozenset(),
 }
 
 TASK: Mapping[TaskState, frozenset[TaskState]] = {

@@ -14,6 +14,7 @@ from poolwright.reconcile.dispatch import Dispatcher, Handler
 from poolwright.reconcile.fleet import Fleet
 from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.loop import Loop
+from poolwright.reconcile.schedules import JobMaker
 from poolwright.store.base import Store, StoreError, Tx
 
 _log = logging.getLogger(__name__)
@@ -42,12 +43,13 @@ class Reconciler:
         fleet: Fleet,
         others: Mapping[str, Handler] | None = None,
         more_keys: Callable[[Tx], list[DirtyKey]] = lambda _: [],
+        make_job: JobMaker | None = None,
     ) -> None:
         """Say where machines come from and through whom agents are told; `others` serve further nouns, and
-        `more_keys` lists their keys for the periodic pass."""
+        `more_keys` lists their keys for the periodic pass; `make_job` is how job schedules make jobs."""
         applier = Applier(self._store, engine, fleet, self._kit)
         self.agents.connect(applier, self._mail.set)
-        dispatcher = Dispatcher(self._store, engine, applier, self._kit, others, more_keys)
+        dispatcher = Dispatcher(self._store, engine, applier, self._kit, others, more_keys, make_job)
         self._loop = Loop(
             dispatcher.handle, dispatcher.due, self._store.wakeups, self._kit.clock, self._kit.rng
         )

@@ -9,9 +9,10 @@ from poolwright.domain.clock import SECOND, Instant, Micros
 from poolwright.domain.facts import DirtyKey
 from poolwright.domain.limits import SAMPLE_PERIOD
 from poolwright.engines.base import Engine, EngineError
-from poolwright.reconcile import autoscale, collector, jobs, pools
+from poolwright.reconcile import auto_pools, autoscale, collector, jobs, pools, schedules
 from poolwright.reconcile.apply import Applier
 from poolwright.reconcile.kit import Kit
+from poolwright.reconcile.schedules import JobMaker
 from poolwright.store.base import Store, Tx
 
 #: Look for leaks this often; events and greetings find nearly everything sooner.
@@ -29,7 +30,8 @@ class Handler(Protocol):
 
 
 class Dispatcher:
-    """Serves keys one by one. `others` are handlers of nouns that live elsewhere (resources)."""
+    """Serves keys one by one. `others` are handlers of nouns that live elsewhere (resources); `make_job` makes
+    the jobs of schedules (without it they make none)."""
 
     def __init__(
         self,
@@ -39,7 +41,9 @@ class Dispatcher:
         kit: Kit,
         others: Mapping[str, Handler] | None = None,
         more_keys: Callable[[Tx], list[DirtyKey]] = lambda _: [],
+        make_job: JobMaker | None = None,
     ) -> None:
+        self._make_job = make_job
         self._store = store
         self._engine = engine
         self._applier = applier
@@ -50,6 +54,8 @@ class Dispatcher:
         self._handlers: dict[str, Handler] = {
             "pool": self._pool,
             "job": self._job,
+            "autopool": self._auto_pool,
+            "schedule": self._schedule,
             "files": _no_files,
             "collector": self._collect,
             "sampler": self._sample,
@@ -75,6 +81,8 @@ class Dispatcher:
         keys = [DirtyKey("pool", pool.account, pool.id) for pool in tx.pools.every()]
         waiting = {job.pk: job for job in (*tx.jobs.unsettled(), *tx.jobs.due(now))}
         keys += [DirtyKey("job", job.account, job.id) for job in waiting.values()]
+        keys += [DirtyKey("schedule", row.account, row.id) for row in tx.schedules.due(now)]
+        keys += [DirtyKey("autopool", row.account, row.pool) for row in tx.auto_pools.idle()]
         return keys + self._more_keys(tx)
 
     async def _pool(self, key: DirtyKey) -> Instant | None:
@@ -92,6 +100,17 @@ class Dispatcher:
         work = await self._store.write(lambda tx: jobs.run(tx, self._kit, key.account, key.id, now))
         self._applier.orders((), work.kills)
         return now if work.more else work.wake_at
+
+    async def _schedule(self, key: DirtyKey) -> Instant | None:
+        now, make = self._kit.clock.now(), self._make_job
+        if make is None:
+            return None
+        return await self._store.write(lambda tx: schedules.run(tx, make, key.account, key.id, now))
+
+    async def _auto_pool(self, key: DirtyKey) -> Instant | None:
+        now = self._kit.clock.now()
+        await self._store.write(lambda tx: auto_pools.let_go(tx, key.account, key.id, now))
+        return None
 
     async def _sample(self, _: DirtyKey) -> Instant | None:
         now = self._kit.clock.now()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from poolwright.domain.clock import FOREVER
 from poolwright.domain.job import Job
+from poolwright.domain.job_schedule import workitem
 from poolwright.domain.node import Node
 from poolwright.domain.pool import Pool, StartTask
 from poolwright.domain.task import Task
@@ -20,7 +21,7 @@ RESERVED_DISK_BYTES = 1_000_000
 
 def task_directory(job_id: str, task_id: str) -> str:
     """Relative to the node's root directory."""
-    return f"workitems/{job_id}/job-1/{task_id}"
+    return "/".join(("workitems", *workitem(job_id), task_id))
 
 
 def start_name(node: Node, attempt: int) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from poolwright.decide import autoscale, explain
+from poolwright.decide import autoscale, explain, schedule
 from poolwright.decide.explain import TaskSituation
 from poolwright.domain.facts import Explanation
 from poolwright.domain.rules import not_found
-from poolwright.reconcile import snapshots
+from poolwright.reconcile import schedules, snapshots
 from poolwright.reconcile.kit import Kit
 from poolwright.store.base import Tx
 
@@ -61,3 +61,18 @@ class Explanations:
         if view is None:
             raise not_found("pool", pool_id)
         return autoscale.explain(view.snapshot.pool, explain.resize(view.snapshot))
+
+    def job_schedule(self, tx: Tx, account: str, id: str) -> Explanation:
+        """When the next job is made, or why none is. Raises ServiceError JobScheduleNotFound."""
+        snapshot = schedules.load(tx, account, id, self._kit.clock.now())
+        if snapshot is None:
+            raise not_found("job schedule", id)
+        said = schedule.plan(snapshot).why
+        quota = self._kit.settings.quotas.active_jobs
+        if (
+            said.code != "JobDue"
+            or tx.jobs.count_active(account) + tx.schedules.count_active(account) < quota
+        ):
+            return said
+        message = f"A job is due, but the account has {quota} active jobs and schedules, as many as its quota allows."
+        return Explanation("QuotaReached", message, "Terminate jobs, or raise the quota.", said.evidence)

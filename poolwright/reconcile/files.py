@@ -14,6 +14,7 @@ from typing import Protocol
 from poolwright.decide.node_life import HEARD
 from poolwright.domain.clock import HOUR, SECOND, Clock, Instant, Micros
 from poolwright.domain.facts import DirtyKey
+from poolwright.domain.job_schedule import workitem
 from poolwright.domain.node import Node
 from poolwright.domain.states import TaskState
 from poolwright.domain.task import Task
@@ -28,7 +29,6 @@ GAP_FACTOR = 50
 #: Tasks looked up in one transaction.
 CHUNK = 200
 WORKITEMS = "workitems"
-JOB = "job-1"
 
 
 class FilesAway(Exception):
@@ -95,24 +95,35 @@ class TaskFiles:
         """Whether nothing is left to do on this node."""
         try:
             done = True
-            for job in await self._files.directories(node.machine, WORKITEMS):
-                done = await self._job(node, f"{WORKITEMS}/{job.name}", job.name) and done
+            for item in await self._files.directories(node.machine, WORKITEMS):
+                done = await self._item(node, item.name) and done
         except FilesAway:
             return False
         return done
 
+    async def _item(self, node: Node, item: str) -> bool:
+        """The jobs of a work item: a job by itself, or all those of a schedule."""
+        path, done = f"{WORKITEMS}/{item}", True
+        for number in await self._files.directories(node.machine, path):
+            for job in (item, f"{item}:{number.name}"):
+                if workitem(job) == (item, number.name) and not await self._is_gone(node, job):
+                    break
+            done = await self._job(node, f"{path}/{number.name}", job) and done
+        if await self._store.read(lambda tx: _unknown(tx, node.account, item)):
+            await self._files.remove(node.machine, path, None)
+        return done
+
     async def _job(self, node: Node, path: str, job: str) -> bool:
-        found = await self._files.directories(node.machine, f"{path}/{JOB}")
+        found = await self._files.directories(node.machine, path)
         done = True
         for start in range(0, len(found), CHUNK):
             some = found[start : start + CHUNK]
             over, waits = await self._judge(node, job, some)
             # An id may be given anew meanwhile; its directory is another one then, which `changed_at` tells.
             for directory in over:
-                await self._files.remove(node.machine, f"{path}/{JOB}/{directory.name}", directory.changed_at)
+                await self._files.remove(node.machine, f"{path}/{directory.name}", directory.changed_at)
             done = done and not waits
         if await self._is_gone(node, job):
-            await self._files.remove(node.machine, f"{path}/{JOB}", None)
             await self._files.remove(node.machine, path, None)
         return done
 
@@ -124,6 +135,11 @@ class TaskFiles:
 
     async def _is_gone(self, node: Node, job: str) -> bool:
         return await self._store.read(lambda tx: tx.jobs.get(node.account, job) is None)
+
+
+def _unknown(tx: Tx, account: str, id: str) -> bool:
+    """Whether neither a job nor a schedule has this id."""
+    return tx.jobs.get(account, id) is None and tx.schedules.get(account, id) is None
 
 
 def over(

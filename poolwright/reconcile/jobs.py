@@ -46,6 +46,8 @@ def run(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> JobWork:
         _end_running(tx, kit, job, plan.running, now, work)
     if plan.delete:
         _delete(tx, job, now, work)
+    if plan.delete or job.state is JobState.COMPLETED:
+        _let_go(tx, job)
     if plan.wake_pool:
         tx.mark_dirty(DirtyKey("pool", account, job.spec.pool))
     return work
@@ -79,3 +81,11 @@ def _delete(tx: Tx, job: Job, now: Instant, work: JobWork) -> None:
     tx.jobs.delete(job.account, job.id)
     tx.mark_dirty(DirtyKey("files", job.account, job.spec.pool))
     tx.journal.record([Fact(now, "job.deleted", job.account, f"job/{job.id}")])
+
+
+def _let_go(tx: Tx, job: Job) -> None:
+    """Whoever waited for the end of the job: its schedule, and the pool that was made for it."""
+    if job.spec.auto_pool is not None:
+        tx.mark_dirty(DirtyKey("autopool", job.account, job.spec.pool))
+    if job.schedule is not None:
+        tx.mark_dirty(DirtyKey("schedule", job.account, job.schedule))

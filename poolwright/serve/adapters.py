@@ -149,6 +149,10 @@ class Explainer:
         """Why the task waits, or how it ended."""
         return [await self._store.read(lambda tx: self._words.task(tx, account, job, task))]
 
+    async def job_schedule(self, account: str, schedule: str) -> Sequence[Explanation]:
+        """When the next job is made, or why none is."""
+        return [await self._store.read(lambda tx: self._words.job_schedule(tx, account, schedule))]
+
 
 ALL_RESOURCES = DirtyKey("resources", "", "all")
 _COLLECT_S = 60

@@ -32,6 +32,7 @@ from poolwright.api.known import Accounts, KnownCallers, Principals
 from poolwright.commands import first_start
 from poolwright.commands.context import Caller, Context
 from poolwright.commands.first_start import Identity
+from poolwright.commands.schedules import JobFactory
 from poolwright.domain.account import Account
 from poolwright.domain.catalogue import SUPPORTED_IMAGES, SupportedImage
 from poolwright.domain.marketplace import Catalogue, find
@@ -146,6 +147,7 @@ class House:
             hub,
             {"resource": handlers.one, "resources": handlers.all, "files": task_files.one},
             lambda tx: handlers.keys(tx) + task_files.keys(tx),
+            JobFactory(self.clock, self.ids, self.options.settings),
         )
         await hub.start()
         self._agent = HostAgentProcess(data_dir, self.options.grace_s)

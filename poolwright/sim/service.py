@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any, TypeVar
 
+from poolwright.commands.schedules import JobFactory
 from poolwright.decide.snapshot import ImageMissing, ImagePreparing
 from poolwright.domain.clock import MILLISECOND, MINUTE, SECOND, Instant, Micros
 from poolwright.domain.facts import DirtyKey
@@ -91,7 +92,9 @@ class SimService:
         engine = HostEngine(host)
         applier = Applier(slow, engine, host, self.kit)
         self.agents.connect(applier, self._mail)
-        self._dispatcher = Dispatcher(slow, engine, applier, self.kit)
+        self._dispatcher = Dispatcher(
+            slow, engine, applier, self.kit, make_job=JobFactory(time, self.kit.ids, settings)
+        )
         self._queue: dict[DirtyKey, None] = {}
         self._busy: set[DirtyKey] = set()
         self._timers: dict[DirtyKey, Instant] = {}

@@ -22,6 +22,7 @@ from poolwright.domain.pool import Pool
 from poolwright.domain.resource import DiskRow, Lineage, Operation, Resource
 from poolwright.domain.states import JobState, NodeState, TaskState
 from poolwright.domain.task import Execution, NewTask, Task
+from poolwright.store.base_schedules import AutoPools, Schedules
 
 T = TypeVar("T")
 
@@ -135,6 +136,14 @@ class Jobs(Protocol):
 
     def page(self, account: str, after: str | None, limit: int) -> list[Job]: ...
     def count_active(self, account: str) -> int: ...
+
+    def page_of_schedule(self, account: str, schedule: str, after: str | None, limit: int) -> list[Job]:
+        """As `page`, of the jobs that a job schedule made."""
+        ...
+
+    def open_of_schedule(self, account: str, schedule: str, limit: int) -> list[Job]:
+        """The schedule's jobs that have not completed, by id."""
+        ...
 
     def of_pool(self, account: str, pool: str, states: frozenset[JobState]) -> list[Job]:
         """Jobs bound to the pool in these states, by (priority descending, created_at, pk)."""
@@ -334,6 +343,10 @@ class Tx(Protocol):
     def nodes(self) -> Nodes: ...
     @property
     def jobs(self) -> Jobs: ...
+    @property
+    def schedules(self) -> Schedules: ...
+    @property
+    def auto_pools(self) -> AutoPools: ...
     @property
     def tasks(self) -> Tasks: ...
     @property

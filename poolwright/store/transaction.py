@@ -6,6 +6,7 @@ from poolwright.domain.facts import DirtyKey
 from poolwright.store.base import StoreError
 from poolwright.store.connection import Db
 from poolwright.store.tables.accounts import AccountTable
+from poolwright.store.tables.auto_pools import AutoPoolTable
 from poolwright.store.tables.executions import ExecutionTable
 from poolwright.store.tables.jobs import JobTable
 from poolwright.store.tables.journal import JournalTable
@@ -13,6 +14,7 @@ from poolwright.store.tables.nodes import NodeTable
 from poolwright.store.tables.pools import PoolTable
 from poolwright.store.tables.resources import ResourceTable
 from poolwright.store.tables.samples import SampleTable
+from poolwright.store.tables.schedules import ScheduleTable
 from poolwright.store.tables.tasks import TaskTable
 
 
@@ -24,6 +26,8 @@ class SqliteTx:
         self.pools = PoolTable(db)
         self.nodes = NodeTable(db)
         self.jobs = JobTable(db)
+        self.schedules = ScheduleTable(db)
+        self.auto_pools = AutoPoolTable(db)
         self.tasks = TaskTable(db)
         self.executions = ExecutionTable(db)
         self.resources = ResourceTable(db)

@@ -79,6 +79,19 @@ JOBS: Fields = {
     "executionInfo/endTime": _TIME,
 }
 
+JOBS_OF_SCHEDULE: Fields = {name: field for name, field in JOBS.items() if name != "id"}
+
+JOB_SCHEDULES: Fields = {
+    "id": _NAME,
+    "state": _CHOICE,
+    "stateTransitionTime": _TIME,
+    "creationTime": _TIME,
+    "lastModified": _TIME,
+    "executionInfo/endTime": _TIME,
+    "schedule/doNotRunUntil": _TIME,
+    "schedule/doNotRunAfter": _TIME,
+}
+
 TASKS: Fields = {
     "id": _NAME,
     "state": _CHOICE,

@@ -28,6 +28,10 @@ class Links:
         """A job's address."""
         return f"{self.endpoint}/jobs/{job}"
 
+    def job_schedule(self, schedule: str) -> str:
+        """A job schedule's address."""
+        return f"{self.endpoint}/jobschedules/{schedule}"
+
     def task(self, job: str, task: str) -> str:
         """A task's address."""
         return f"{self.endpoint}/jobs/{job}/tasks/{task}"

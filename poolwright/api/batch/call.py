@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from poolwright.api.auth import Principal
+from poolwright.api.auth import Principal, batch_target, permission, require
 from poolwright.api.auth.requests import Scope, header_values
 from poolwright.api.batch.answers import Answer, Header, json_answer, validators
 from poolwright.api.batch.services import BatchServices
@@ -86,6 +86,11 @@ class Call:
         return Preconditions(
             given.if_match, given.if_none_match, given.if_modified_since, given.if_unmodified_since
         )
+
+    def also_needs(self, spelling: str) -> None:
+        """A right the operation needs because of what its body asks for. Raises AuthError (403)."""
+        target = batch_target(self.account, self.params.get("jobId"))
+        require(self.principal, permission(spelling), target, self.services.roles)
 
     async def read(self, fn: Callable[[Tx], T]) -> T:
         """Run a query on a consistent snapshot."""

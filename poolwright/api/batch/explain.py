@@ -49,3 +49,9 @@ async def task(call: Call) -> Answer:
     """GET /jobs/{jobId}/tasks/{taskId}/explain."""
     params = call.params
     return _answer(call, await call.services.explain.task(call.account, params["jobId"], params["taskId"]))
+
+
+async def job_schedule(call: Call) -> Answer:
+    """GET /jobschedules/{jobScheduleId}/explain."""
+    found = await call.services.explain.job_schedule(call.account, call.params["jobScheduleId"])
+    return _answer(call, found)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from poolwright.api.batch.answers import Answer, json_answer, written
 from poolwright.api.batch.call import Call, check_read, collect, read_listing
+from poolwright.api.batch.secrets import SECRETS
 from poolwright.commands import jobs
 from poolwright.store.base import Tx
 from poolwright.wire import filters
@@ -15,7 +18,9 @@ from poolwright.wire.versions import shape
 
 async def create(call: Call) -> Answer:
     """POST /jobs."""
-    new = convert.read_job(call.body)
+    new = await asyncio.to_thread(convert.read_job, call.body, SECRETS)
+    if new.spec.auto_pool is not None:
+        call.also_needs("Batch/pools/write")
     job = await call.write(
         lambda tx: jobs.create(tx, call.context, call.account, new.id, new.spec, new.document)
     )

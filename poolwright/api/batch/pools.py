@@ -104,8 +104,10 @@ async def _change(call: Call, change: Callable[[Pool], tuple[PoolSpec, bytes]]) 
 
 async def delete(call: Call) -> Answer:
     """DELETE /pools/{poolId}."""
-    pre = call.preconditions
-    await call.write(lambda tx: pools.delete(tx, call.context, call.account, call.params["poolId"], pre))
+    force, pre = call.query.flag("force"), call.preconditions
+    await call.write(
+        lambda tx: pools.delete(tx, call.context, call.account, call.params["poolId"], pre, force)
+    )
     return Answer()
 
 

@@ -6,7 +6,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from poolwright.api.auth import Permission, permission
-from poolwright.api.batch import accounts, autoscale, explain, files, jobs, node_users, nodes, pools, tasks
+from poolwright.api.batch import (
+    accounts,
+    autoscale,
+    explain,
+    files,
+    job_schedules,
+    jobs,
+    node_users,
+    nodes,
+    pools,
+    tasks,
+)
 from poolwright.api.batch.answers import Answer
 from poolwright.api.batch.call import Call
 from poolwright.domain.errors import ServiceError
@@ -54,6 +65,7 @@ _USER = _NODE + "/users/{userName}"
 _JOB = "/jobs/{jobId}"
 _TASK = _JOB + "/tasks/{taskId}"
 _FILE = "/files/{filePath...}"
+_SCHEDULE = "/jobschedules/{jobScheduleId}"
 
 SERVED: tuple[Operation, ...] = (
     _operation("list_supported_images", "GET", "/supportedimages", "images/read", 200, accounts.list_images),
@@ -161,6 +173,42 @@ SERVED: tuple[Operation, ...] = (
     _operation("enable_job", "POST", _JOB + "/enable", "jobs/write", 202, jobs.enable),
     _operation("terminate_job", "POST", _JOB + "/terminate", "jobs/write", 202, jobs.terminate),
     _operation("get_job_task_counts", "GET", _JOB + "/taskcounts", "jobs/read", 200, jobs.task_counts),
+    _operation(
+        "list_job_schedules", "GET", "/jobschedules", "jobschedules/read", 200, job_schedules.list_all
+    ),
+    _operation(
+        "create_job_schedule", "POST", "/jobschedules", "jobschedules/write", 201, job_schedules.create
+    ),
+    _operation("get_job_schedule", "GET", _SCHEDULE, "jobschedules/read", 200, job_schedules.get),
+    _operation("job_schedule_exists", "HEAD", _SCHEDULE, "jobschedules/read", 200, job_schedules.exists),
+    _operation("update_job_schedule", "PATCH", _SCHEDULE, "jobschedules/write", 200, job_schedules.patch),
+    _operation("replace_job_schedule", "PUT", _SCHEDULE, "jobschedules/write", 200, job_schedules.replace),
+    _operation("delete_job_schedule", "DELETE", _SCHEDULE, "jobschedules/delete", 202, job_schedules.delete),
+    _operation(
+        "disable_job_schedule",
+        "POST",
+        _SCHEDULE + "/disable",
+        "jobschedules/write",
+        204,
+        job_schedules.disable,
+    ),
+    _operation(
+        "enable_job_schedule", "POST", _SCHEDULE + "/enable", "jobschedules/write", 204, job_schedules.enable
+    ),
+    _operation(
+        "terminate_job_schedule",
+        "POST",
+        _SCHEDULE + "/terminate",
+        "jobschedules/write",
+        202,
+        job_schedules.terminate,
+    ),
+    _operation(
+        "list_jobs_from_schedule", "GET", _SCHEDULE + "/jobs", "jobs/read", 200, job_schedules.list_jobs
+    ),
+    _operation(
+        "explain_job_schedule", "GET", _SCHEDULE + "/explain", "jobschedules/read", 200, explain.job_schedule
+    ),
     _operation("create_task", "POST", _JOB + "/tasks", "tasks/write", 201, tasks.create),
     _operation(
         "create_task_collection",
@@ -184,7 +232,6 @@ SERVED: tuple[Operation, ...] = (
     _operation("delete_task_file", "DELETE", _TASK + _FILE, "files/delete", 200, files.delete_of_task),
 )
 
-_SCHEDULE = "/jobschedules/{jobScheduleId}"
 _KNOWN: tuple[tuple[str, str, str], ...] = (
     ("list_applications", "GET", "/applications"),
     ("get_application", "GET", "/applications/{applicationId}"),
@@ -198,17 +245,6 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
     ("upload_node_logs", "POST", _NODE + "/uploadbatchservicelogs"),
     ("list_job_preparation_and_release_task_status", "GET", _JOB + "/jobpreparationandreleasetaskstatus"),
     ("list_subtasks", "GET", _TASK + "/subtasksinfo"),
-    ("list_job_schedules", "GET", "/jobschedules"),
-    ("create_job_schedule", "POST", "/jobschedules"),
-    ("get_job_schedule", "GET", _SCHEDULE),
-    ("job_schedule_exists", "HEAD", _SCHEDULE),
-    ("update_job_schedule", "PATCH", _SCHEDULE),
-    ("replace_job_schedule", "PUT", _SCHEDULE),
-    ("delete_job_schedule", "DELETE", _SCHEDULE),
-    ("disable_job_schedule", "POST", _SCHEDULE + "/disable"),
-    ("enable_job_schedule", "POST", _SCHEDULE + "/enable"),
-    ("terminate_job_schedule", "POST", _SCHEDULE + "/terminate"),
-    ("list_jobs_from_schedule", "GET", _SCHEDULE + "/jobs"),
 )
 """Operations of the public API that this version does not have."""
 

@@ -86,6 +86,8 @@ class Explainer(Protocol):
 
     async def task(self, account: str, job: str, task: str) -> Sequence[Explanation]: ...
 
+    async def job_schedule(self, account: str, schedule: str) -> Sequence[Explanation]: ...
+
 
 class Doors(Protocol):
     """Ways to the SSH ports of nodes from outside their network."""

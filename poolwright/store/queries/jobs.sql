@@ -1,6 +1,6 @@
 -- fragment: columns
 account, id, spec, document, state, state_at, created_at, modified_at, started_at, previous_state, previous_at,
-ended_at, terminate_reason, disable_tasks, pk, revision
+ended_at, terminate_reason, disable_tasks, pk, revision, schedule, scheduling_error
 
 -- name: get
 SELECT {columns} FROM job WHERE account = ? AND id_key = ?
@@ -13,11 +13,11 @@ UPDATE sequence SET last = last + 1 WHERE name = 'job' RETURNING last
 
 -- name: insert
 INSERT INTO job ({columns}, id_key, pool_key, priority, max_parallel, ends_when_done, deadline, ends_when_idle, depends)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: update
 UPDATE job SET ({columns}, pool_key, priority, max_parallel, ends_when_done, deadline, ends_when_idle, depends)
-    = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 WHERE pk = ? AND revision = ?
 
 -- name: delete_counts
@@ -32,6 +32,16 @@ SELECT {columns} FROM job WHERE account = ? AND id_key > ? ORDER BY id_key LIMIT
 
 -- name: count_active
 SELECT count(*) FROM job WHERE account = ? AND state <> 'completed'
+
+-- name: page_of_schedule
+SELECT {columns} FROM job
+WHERE account = ? AND lower(schedule) = ? AND id_key > ? AND schedule IS NOT NULL
+ORDER BY id_key LIMIT ?
+
+-- name: open_of_schedule
+SELECT {columns} FROM job
+WHERE account = ? AND lower(schedule) = ? AND schedule IS NOT NULL AND state <> 'completed'
+ORDER BY id_key LIMIT ?
 
 -- name: of_pool
 SELECT {columns} FROM job

@@ -71,6 +71,14 @@ class JobTable:
         rows = self._db.all(_SQL["page"], (account, (after or "").lower(), limit))
         return [_JOB.read(row) for row in rows]
 
+    def page_of_schedule(self, account: str, schedule: str, after: str | None, limit: int) -> list[Job]:
+        where = (account, schedule.lower(), (after or "").lower(), limit)
+        return [_JOB.read(row) for row in self._db.all(_SQL["page_of_schedule"], where)]
+
+    def open_of_schedule(self, account: str, schedule: str, limit: int) -> list[Job]:
+        rows = self._db.all(_SQL["open_of_schedule"], (account, schedule.lower(), limit))
+        return [_JOB.read(row) for row in rows]
+
     def count_active(self, account: str) -> int:
         row = self._db.one(_SQL["count_active"], (account,))
         return int(row[0]) if row else 0

@@ -8,17 +8,27 @@ from dataclasses import dataclass
 import msgspec
 
 from poolwright.domain.clock import FOREVER, etag
-from poolwright.domain.errors import ServiceError, bad_property
+from poolwright.domain.errors import bad_property
 from poolwright.domain.job import Job, JobSpec
 from poolwright.domain.rules import check_id
 from poolwright.wire.bodies import convert_body, decode_body, encode_document
+from poolwright.wire.convert.auto_pool import (
+    Accounts,
+    merged_pool_info,
+    read_pool_info,
+    refuse_accounts,
+    show_pool_info,
+    take_accounts,
+)
 from poolwright.wire.convert.shared import (
     Document,
     check_display_name,
     check_metadata,
     read_environment,
     refuse_given,
+    show_failure,
 )
+from poolwright.wire.convert.user_account import Secrets
 from poolwright.wire.durations import format_duration
 from poolwright.wire.generated import batch_models as models
 from poolwright.wire.links import Links
@@ -54,23 +64,32 @@ class NewJob:
     document: bytes
 
 
-def read_job(raw: bytes) -> NewJob:
-    """The job of a create-job body. Raises ServiceError."""
+def read_job(raw: bytes, secrets: Secrets) -> NewJob:
+    """The job of a create-job body; hashes the passwords of its auto pool's accounts. Raises ServiceError."""
     body = decode_body(raw, models.BatchJobCreateOptions)
     check_id("job", body.id)
-    spec, document = _settle(body)
+    spec, document = _settle(body, take_accounts(body.pool_info, secrets))
     return NewJob(body.id, spec, document)
+
+
+def read_specification(given: Document, accounts: Accounts) -> tuple[JobSpec, bytes]:
+    """The job of a specification, which says all of a job but its id; its accounts were taken out before. Raises
+    ServiceError."""
+    return _settle(convert_body({**given, "id": "job"}, models.BatchJobCreateOptions), accounts)
 
 
 def read_job_patch(raw: bytes) -> Change:
     """A change by which the named properties are replaced whole and the others stay."""
-    change: Document = msgspec.json.decode(encode_document(decode_body(raw, models.BatchJobUpdateOptions)))
+    body = decode_body(raw, models.BatchJobUpdateOptions)
+    refuse_accounts(body.pool_info)
+    change: Document = msgspec.json.decode(encode_document(body))
     return _changing(change, ())
 
 
 def read_job_replacement(raw: bytes) -> Change:
     """A change that replaces everything an update may set."""
     body = decode_body(raw, models.BatchJob)
+    refuse_accounts(body.pool_info)
     given: Document = msgspec.json.decode(encode_document(body))
     change = {name: given[name] for name in (*_UPDATABLE, "poolInfo") if name in given}
     return _changing(change, _UPDATABLE)
@@ -78,24 +97,20 @@ def read_job_replacement(raw: bytes) -> Change:
 
 def _changing(change: Document, cleared: tuple[str, ...]) -> Change:
     def apply(job: Job) -> tuple[JobSpec, bytes]:
-        kept = {
-            name: value for name, value in msgspec.json.decode(job.document).items() if name not in cleared
-        }
-        return _settle(convert_body({**kept, **change, "id": job.id}, models.BatchJobCreateOptions))
+        document = msgspec.json.decode(job.document)
+        kept = {name: value for name, value in document.items() if name not in cleared}
+        whole = {**kept, **change, "id": job.id, "poolInfo": merged_pool_info(document, change)}
+        known = () if job.spec.auto_pool is None else job.spec.auto_pool.spec.accounts
+        return _settle(convert_body(whole, models.BatchJobCreateOptions), known)
 
     return apply
 
 
-def _settle(body: models.BatchJobCreateOptions) -> tuple[JobSpec, bytes]:
+def _settle(body: models.BatchJobCreateOptions, accounts: Accounts) -> tuple[JobSpec, bytes]:
     """The specification and the canonical document of a whole job body."""
     refuse_given(body, _NOT_YET)
-    refuse_given(body.pool_info, ("auto_pool_specification",), "poolInfo.")
     check_metadata(body.metadata)
-    pool = body.pool_info.pool_id
-    if not pool:
-        values = (("PropertyName", "poolInfo.poolId"), ("Reason", "The property is required."))
-        raise ServiceError("MissingRequiredProperty", None, values)
-    _check_pool_id(pool)
+    pool, auto = read_pool_info(body.pool_info, accounts)
     given = body.constraints or models.BatchJobConstraints()
     spec = JobSpec(
         pool=pool,
@@ -109,6 +124,7 @@ def _settle(body: models.BatchJobCreateOptions) -> tuple[JobSpec, bytes]:
         uses_dependencies=body.uses_task_dependencies or False,
         cancel_dependents=_cancels(body.metadata),
         on_task_failure=body.on_task_failure.value if body.on_task_failure else "noaction",
+        auto_pool=auto,
     )
     return spec, encode_document(body)
 
@@ -124,15 +140,6 @@ def _cancels(metadata: Sequence[models.BatchMetadataItem] | None) -> bool:
                 raise bad_property(f"metadata[{index}].value", item.value, "Either true or false.")
             return item.value.lower() == "true"
     return False
-
-
-def _check_pool_id(pool: str) -> None:
-    # The pool need not exist, but its id must be one that a pool could have.
-    try:
-        check_id("pool", pool)
-    except ServiceError as bad:
-        reason = dict(bad.values)["Reason"]
-        raise bad_property("poolInfo.poolId", pool, reason) from None
 
 
 def read_disable(raw: bytes) -> str:
@@ -171,7 +178,7 @@ def show_job(job: Job, links: Links) -> Document:
     }
     if "commonEnvironmentSettings" in document:
         shown["commonEnvironmentSettings"] = document["commonEnvironmentSettings"]
-    shown["poolInfo"] = {"poolId": spec.pool}
+    shown["poolInfo"] = show_pool_info(spec, document)
     shown["onAllTasksComplete"] = spec.on_all_tasks_complete
     shown["onTaskFailure"] = spec.on_task_failure
     if document.get("metadata"):
@@ -184,7 +191,10 @@ def _show_execution(job: Job) -> Document:
     shown: Document = {"startTime": iso(job.started_at)}
     if job.ended_at is not None:
         shown["endTime"] = iso(job.ended_at)
-    shown["poolId"] = job.spec.pool
+    if job.scheduling_error is None:
+        shown["poolId"] = job.spec.pool
+    else:
+        shown["schedulingError"] = show_failure(job.scheduling_error)
     if job.terminate_reason is not None and job.ended_at is not None:
         shown["terminateReason"] = job.terminate_reason
     return shown

@@ -94,7 +94,17 @@ def read_pool(raw: bytes, secrets: Secrets, version: ApiVersion = NEWEST) -> New
     body = decode_body(_renamed(raw, version), models.BatchPoolCreateOptions)
     _waits(body.start_task, version)
     check_id("pool", body.id)
-    spec, document = _settle(body, read_accounts(body.user_accounts, secrets))
+    return _new(body, read_accounts(body.user_accounts, secrets))
+
+
+def read_pool_specification(given: Document, accounts: tuple[UserAccount, ...]) -> NewPool:
+    """The pool of a specification, which says all of a pool but its id; its accounts were read before. Raises
+    ServiceError."""
+    return _new(convert_body({**given, "id": "auto"}, models.BatchPoolCreateOptions), accounts)
+
+
+def _new(body: models.BatchPoolCreateOptions, accounts: tuple[UserAccount, ...]) -> NewPool:
+    spec, document = _settle(body, accounts)
     return NewPool(
         body.id,
         spec,

@@ -12,6 +12,7 @@ import msgspec
 from poolwright.domain.clock import FOREVER, Micros, etag
 from poolwright.domain.errors import ServiceError
 from poolwright.domain.job import Job, TaskCounts
+from poolwright.domain.job_schedule import workitem
 from poolwright.domain.limits import RETENTION_DEFAULT, TASKS_PER_COLLECTION_MAX
 from poolwright.domain.rules import check_id
 from poolwright.domain.task import NewTask, Task, TaskSpec
@@ -181,7 +182,7 @@ def show_execution(task: Task) -> Document:
 
 def task_directory(job: str, task: str) -> str:
     """A task's directory, relative to the node's root directory, as the service lays it out."""
-    return f"workitems/{job}/job-1/{task}"
+    return "/".join(("workitems", *workitem(job), task))
 
 
 def _show_node_info(task: Task, pool: str, node: str, job: str, links: Links) -> Document:

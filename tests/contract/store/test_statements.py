@@ -24,6 +24,7 @@ _WHOLE = {
     ("pools", "every"),
     ("nodes", "machines"),
     ("disks", "all"),
+    ("auto_pools", "idle"),
 }
 _PARTIAL = {
     "job_unsettled",

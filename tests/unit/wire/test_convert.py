@@ -87,7 +87,7 @@ def stored_task(new: NewTask) -> Task:
     return Task(1, 7, new.id, new.spec, new.document, TaskState.ACTIVE, NOW, NOW, NOW)
 
 
-JOB = stored_job(jobs.read_job(body(id="j", poolInfo={"poolId": "P1"})))
+JOB = stored_job(jobs.read_job(body(id="j", poolInfo={"poolId": "P1"}), SECRETS))
 
 
 def test_a_pool_from_a_custom_image() -> None:
@@ -179,7 +179,8 @@ def test_a_job_patched_and_replaced() -> None:
             constraints={"maxWallClockTime": "PT1H", "maxTaskRetryCount": 3},
             commonEnvironmentSettings=[{"name": "E", "value": "v"}],
             metadata=[{"name": "m", "value": "v"}],
-        )
+        ),
+        SECRETS,
     )
     job = stored_job(new)
     assert (new.spec.priority, new.spec.max_task_retries, new.spec.environment) == (5, 3, (("E", "v"),))
@@ -206,7 +207,7 @@ def test_a_job_as_answered_can_be_sent_back() -> None:
 
 def test_a_finished_task() -> None:
     job = stored_job(
-        jobs.read_job(body(id="j", poolInfo={"poolId": "P1"}, constraints={"maxTaskRetryCount": 4}))
+        jobs.read_job(body(id="j", poolInfo={"poolId": "P1"}, constraints={"maxTaskRetryCount": 4}), SECRETS)
     )
     task = replace(
         stored_task(tasks.read_task(body(id="t", commandLine="x", affinityInfo={"affinityId": "TVM:n"}))),

@@ -246,14 +246,47 @@ POOLS = [
         "startTask.environmentSettings[0].name",
     ),
 ]
+_MACHINE = {
+    "imageReference": {"publisher": "debian", "offer": "debian-12", "sku": "12"},
+    "nodeAgentSKUId": "batch.node.debian 12",
+}
+_POOL = {"vmSize": "standard_d2s_v3", "virtualMachineConfiguration": _MACHINE, "targetDedicatedNodes": 1}
+_AUTO = {"poolLifetimeOption": "job", "pool": _POOL}
+_WITHIN = "autoPoolSpecification."
+#: auto pool, what stands beside it, code, property below poolInfo
+_AUTO_POOLS = [
+    ({"poolLifetimeOption": "job"}, {}, "MissingRequiredProperty", _WITHIN + "pool"),
+    ({"pool": _POOL}, {}, "MissingRequiredProperty", _WITHIN + "poolLifetimeOption"),
+    (_AUTO, {"poolId": "base"}, "InvalidPropertyValue", "poolId"),
+    (
+        {**_AUTO, "poolLifetimeOption": "jobschedule"},
+        {},
+        "InvalidPropertyValue",
+        _WITHIN + "poolLifetimeOption",
+    ),
+    ({**_AUTO, "autoPoolIdPrefix": "x" * 21}, {}, "InvalidPropertyValue", _WITHIN + "autoPoolIdPrefix"),
+    ({**_AUTO, "autoPoolIdPrefix": "a/b"}, {}, "InvalidPropertyValue", _WITHIN + "autoPoolIdPrefix"),
+    ({**_AUTO, "pool": {**_POOL, "vmSize": "huge"}}, {}, "InvalidPropertyValue", _WITHIN + "pool.vmSize"),
+    (
+        {**_AUTO, "pool": {**_POOL, "targetDedicatedNodes": None}},
+        {},
+        "MissingRequiredProperty",
+        _WITHIN + "pool.targetDedicatedNodes",
+    ),
+    (
+        {**_AUTO, "pool": {**_POOL, "virtualMachineConfiguration": None}},
+        {},
+        "MissingRequiredProperty",
+        _WITHIN + "pool.virtualMachineConfiguration",
+    ),
+]
 JOBS = [
     ({"poolInfo": None}, "MissingRequiredProperty", "poolInfo"),
     ({"poolInfo": {}}, "MissingRequiredProperty", "poolInfo.poolId"),
     ({"poolInfo": {"poolId": "../x"}}, "InvalidPropertyValue", "poolInfo.poolId"),
-    (
-        {"poolInfo": {"autoPoolSpecification": {"poolLifetimeOption": "job"}}},
-        "UnsupportedProperty",
-        "poolInfo.autoPoolSpecification",
+    *(
+        ({"poolInfo": {"autoPoolSpecification": auto, **more}}, code, f"poolInfo.{name}")
+        for auto, more, code, name in _AUTO_POOLS
     ),
     ({"priority": 1001}, "OutOfRangePriority", "priority"),
     ({"priority": "high"}, "InvalidPropertyValue", "priority"),

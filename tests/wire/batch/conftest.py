@@ -32,7 +32,7 @@ from poolwright.api.batch.services import (
     PathRefused,
 )
 from poolwright.api.identity import TlsFiles, ensure_tls, identity_routes
-from poolwright.commands import jobs, nodes, pools, tasks
+from poolwright.commands import jobs, nodes, pools, schedules, tasks
 from poolwright.domain.account import Account
 from poolwright.domain.facts import Explanation
 from poolwright.domain.limits import Settings
@@ -145,6 +145,10 @@ class StateExplainer:
     async def task(self, account: str, job: str, task: str) -> Sequence[Explanation]:
         await self._store.read(lambda tx: jobs.get(tx, account, job))
         return [Explanation("NoPool", f"The task {task} waits for a pool.")]
+
+    async def job_schedule(self, account: str, schedule: str) -> Sequence[Explanation]:
+        await self._store.read(lambda tx: schedules.get(tx, account, schedule))
+        return [Explanation("NextRunLater", f"The schedule {schedule} waits.")]
 
 
 @dataclass(slots=True)

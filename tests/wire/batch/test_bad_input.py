@@ -176,7 +176,6 @@ def test_verbs(call: Caller) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/jobschedules"),
         ("POST", "/pools/base/upgradeos"),
         ("GET", "/applications"),
         ("POST", "/pools/base/nodes/n/uploadbatchservicelogs"),

@@ -1,0 +1,141 @@
+"""Handlers of job schedules."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from poolwright.api.batch.answers import Answer, validators, written
+from poolwright.api.batch.call import Call, check_read, collect, read_listing
+from poolwright.api.batch.secrets import SECRETS
+from poolwright.commands import schedules
+from poolwright.commands.context import Context, Preconditions
+from poolwright.domain.job_schedule import JobSchedule, ScheduleSpec
+from poolwright.store.base import Tx
+from poolwright.wire import filters
+from poolwright.wire.convert import job as job_convert
+from poolwright.wire.convert import job_schedule as convert
+from poolwright.wire.convert.shared import Document
+
+_Order = Callable[[Tx, Context, str, str, Preconditions], JobSchedule]
+
+
+async def create(call: Call) -> Answer:
+    """POST /jobschedules."""
+    new = await asyncio.to_thread(convert.read_schedule, call.body, SECRETS)
+    _check_rights(call, new.spec)
+    made = await call.write(
+        lambda tx: schedules.create(tx, call.context, call.account, new.id, new.spec, new.document)
+    )
+    address = call.links.job_schedule(made.id)
+    return written(made.modified_at, address, address)
+
+
+def _check_rights(call: Call, spec: ScheduleSpec) -> None:
+    """Its jobs are made in the caller's name, and so are their pools."""
+    call.also_needs("Batch/jobs/write")
+    if spec.job.auto_pool is not None:
+        call.also_needs("Batch/pools/write")
+
+
+async def list_all(call: Call) -> Answer:
+    """GET /jobschedules."""
+    listing = read_listing(call, "jobschedule", filters.JOB_SCHEDULES)
+
+    def query(tx: Tx) -> tuple[list[Document], str | None]:
+        return collect(
+            listing,
+            lambda after, limit: tx.schedules.page(call.account, after, limit),
+            lambda schedule: schedule.id,
+            lambda schedule: convert.show_schedule(schedule, call.now, call.links),
+        )
+
+    return call.page("jobschedules", *await call.read(query))
+
+
+async def list_jobs(call: Call) -> Answer:
+    """GET /jobschedules/{jobScheduleId}/jobs."""
+    listing = read_listing(call, "job", filters.JOBS_OF_SCHEDULE)
+
+    def query(tx: Tx) -> tuple[list[Document], str | None]:
+        schedule = schedules.get(tx, call.account, call.params["jobScheduleId"])
+        return collect(
+            listing,
+            lambda after, limit: tx.jobs.page_of_schedule(call.account, schedule.id, after, limit),
+            lambda job: job.id,
+            lambda job: job_convert.show_job(job, call.links),
+        )
+
+    return call.page("jobs", *await call.read(query))
+
+
+async def _find(call: Call) -> JobSchedule:
+    pre = call.preconditions
+    found = await call.read(lambda tx: schedules.get(tx, call.account, call.params["jobScheduleId"]))
+    check_read(pre, found.modified_at)
+    return found
+
+
+async def get(call: Call) -> Answer:
+    """GET /jobschedules/{jobScheduleId}."""
+    found = await _find(call)
+    document = convert.show_schedule(found, call.now, call.links)
+    return call.entity("jobschedule", "jobschedules", document, found.modified_at)
+
+
+async def exists(call: Call) -> Answer:
+    """HEAD /jobschedules/{jobScheduleId}."""
+    return Answer(headers=validators((await _find(call)).modified_at))
+
+
+async def patch(call: Call) -> Answer:
+    """PATCH /jobschedules/{jobScheduleId}."""
+    return await _change(call, await asyncio.to_thread(convert.read_schedule_patch, call.body, SECRETS))
+
+
+async def replace(call: Call) -> Answer:
+    """PUT /jobschedules/{jobScheduleId}."""
+    return await _change(call, await asyncio.to_thread(convert.read_schedule_replacement, call.body, SECRETS))
+
+
+async def _change(call: Call, change: convert.Change) -> Answer:
+    def checked(schedule: JobSchedule) -> tuple[ScheduleSpec, bytes]:
+        spec, document = change(schedule)
+        _check_rights(call, spec)
+        return spec, document
+
+    def order(tx: Tx, ctx: Context, account: str, schedule: str, pre: Preconditions) -> JobSchedule:
+        return schedules.change(tx, ctx, account, schedule, checked, pre)
+
+    return await _order(call, order)
+
+
+async def _order(call: Call, order: _Order) -> Answer:
+    pre = call.preconditions
+    changed = await call.write(
+        lambda tx: order(tx, call.context, call.account, call.params["jobScheduleId"], pre)
+    )
+    return written(changed.modified_at, call.url)
+
+
+async def disable(call: Call) -> Answer:
+    """POST /jobschedules/{jobScheduleId}/disable."""
+    return await _order(call, schedules.disable)
+
+
+async def enable(call: Call) -> Answer:
+    """POST /jobschedules/{jobScheduleId}/enable."""
+    return await _order(call, schedules.enable)
+
+
+async def terminate(call: Call) -> Answer:
+    """POST /jobschedules/{jobScheduleId}/terminate."""
+    call.query.flag("force")
+    return await _order(call, schedules.terminate)
+
+
+async def delete(call: Call) -> Answer:
+    """DELETE /jobschedules/{jobScheduleId}."""
+    call.query.flag("force")
+    await _order(call, schedules.delete)
+    return Answer()
