@@ -260,6 +260,7 @@ class Births:
 
 
 def _make_temp(path: str) -> None:
-    if not os.path.isdir(path):
-        os.mkdir(path, 0o755)
+    """The temporary disk; one that was cut off between its making and its owner's gets its owner now."""
+    os.makedirs(path, 0o755, exist_ok=True)
+    if os.stat(path).st_uid != idmap.HOST_BASE:
         os.chown(path, idmap.HOST_BASE, idmap.HOST_BASE)

@@ -188,10 +188,11 @@ def _detach_trees(plan: Plan) -> dict[str, int]:
 def _mount_overlay(plan: Plan, lower: str, prefix: str) -> None:
     upper, work = (os.path.join(plan.directory, prefix + part) for part in ("upper", "work"))
     if not os.path.isdir(upper):
-        like = os.stat(lower)
-        os.mkdir(upper, like.st_mode & 0o7777)
-        os.chmod(upper, like.st_mode & 0o7777)
-        os.chown(upper, like.st_uid, like.st_gid)
+        like, unfinished = os.stat(lower), upper + ".new"
+        os.makedirs(unfinished, exist_ok=True)
+        os.chown(unfinished, like.st_uid, like.st_gid)
+        os.chmod(unfinished, like.st_mode & 0o7777)
+        os.rename(unfinished, upper)  # a builder that is cut off leaves no root directory of another owner
     os.makedirs(work, exist_ok=True)
     options = f"lowerdir={lower},upperdir={upper},workdir={work}"
     syscalls.mount("overlay", plan.scratch, "overlay", syscalls.MS_NODEV, options)
