@@ -16,7 +16,7 @@ from poolwright import __version__
 from poolwright.cli import autoscale
 from poolwright.cli.client import Client, Refused
 from poolwright.cli.images import BadFile, image_app
-from poolwright.cli.limits import AllowReimage, CoreQuota, JobQuota, PoolQuota, RelaxAuth
+from poolwright.cli.limits import AllowReimage, CoreQuota, Grace, JobQuota, PoolQuota, RelaxAuth, Simulate
 from poolwright.cli.places import CREDENTIALS, NoService, default_data_dir, load_credentials
 
 app = typer.Typer(
@@ -64,12 +64,7 @@ def up(
     base_cache: Annotated[
         Path | None, typer.Option(envvar="POOLWRIGHT_BASE_CACHE", help="Where built base images are kept.")
     ] = None,
-    grace: Annotated[
-        float,
-        typer.Option(
-            min=5.0, max=600.0, help="Seconds nodes and their tasks go on while the service is away."
-        ),
-    ] = 600.0,
+    grace: Grace = 600.0,
     image_limit_dedicated: ImageLimit = 2500,
     image_limit_low_priority: ImageLimit = 1000,
     core_quota_dedicated: CoreQuota = None,
@@ -78,6 +73,7 @@ def up(
     active_job_quota: JobQuota = 1000,
     relax_custom_image_auth: RelaxAuth = False,
     allow_reimage: AllowReimage = False,
+    simulate: Simulate = False,
     log_level: Annotated[LogLevel, typer.Option(help="What is written to standard error.")] = LogLevel.INFO,
 ) -> None:
     """Run the service in the foreground until SIGTERM or Ctrl-C."""
@@ -110,6 +106,7 @@ def up(
                     allow_reimage=allow_reimage,
                 ),
                 log_level=log_level.value,
+                simulate=simulate,
             )
         )
     )

@@ -10,6 +10,14 @@ CoreQuota = Annotated[
     int | None,
     typer.Option(min=0, help="Most cores that nodes of the kind have in one account.", show_default="none"),
 ]
+Grace = Annotated[
+    float,
+    typer.Option(min=5.0, max=600.0, help="Seconds nodes and their tasks go on while the service is away."),
+]
+Simulate = Annotated[
+    bool,
+    typer.Option("--simulate", help="Simulate the nodes of images that nothing here can run (Windows, ...)."),
+]
 PoolQuota = Annotated[int, typer.Option(min=0, help="Most pools of an account.")]
 JobQuota = Annotated[int, typer.Option(min=0, help="Most active jobs and schedules of an account.")]
 RelaxAuth = Annotated[

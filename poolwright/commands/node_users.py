@@ -151,6 +151,9 @@ def _usable(tx: Tx, account: str, pool: str, node: str) -> Node:
     found = nodes.of_active_pool(tx, account, pool, node)
     if found.state not in _USABLE:
         raise nodes.conflict(found)
+    if found.simulated:
+        reason = "The node is simulated: there is no machine to log in to."
+        raise ServiceError("OperationNotValidOnNode", None, (("Reason", reason),))
     return found
 
 

@@ -13,7 +13,7 @@ from poolwright.domain.dependencies import Blocker
 from poolwright.domain.facts import Explanation
 from poolwright.domain.job import Job
 from poolwright.domain.limits import NODE_RECOVERIES_MAX
-from poolwright.domain.node import Node
+from poolwright.domain.node import SIMULATED_NODES, Node
 from poolwright.domain.pool import Pool
 from poolwright.domain.states import (
     SCHEDULABLE,
@@ -45,6 +45,11 @@ class TaskSituation:
 
 def task(situation: TaskSituation) -> Explanation:
     """Why the task does not run, or what it does."""
+    at = situation.task.node
+    if at is not None and at.startswith(SIMULATED_NODES) and situation.task.state is not TaskState.ACTIVE:
+        over = situation.task.state is TaskState.COMPLETED
+        message = f"The task {'was' if over else 'is being'} simulated on node {at}: no command is run there."
+        return Explanation("TaskSimulated", message, "Run it on a pool whose image this service can run.")
     state = situation.task.state
     if state is TaskState.COMPLETED:
         return Explanation("TaskCompleted", "The task has completed.")
@@ -68,6 +73,9 @@ def node(row: Node, pool: Pool, slots_used: int = 0) -> Explanation:
         )
     if takes_tasks(row):
         free = pool.spec.slots_per_node - slots_used
+        if row.simulated:
+            message = f"The node is simulated: nothing runs on it, its tasks end as scripted. {free} slots are free."
+            return Explanation("NodeSimulated", message)
         if free > 0:
             return Explanation("NodeReady", f"The node has {free} of {pool.spec.slots_per_node} slots free.")
         return Explanation("NodeFull", f"All {pool.spec.slots_per_node} slots of the node are in use.")
@@ -89,6 +97,9 @@ def resize(snapshot: PoolSnapshot) -> Explanation:
         )
     if snapshot.host_refuses is not None:
         return Explanation("HostRefuses", snapshot.host_refuses, "See what the host lacks.", counts)
+    if snapshot.simulated:
+        message = "Simulated nodes are being made: no engine of this service runs the pool's image."
+        return Explanation("SimulatingNodes", message, "Wait.", counts)
     if isinstance(snapshot.image, ImagePreparing):
         message = f"The image is being made: {snapshot.image.phase}."
         return Explanation("ImagePreparing", message, "Wait; later pools find it ready.", counts)

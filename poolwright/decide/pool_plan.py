@@ -10,7 +10,7 @@ from poolwright.decide.node_life import Act, NodePlan
 from poolwright.decide.snapshot import PoolSnapshot
 from poolwright.domain.clock import Ids, Instant
 from poolwright.domain.facts import Explanation, Fact
-from poolwright.domain.node import Node
+from poolwright.domain.node import SIMULATED_MACHINES, SIMULATED_NODES, Node
 from poolwright.domain.pool import Pool
 from poolwright.domain.states import AllocationState, NodeState
 
@@ -91,8 +91,8 @@ def _new_nodes(snapshot: PoolSnapshot, grow: tuple[int, int], ids: Ids) -> tuple
         Node(
             account=pool.account,
             pool=pool.id,
-            id=f"tvm-{number}_{index + 1}-{stamp}",
-            machine=f"n{ids.short()}",
+            id=f"{SIMULATED_NODES if snapshot.simulated else 'tvm'}-{number}_{index + 1}-{stamp}",
+            machine=f"{SIMULATED_MACHINES if snapshot.simulated else 'n'}{ids.short()}",
             dedicated=index < grow[0],
             state=NodeState.CREATING,
             state_at=now,

@@ -70,6 +70,7 @@ class PoolSnapshot:
     headroom: Headroom = field(default_factory=Headroom)
     quotas: Quotas = field(default_factory=Quotas)
     host_refuses: str | None = None  # why this host cannot run the image at all
+    simulated: bool = False  # new nodes are only pretended: no engine here runs the image
     pressure: str | None = None  # why preempted nodes may not come back now
 
     def held_by(self, node: Node) -> Held:

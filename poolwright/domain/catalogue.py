@@ -47,6 +47,12 @@ SUPPORTED_IMAGES: tuple[SupportedImage, ...] = (
     SupportedImage("canonical", "ubuntu-24_04-lts", "server", "batch.node.ubuntu 24.04"),
     SupportedImage("almalinux", "almalinux-x86_64", "8-gen2", "batch.node.el 8", verified=False),
     SupportedImage("almalinux", "almalinux-x86_64", "9-gen2", "batch.node.el 9", verified=False),
+    *(
+        SupportedImage(
+            "microsoftwindowsserver", "windowsserver", sku, "batch.node.windows amd64", verified=False
+        )
+        for sku in ("2019-datacenter", "2022-datacenter")
+    ),
 )
 
 

@@ -67,6 +67,9 @@ SAMPLE_HISTORY: Micros = DAY  # samples kept
 AUTO_POOL_PREFIX_MAX = 20  # public limit of autoPoolIdPrefix
 SCHEDULE_SPAN_MIN: Micros = MINUTE  # public minimum of startWindow and recurrenceInterval
 SCHEDULE_RETRY: Micros = 5 * SECOND  # a due job that could not be made is tried again this often
+SIMULATED_BOOT: Micros = SECOND  # a simulated machine takes this long to come up: long enough to be seen
+SIMULATED_TASK: Micros = SECOND  # a task of a simulated node, unless it says otherwise
+SIMULATED_KILL: Micros = SECOND // 10  # to end one
 
 
 @dataclass(frozen=True, slots=True)

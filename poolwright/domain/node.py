@@ -13,6 +13,15 @@ from poolwright.domain.states import (
     StartTaskState,
 )
 
+SIMULATED_MACHINES = "sim"
+SIMULATED_NODES = "tvm-sim"
+"""How names of simulated machines and ids of simulated nodes begin: what a node is, it is for its whole life."""
+
+
+def is_simulated(machine: str) -> bool:
+    """Whether a machine is only pretended: nothing runs on it, its tasks end as scripted."""
+    return machine.startswith(SIMULATED_MACHINES)
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -110,6 +119,10 @@ class Node:
     phases_ms: dict[str, float] = field(default_factory=dict)
     logins: Logins = Logins()
     revision: int = 0
+
+    @property
+    def simulated(self) -> bool:
+        return is_simulated(self.machine)
 
     @property
     def affinity_id(self) -> str:

@@ -84,6 +84,7 @@ class Capabilities:
     network: bool = True
     limits: frozenset[str] = frozenset()  # of "cpu", "memory", "pids"
     missing: tuple[Missing, ...] = ()
+    simulates: frozenset[str] = frozenset()  # operating systems whose machines it pretends where it must
 
 
 @dataclass(frozen=True, slots=True)

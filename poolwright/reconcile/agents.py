@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from poolwright.decide import preempt
@@ -16,7 +17,7 @@ from poolwright.decide.node_events import preempted
 from poolwright.decide.preempt import Beat
 from poolwright.domain.clock import SECOND, Instant, Micros
 from poolwright.domain.facts import DirtyKey, Fact
-from poolwright.domain.node import Node
+from poolwright.domain.node import Node, is_simulated
 from poolwright.reconcile import events, hello
 from poolwright.reconcile.apply import Applier
 from poolwright.reconcile.fleet import Event, read_event, read_hello
@@ -63,6 +64,10 @@ class Agents:
     def on_beat(self, beat: Json) -> None:
         self._put("beat", beat)
 
+    def on_alive(self, machines: Sequence[str]) -> None:
+        """These machines, which the host's agent knows nothing of, live."""
+        self._put("alive", machines)
+
     def on_disconnect(self) -> None:
         """Nothing to do: silence is noticed by the nodes' clocks."""
 
@@ -82,6 +87,10 @@ class Agents:
             kind, message = self._inbox[0]
             if kind == "hello":
                 await self._hello(*message)
+                self._done(1, kind, message)
+            elif kind == "alive":
+                now, names = self._kit.clock.now(), message
+                await self._store.write(partial(_touch, names, now))
                 self._done(1, kind, message)
             elif kind == "beat":
                 await self._beat(message)
@@ -152,15 +161,24 @@ class Agents:
         return self._applier
 
 
+def _touch(names: Sequence[str], now: Instant, tx: Tx) -> None:
+    known = tx.nodes.machines()
+    tx.nodes.touch([name for name in names if name in known], now)
+
+
 def record_beat(tx: Tx, pressure: str | None, last_preempted: Instant, now: Instant) -> Node | None:
-    """Note the agent's sign of life for every node; under pressure preempt one and return it."""
-    tx.nodes.touch(tx.nodes.machines(), now)
+    """Note the agent's sign of life for every node it has; under pressure preempt one and return it."""
+    tx.nodes.touch([name for name in tx.nodes.machines() if not is_simulated(name)], now)
     if pressure is None:
         return None
     low: list[Node] = []
     used: dict[str, int] = {}
     for pool in tx.pools.every():
-        low += [node for node in tx.nodes.of_pool(pool.account, pool.id) if not node.dedicated]
+        low += [
+            node
+            for node in tx.nodes.of_pool(pool.account, pool.id)
+            if not node.dedicated and not node.simulated
+        ]
         used |= tx.executions.slots(pool.account, pool.id)
     node = preempt.victim(low, used, last_preempted, now)
     if node is None:

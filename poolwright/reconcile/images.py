@@ -19,6 +19,7 @@ class DiskSet:
     data: tuple[DiskMount, ...] = ()
     os: str = "linux"
     os_volume: tuple[int, int] = (0, 0)  # bytes: offset and size of the root's partition; size 0: whole disk
+    made: bool = True  # False: this host cannot make the disks; only a simulated machine does without
 
 
 class ImageSource(Protocol):

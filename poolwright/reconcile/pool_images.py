@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from poolwright.decide.snapshot import ImageMissing, ImagePreparing
+from poolwright.domain.catalogue import find_image
 from poolwright.domain.clock import MINUTE, SECOND, Clock, Instant, Micros
 from poolwright.domain.compute import image_state
 from poolwright.domain.marketplace import find
@@ -27,9 +28,13 @@ OFFERS_MAX = 1000
 
 
 class PoolImages:
-    """An `ImageSource` over the image plane. Base images are built one at a time, beside the loops."""
+    """An `ImageSource` over the image plane. Base images are built one at a time, beside the loops.
 
-    def __init__(self, images: ImagePlane, clock: Clock) -> None:
+    `simulated` names the operating systems whose machines may be pretended when their disks cannot be made here.
+    """
+
+    def __init__(self, images: ImagePlane, clock: Clock, simulated: frozenset[str] = frozenset()) -> None:
+        self._simulated = simulated
         self._images = images
         self._clock = clock
         self._builder = ThreadPoolExecutor(1, thread_name_prefix="base-image")
@@ -90,7 +95,7 @@ class PoolImages:
         name = "/".join(part or "latest" for part in _parts(reference))
         image = self._offered(reference)
         if image is None:
-            return ImageMissing(name, "This host cannot build that marketplace image.")
+            return self._not_offered(reference, name)
         with self._guard:
             ready = self._ready.get(image)
             if ready is not None:
@@ -99,6 +104,17 @@ class PoolImages:
             if failed is not None and self._clock.now() - failed[0] < RETRY_AFTER:
                 return ImageMissing(name, failed[1])
             return ImagePreparing(self._progress.get(image, "The base image is waiting to be built."))
+
+    def _not_offered(self, reference: ImageReference, name: str) -> DiskSet | ImageMissing:
+        supported = find_image(*_parts(reference)[:3])
+        os = "linux" if supported is None else supported.os_type
+        if os in self._simulated:
+            return DiskSet(f"simulated:{name}", os=os, made=False)
+        lacks = (
+            "it builds Linux images only" if os != "linux" else "its package sources do not hold that system"
+        )
+        hint = "images it can build are listed as verified, and with --simulate the nodes are simulated"
+        return ImageMissing(name, f"This host cannot build the marketplace image {name}: {lacks}; {hint}.")
 
     def _offered(self, reference: ImageReference) -> MarketplaceImage | None:
         """The image that the reference stands for here. Raises OSError."""

@@ -45,6 +45,7 @@ def load(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolView | No
     ordered = Counter(execution.node for execution in executions if execution.kill_reason is not None)
     answer = _disks(tx, kit, pool)
     disks = answer if isinstance(answer, DiskSet) else None
+    simulated = _simulated(kit, disks)
     snapshot = PoolSnapshot(
         pool=pool,
         nodes=tuple(nodes),
@@ -54,7 +55,8 @@ def load(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolView | No
         retained_until=_retained(tx, nodes, live),
         headroom=headroom(tx, kit, pool, len(nodes)),
         quotas=kit.settings.quotas,
-        host_refuses=_refusal(kit, disks),
+        host_refuses=None if simulated else _refusal(kit, disks),
+        simulated=simulated,
         pressure=preempt.holds_back(kit.beat, kit.pressure_limit_mib),
     )
     return PoolView(snapshot, tuple(executions), disks)
@@ -127,6 +129,14 @@ def _retained(tx: Tx, nodes: Sequence[Node], live: Counter[str]) -> dict[str, In
     return until
 
 
+def _simulated(kit: Kit, disks: DiskSet | None) -> bool:
+    """Whether machines of this image can only be pretended, and may be."""
+    able = kit.capabilities
+    if able is None or disks is None or disks.os not in able.simulates:
+        return False
+    return not disks.made or disks.os not in able.runs_os
+
+
 def _refusal(kit: Kit, disks: DiskSet | None) -> str | None:
     """Why this host can never run the image, as far as the engine has told."""
     able = kit.capabilities
@@ -135,7 +145,9 @@ def _refusal(kit: Kit, disks: DiskSet | None) -> str | None:
     if not able.usable:
         return "this host runs no machines: " + "; ".join(f"{m.what}: {m.consequence}" for m in able.missing)
     if disks is not None and disks.os not in able.runs_os:
-        return f"this host cannot run {disks.os} images (it runs {', '.join(sorted(able.runs_os))})"
+        runs = ", ".join(sorted(able.runs_os))
+        hint = "with --simulate they are simulated"
+        return f"no engine of this service runs {disks.os} machines (it runs {runs}); {hint}"
     if disks is not None and disks.data and not able.data_disks:
         return "this host cannot attach the data disks of the image"
     return None

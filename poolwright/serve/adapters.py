@@ -12,6 +12,7 @@ from poolwright.api.batch.services import FileInfo, FileMissing, NodeUnreachable
 from poolwright.commands.batch_accounts import KeyPair
 from poolwright.domain.clock import SECOND, Clock, Instant
 from poolwright.domain.facts import DirtyKey, Explanation
+from poolwright.domain.node import is_simulated
 from poolwright.engines.base import EngineError, NotFound
 from poolwright.engines.hub import AgentHub, PathNotAllowed
 from poolwright.engines.sandbox.driver import SandboxEngine
@@ -41,6 +42,11 @@ def _file_errors() -> Iterator[None]:
         raise NodeUnreachable(str(error)) from None
 
 
+def _real(machine: str) -> None:
+    if is_simulated(machine):
+        raise FileMissing("The node is simulated: nothing runs on it, so it has no files.")
+
+
 class HostFiles:
     """Files of nodes, served by the host agent."""
 
@@ -49,6 +55,7 @@ class HostFiles:
 
     async def list(self, machine: str, directory: str, *, recursive: bool, prefix: str) -> Sequence[FileInfo]:
         """What is in a directory, whose name starts with `prefix`."""
+        _real(machine)
         params = {"machine": machine, "dir": directory, "recursive": recursive, "prefix": prefix}
         with _file_errors():
             answer = await self._hub.call("files.list", params, _CALL_S)
@@ -56,6 +63,7 @@ class HostFiles:
 
     async def stat(self, machine: str, path: str) -> FileInfo:
         """One file or directory."""
+        _real(machine)
         with _file_errors():
             return _file(
                 path, await self._hub.call("files.stat", {"machine": machine, "path": path}, _CALL_S)
@@ -63,12 +71,14 @@ class HostFiles:
 
     async def read(self, machine: str, path: str, offset: int, length: int) -> AsyncIterator[bytes]:
         """`length` bytes from `offset` on, in pieces; fewer when the file is shorter by now."""
+        _real(machine)
         with _file_errors():
             async for piece in self._hub.read_file(machine, path, offset, length):
                 yield piece
 
     async def delete(self, machine: str, path: str, *, recursive: bool) -> None:
         """Remove a file or directory."""
+        _real(machine)
         with _file_errors():
             await self._hub.call(
                 "files.delete", {"machine": machine, "path": path, "recursive": recursive}, _CALL_S
@@ -83,6 +93,8 @@ class HostTaskFiles:
 
     async def directories(self, machine: str, path: str) -> Sequence[Directory]:
         """See reconcile/files.py, NodeFiles."""
+        if is_simulated(machine):
+            return []
         params = {"machine": machine, "dir": path, "recursive": False, "prefix": ""}
         try:
             answer = await self._hub.call("files.list", params, _CALL_S)

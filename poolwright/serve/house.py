@@ -36,14 +36,18 @@ from poolwright.commands.schedules import JobFactory
 from poolwright.domain.account import Account
 from poolwright.domain.catalogue import SUPPORTED_IMAGES, SupportedImage
 from poolwright.domain.marketplace import Catalogue, find
+from poolwright.engines.base import Engine
+from poolwright.engines.beside import BesideListener
 from poolwright.engines.hub import AgentHub
 from poolwright.engines.sandbox.driver import SandboxEngine
 from poolwright.engines.sandbox.launcher import HostAgentProcess
 from poolwright.images.loginkit import LoginKit
 from poolwright.images.raw import RawImagePlane
+from poolwright.reconcile.agents import Agents
 from poolwright.reconcile.controller import Reconciler
 from poolwright.reconcile.explanations import Explanations
 from poolwright.reconcile.files import TaskFiles
+from poolwright.reconcile.fleet import Fleet
 from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.pool_images import PoolImages
 from poolwright.reconcile.resources import ResourceReconciler
@@ -60,6 +64,7 @@ from poolwright.serve.disk_bytes import PlaneBytes
 from poolwright.serve.doors import LoginDoors
 from poolwright.serve.login_server import BroughtLoginServer
 from poolwright.serve.options import Options
+from poolwright.serve.simulation import SYSTEMS, Simulation
 from poolwright.serve.system import SystemClock, SystemIds
 from poolwright.store.sqlite import SqliteStore
 
@@ -100,7 +105,7 @@ class House:
         self.ids = SystemIds()
         self.store = SqliteStore(options.data_dir)
         self.images = RawImagePlane(options.data_dir / "images", base_cache=options.base_cache)
-        self.pool_images = PoolImages(self.images, self.clock)
+        self.pool_images = PoolImages(self.images, self.clock, SYSTEMS if options.simulate else frozenset())
         self.disk_bytes = PlaneBytes(self.images)
         self.doors = LoginDoors(self.store, options.host)
         cache = options.base_cache or options.data_dir / "images" / "bases"
@@ -111,6 +116,7 @@ class House:
         self._resources: ResourceReconciler | None = None
         self._hub: AgentHub | None = None
         self._agent: HostAgentProcess | None = None
+        self._simulation: Simulation | None = None
 
     async def open(self, port: int) -> tuple[ASGIApp, TlsFiles, Known]:
         """Start everything behind the port. Returns the application, its certificates and what clients must know."""
@@ -133,9 +139,8 @@ class House:
             ),
         )
         reconciler = self._reconciler = Reconciler(self.store, kit)
-        hub = self._hub = AgentHub(
-            str(data_dir / "run" / "agents.sock"), self._agents_token(), reconciler.agents
-        )
+        listener = BesideListener(reconciler.agents)
+        hub = self._hub = AgentHub(str(data_dir / "run" / "agents.sock"), self._agents_token(), listener)
         engine = SandboxEngine(hub, self.login_server)
         self._resources = ResourceReconciler(
             self.store, self.images, engine, HostCommander(engine), self.clock, self.ids
@@ -143,8 +148,7 @@ class House:
         handlers = ResourceHandlers(self._resources, self.clock, callers.known.refresh)
         task_files = TaskFiles(self.store, HostTaskFiles(hub), self.clock)
         reconciler.connect(
-            engine,
-            hub,
+            *await self._engines(engine, hub, listener, kit, reconciler.agents),
             {"resource": handlers.one, "resources": handlers.all, "files": task_files.one},
             lambda tx: handlers.keys(tx) + task_files.keys(tx),
             JobFactory(self.clock, self.ids, self.options.settings),
@@ -175,6 +179,8 @@ class House:
         await self.login_server.close()
         if self._reconciler is not None:
             await self._reconciler.stop()
+        if self._simulation is not None:
+            self._simulation.close()
         if self._resources is not None:
             await self._resources.close()
         if self._agent is not None:
@@ -185,6 +191,17 @@ class House:
         self.disk_bytes.close()
         self.images.close()
         await self.store.close()
+
+    async def _engines(
+        self, real: Engine, hub: AgentHub, listener: BesideListener, kit: Kit, agents: Agents
+    ) -> tuple[Engine, Fleet]:
+        """Where the loops get machines, and through whom they tell agents."""
+        if not self.options.simulate:
+            return real, hub
+        self._simulation = Simulation(self.clock, kit.rng, agents)
+        kit.capabilities = await self._simulation.open(self.store)
+        _log.info("nodes of images that nothing here can run are simulated")
+        return self._simulation.beside(real, hub, listener)
 
     async def _first_start(self) -> tuple[Identity, Account | None, str]:
         ctx = Context(self.clock, self.ids, self.options.settings, Caller("system", "start"))

@@ -11,7 +11,8 @@ from poolwright.domain.limits import Settings
 @dataclass(frozen=True, slots=True)
 class Options:
     """`port` 0 takes a free one. `grace_s` (5 to 600): how long nodes go on while the service is away; at most the
-    lease, after which their tasks may be run elsewhere. `base_cache`: where built base images are kept."""
+    lease, after which their tasks may be run elsewhere. `base_cache`: where built base images are kept.
+    `simulate`: nodes of images that nothing here can run are simulated instead of refused."""
 
     data_dir: Path
     host: str = "127.0.0.1"
@@ -21,3 +22,4 @@ class Options:
     grace_s: float = 600.0
     settings: Settings = Settings()
     log_level: str = "info"
+    simulate: bool = False

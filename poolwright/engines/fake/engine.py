@@ -22,7 +22,14 @@ Pause = Callable[[Micros], Awaitable[None]]
 class FakeEngine:
     """`Engine` in memory. `pause` waits on the owner's clock."""
 
-    def __init__(self, fleet: FakeFleet, pause: Pause, boot: Micros = 50 * MILLISECOND) -> None:
+    def __init__(
+        self,
+        fleet: FakeFleet,
+        pause: Pause,
+        boot: Micros = 50 * MILLISECOND,
+        runs_os: frozenset[str] = frozenset({"linux"}),
+    ) -> None:
+        self._runs_os = runs_os
         self.fleet = fleet
         self._pause = pause
         self._boot = boot
@@ -34,18 +41,21 @@ class FakeEngine:
 
     async def capabilities(self) -> Capabilities:
         """Everything, as nothing is real."""
-        return Capabilities(usable=True, isolates=False, limits=frozenset({"cpu", "memory", "pids"}))
+        limits = frozenset({"cpu", "memory", "pids"})
+        return Capabilities(usable=True, runs_os=self._runs_os, isolates=False, limits=limits)
 
     async def create(self, requests: Sequence[MachineRequest]) -> list[Outcome]:
         outcomes = self.fleet.create(requests)
-        await self._pause(self._boot)
+        if requests:
+            await self._pause(self._boot)
         return outcomes
 
     async def machines(self) -> list[Machine]:
         return self.fleet.machines()
 
     async def delete(self, names: Sequence[str], *, keep_storage: bool = False) -> list[EngineError | None]:
-        await self._pause(self._boot // 10)
+        if names:
+            await self._pause(self._boot // 10)
         return self.fleet.delete(names, keep_storage)
 
     async def set_logins(self, name: str, logins: Sequence[Login]) -> None:

@@ -65,8 +65,15 @@ def sleep_and_exit(spec: Mapping[str, Any]) -> tuple[Micros, int]:
     return MILLISECOND, 0
 
 
+def made_up_address(number: int) -> str:
+    """An address of a network that leads nowhere."""
+    return f"{_NETWORK}.{number >> 8 & 255}.{number & 255}"
+
+
 class FakeFleet:
-    """All machines of a made-up host. `script` says how long an execution runs and how it ends."""
+    """All machines of a made-up host. `script` says how long an execution runs and how it ends; a ValueError of it
+    is a start that fails. `address` and `notes` are what machines say of themselves; `kill_after` is how long the end
+    of a killed execution takes (None: any time within its grace)."""
 
     def __init__(
         self,
@@ -74,7 +81,14 @@ class FakeFleet:
         rng: Rng,
         faults: Faults = Faults(),
         script: Script = sleep_and_exit,
+        *,
+        address: Callable[[int], str | None] = made_up_address,
+        notes: tuple[str, ...] = (),
+        kill_after: Micros | None = None,
     ) -> None:
+        self._address = address
+        self._notes = notes
+        self._kill_after = kill_after
         self.faults = faults
         self._now = now
         self._rng = rng
@@ -96,6 +110,10 @@ class FakeFleet:
         """As `Engine.delete`."""
         return [self._delete(name, keep_storage) for name in names]
 
+    def adopt(self, machine: Machine) -> None:
+        """A machine that is there already, as far as the owner's records go."""
+        self._held[machine.name] = _Held(machine, kept=machine.state != "running")
+
     def crash(self, name: str) -> None:
         """The machine dies by itself, with everything in it."""
         held = self._held.pop(name, None)
@@ -115,8 +133,13 @@ class FakeFleet:
             execution = held.executions.get(spec["exec"])
             if execution is None:
                 item = self._item(spec, state="running", pid=next(self._order), start_us=self._now())
-                execution = held.executions[spec["exec"]] = _Execution(item)
-                self._run(execution, spec)
+                execution = _Execution(item)
+                try:
+                    self._run(execution, spec)
+                except ValueError as bad:
+                    self._say(self._item(spec, state="failed", code="CommandLaunchFailed", message=str(bad)))
+                    continue
+                held.executions[spec["exec"]] = execution
             self._say(execution.item)
 
     def kill(self, items: Iterable[Mapping[str, Any]]) -> None:
@@ -128,7 +151,8 @@ class FakeFleet:
                 fence = None if held is None else held.machine.fence
                 self._say(self._item({**order, "fence": fence}, state="exited", reason="lost"))
             elif execution.item["state"] == "running":
-                grace = self._rng.randrange(max(1, int(float(order.get("grace_s", 30)) * SECOND)))
+                most = max(1, int(float(order.get("grace_s", 30)) * SECOND))
+                grace = self._rng.randrange(most) if self._kill_after is None else self._kill_after
                 self._plan(execution, grace, f"killed:{order['reason']}", 143, 15)
             else:
                 self._say(execution.item)
@@ -177,11 +201,9 @@ class FakeFleet:
             return Rejected(f"machine {request.name}: os_disk is empty")
         if self._chance(self.faults.failed_create):
             return Transient(f"machine {request.name}: did not come up")
-        number = next(self._addresses)
-        address = f"{_NETWORK}.{number >> 8 & 255}.{number & 255}"
-        made = Machine(
-            request.name, request.fence, request.kind, "running", address, ("cpu", "memory", "pids")
-        )
+        address = self._address(next(self._addresses))
+        limits = ("cpu", "memory", "pids")
+        made = Machine(request.name, request.fence, request.kind, "running", address, limits, self._notes)
         self._held[request.name] = _Held(made)
         return made
 

@@ -102,6 +102,8 @@ def show_node(
     if errors:
         shown["errors"] = [_show_error(error) for error in errors]
     shown["isDedicated"] = node.dedicated
+    if node.simulated:
+        shown["simulated"] = True  # our extension
     shown["virtualMachineInfo"] = {"imageReference": show_image(pool.spec.image)}
     return shown
 

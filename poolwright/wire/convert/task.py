@@ -14,6 +14,7 @@ from poolwright.domain.errors import ServiceError
 from poolwright.domain.job import Job, TaskCounts
 from poolwright.domain.job_schedule import workitem
 from poolwright.domain.limits import RETENTION_DEFAULT, TASKS_PER_COLLECTION_MAX
+from poolwright.domain.node import SIMULATED_NODES
 from poolwright.domain.rules import check_id
 from poolwright.domain.task import NewTask, Task, TaskSpec
 from poolwright.wire.bodies import decode_body, encode_document
@@ -187,7 +188,7 @@ def task_directory(job: str, task: str) -> str:
 
 def _show_node_info(task: Task, pool: str, node: str, job: str, links: Links) -> Document:
     directory = task_directory(job, task.id)
-    return {
+    shown: Document = {
         "affinityId": f"TVM:{node}",
         "nodeUrl": links.node(pool, node),
         "poolId": pool,
@@ -195,6 +196,9 @@ def _show_node_info(task: Task, pool: str, node: str, job: str, links: Links) ->
         "taskRootDirectory": directory,
         "taskRootDirectoryUrl": links.node_file(pool, node, directory),
     }
+    if node.startswith(SIMULATED_NODES):
+        shown["simulated"] = True  # our extension
+    return shown
 
 
 def show_counts(tasks: TaskCounts, slots: TaskCounts) -> Document:
