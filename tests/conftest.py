@@ -6,11 +6,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support import waiting
 from tests.support.leaks import Watch
 
 pytest_plugins = ("tests.support.loud",)
+
+# How long one example takes is the machine's affair: no wall clock decides about a test.
+settings.register_profile("poolwright", deadline=None)
+settings.load_profile("poolwright")
 
 _SERIAL_AREAS = ("e2e",)
 _HERE = Path(__file__).parent
