@@ -16,7 +16,16 @@ from poolwright import __version__
 from poolwright.cli import autoscale
 from poolwright.cli.client import Client, Refused
 from poolwright.cli.images import BadFile, image_app
-from poolwright.cli.limits import AllowReimage, CoreQuota, Grace, JobQuota, PoolQuota, RelaxAuth, Simulate
+from poolwright.cli.limits import (
+    AllowReimage,
+    CoreQuota,
+    Grace,
+    JobQuota,
+    PoolQuota,
+    Regrow,
+    RelaxAuth,
+    Simulate,
+)
 from poolwright.cli.places import CREDENTIALS, NoService, default_data_dir, load_credentials
 
 app = typer.Typer(
@@ -74,6 +83,7 @@ def up(
     relax_custom_image_auth: RelaxAuth = False,
     allow_reimage: AllowReimage = False,
     simulate: Simulate = False,
+    regrow: Regrow = True,
     log_level: Annotated[LogLevel, typer.Option(help="What is written to standard error.")] = LogLevel.INFO,
 ) -> None:
     """Run the service in the foreground until SIGTERM or Ctrl-C."""
@@ -104,6 +114,7 @@ def up(
                     quotas=quotas,
                     strict_custom_image_auth=not relax_custom_image_auth,
                     allow_reimage=allow_reimage,
+                    regrow_large_pools=regrow,
                 ),
                 log_level=log_level.value,
                 simulate=simulate,

@@ -18,6 +18,13 @@ Simulate = Annotated[
     bool,
     typer.Option("--simulate", help="Simulate the nodes of images that nothing here can run (Windows, ...)."),
 ]
+Regrow = Annotated[
+    bool,
+    typer.Option(
+        "--regrow/--no-regrow",
+        help="Let resizes of pools above 300 nodes go on by themselves; off: resize again, as in the public service.",
+    ),
+]
 PoolQuota = Annotated[int, typer.Option(min=0, help="Most pools of an account.")]
 JobQuota = Annotated[int, typer.Option(min=0, help="Most active jobs and schedules of an account.")]
 RelaxAuth = Annotated[

@@ -118,6 +118,12 @@ def resize(snapshot: PoolSnapshot) -> Explanation:
     delayed = [e.message for n in snapshot.nodes for e in n.errors if e.code == "MachineDelayed"]
     if delayed:
         return Explanation("MachinesDelayed", delayed[0], "Wait, or free room on the host.", counts)
+    if pool.resize.round > 1:
+        message = (
+            f"Machines are being made, in round {pool.resize.round}: the resize timeout was reached with "
+            f"{pool.resize.had} nodes, and a large pool goes on by itself while it gets nodes."
+        )
+        return Explanation("GrowingOn", message, "Wait, or stop the resize.", counts)
     return Explanation("CreatingNodes", "Machines are being made.", "Wait.", counts)
 
 

@@ -18,6 +18,7 @@ from poolwright.decide.snapshot import (
     departing,
 )
 from poolwright.domain.clock import MINUTE, Instant
+from poolwright.domain.limits import REGROW_ABOVE, REGROW_ROUNDS_MAX
 from poolwright.domain.node import Drain, Node
 from poolwright.domain.pool import Pool, ResizeError
 from poolwright.domain.states import (
@@ -161,7 +162,7 @@ def _staying(nodes: Iterable[Node], kind: Kind) -> list[Node]:
 
 
 def _resizing(snapshot: PoolSnapshot, nodes: tuple[Node, ...]) -> SizePlan:
-    pool, now = snapshot.pool, snapshot.now
+    now, pool = snapshot.now, _next_round(snapshot, nodes)
     over = pool.resize.started_at + pool.resize.timeout
     changed: dict[str, Node] = {}
     for node in nodes:
@@ -192,7 +193,23 @@ def _resizing(snapshot: PoolSnapshot, nodes: tuple[Node, ...]) -> SizePlan:
     current = tuple(changed.get(node.id, node) for node in current)
     if waiting or any(grow) or _removal_pending(snapshot, current):
         return SizePlan(pool, (grow[0], grow[1]), tuple(changed.values()), wake_at=_next_look(snapshot, over))
+    stuck = [node for node in current if departing(node)]
+    pool = with_resize_error(pool, _not_removed(stuck)) if stuck else pool
     return SizePlan(_steadied(pool, now), nodes=tuple(changed.values()), ended=True, wake_at=now)
+
+
+def _next_round(snapshot: PoolSnapshot, nodes: tuple[Node, ...]) -> Pool:
+    """A large pool whose time is over but which got nodes meanwhile goes on with the same targets (our improvement:
+    the public service has its users resize again by hand)."""
+    pool, now = snapshot.pool, snapshot.now
+    resize = pool.resize
+    large = pool.target_dedicated + pool.target_low_priority > REGROW_ABOVE
+    if not (snapshot.regrow and large) or resize.started_at + resize.timeout > now:
+        return pool
+    have = sum(1 for node in nodes if allocated(node) and not departing(node))
+    if have <= resize.had or resize.round >= REGROW_ROUNDS_MAX:
+        return pool
+    return replace(pool, resize=replace(resize, started_at=now, round=resize.round + 1, had=have))
 
 
 def _stopping(snapshot: PoolSnapshot, nodes: tuple[Node, ...]) -> SizePlan:
@@ -276,7 +293,8 @@ def _next_look(snapshot: PoolSnapshot, over: Instant) -> Instant:
 
 
 def _executions(snapshot: PoolSnapshot) -> dict[str, int]:
-    return {node: held.executions for node, held in snapshot.held.items()}
+    """How much would be lost with each node: slots in use."""
+    return {node: held.slots or held.executions for node, held in snapshot.held.items()}
 
 
 def _image_refusal(snapshot: PoolSnapshot, kind: Kind) -> ResizeError | None:
@@ -307,6 +325,13 @@ def _image_limit(kind: Kind, limit: int, others: int, have: int, wanted: int) ->
 def _core_quota(kind: Kind, limit: int, used: int) -> ResizeError:
     message = f"The account's quota of {limit} {kind.label} cores is reached; {used} are in use."
     return quota_reached(kind, message)
+
+
+def _not_removed(nodes: list[Node]) -> ResizeError:
+    message = (
+        f"{len(nodes)} nodes could not be removed as the resize timeout was reached; their removal goes on"
+    )
+    return ResizeError("RemoveNodesFailed", message, (("Nodes", ", ".join(node.id for node in nodes[:10])),))
 
 
 def _timed_out(kind: Kind, target: int, have: int) -> ResizeError:

@@ -48,10 +48,11 @@ class Headroom:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Live executions of one node: how many, and how many of them already have a kill order."""
+    """Live executions of one node: how many, how many of them already have a kill order, and their slots."""
 
     executions: int = 0
     ordered: int = 0
+    slots: int = 0
 
 
 NOTHING_HELD = Held()
@@ -70,6 +71,7 @@ class PoolSnapshot:
     headroom: Headroom = field(default_factory=Headroom)
     quotas: Quotas = field(default_factory=Quotas)
     host_refuses: str | None = None  # why this host cannot run the image at all
+    regrow: bool = False  # a large pool's resize begins again by itself
     simulated: bool = False  # new nodes are only pretended: no engine here runs the image
     pressure: str | None = None  # why preempted nodes may not come back now
 

@@ -24,6 +24,7 @@ CODES: dict[str, tuple[int, str]] = {
     "InvalidQueryParameterValue": (400, "The value of one of the query parameters is not valid."),
     "OutOfRangeQueryParameterValue": (400, "A query parameter is outside its permitted range."),
     "UnsupportedQueryParameter": (400, "A query parameter is not supported."),
+    "UnsupportedHeader": (400, "A header of the request is not supported by this operation."),
     "InvalidHeaderValue": (400, "The value of one of the headers is not valid."),
     "MultipleConditionHeadersNotSupported": (400, "This combination of condition headers is not supported."),
     "UnsupportedRequestVersion": (400, "The api-version of the request is not supported."),

@@ -67,6 +67,11 @@ SAMPLE_HISTORY: Micros = DAY  # samples kept
 AUTO_POOL_PREFIX_MAX = 20  # public limit of autoPoolIdPrefix
 SCHEDULE_SPAN_MIN: Micros = MINUTE  # public minimum of startWindow and recurrenceInterval
 SCHEDULE_RETRY: Micros = 5 * SECOND  # a due job that could not be made is tried again this often
+LINEAGE_MAX = 32  # origins told of one pool's image
+REGROW_ABOVE = (
+    300  # nodes: larger pools were to be resized several times by hand (public advice on large pools)
+)
+REGROW_ROUNDS_MAX = 20  # of one resize that begins again by itself
 SIMULATED_BOOT: Micros = SECOND  # a simulated machine takes this long to come up: long enough to be seen
 SIMULATED_TASK: Micros = SECOND  # a task of a simulated node, unless it says otherwise
 SIMULATED_KILL: Micros = SECOND // 10  # to end one
@@ -94,3 +99,4 @@ class Settings:
     )
     allow_reimage: bool = False  # the public service refuses to reimage nodes of virtual-machine pools
     location: str = "local"
+    regrow_large_pools: bool = True  # resizes of large pools go on by themselves while they get nodes

@@ -98,6 +98,8 @@ class Resize:
     option: DeallocationOption = DeallocationOption.REQUEUE
     number: int = 0  # grows with every resize of this pool
     remove: tuple[str, ...] = ()  # node ids to go first (remove-nodes)
+    round: int = 1  # grows when the resize of a large pool begins again by itself
+    had: int = 0  # nodes when this round began
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,9 @@ def load(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolView | No
     executions = tx.executions.of_pool(account, id)
     live = Counter(execution.node for execution in executions)
     ordered = Counter(execution.node for execution in executions if execution.kill_reason is not None)
+    slots: Counter[str] = Counter()
+    for execution in executions:
+        slots[execution.node] += execution.slots
     answer = _disks(tx, kit, pool)
     disks = answer if isinstance(answer, DiskSet) else None
     simulated = _simulated(kit, disks)
@@ -51,12 +54,13 @@ def load(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolView | No
         nodes=tuple(nodes),
         now=now,
         image=ImageReady() if isinstance(answer, DiskSet) else answer,
-        held={node: Held(count, ordered[node]) for node, count in live.items()},
+        held={node: Held(count, ordered[node], slots[node]) for node, count in live.items()},
         retained_until=_retained(tx, nodes, live),
         headroom=headroom(tx, kit, pool, len(nodes)),
         quotas=kit.settings.quotas,
         host_refuses=None if simulated else _refusal(kit, disks),
         simulated=simulated,
+        regrow=kit.settings.regrow_large_pools,
         pressure=preempt.holds_back(kit.beat, kit.pressure_limit_mib),
     )
     return PoolView(snapshot, tuple(executions), disks)

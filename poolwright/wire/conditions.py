@@ -21,7 +21,7 @@ class Conditions:
 
 
 NONE = Conditions()
-_NAMES = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
+CONDITIONAL = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
 
 
 def read_conditions(header: Callable[[str], str | None]) -> Conditions:
@@ -30,7 +30,7 @@ def read_conditions(header: Callable[[str], str | None]) -> Conditions:
     Of a tag and a date that say the same thing only the tag counts; any other pair is refused with
     MultipleConditionHeadersNotSupported. A date that cannot be read is an InvalidHeaderValue.
     """
-    given = {name: value for name in _NAMES if (value := header(name))}
+    given = {name: value for name in CONDITIONAL if (value := header(name))}
     if not given:
         return NONE
     if "if-none-match" in given:

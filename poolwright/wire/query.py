@@ -8,6 +8,8 @@ from urllib.parse import parse_qsl, quote
 from poolwright.domain.errors import ServiceError
 
 _FIELDS_MAX = 64
+_OPTIONS = frozenset({"$filter", "$select", "$expand", "$skiptoken"})
+"""What the public service knows of OData; a list that is silently neither sorted nor cut would mislead."""
 
 
 def bad_parameter(
@@ -33,6 +35,9 @@ class Query:
             raise ServiceError("InvalidUri", None, (("Reason", reason),)) from None
         self._values: dict[str, str] = {}
         for name, value in pairs:
+            if name.startswith("$") and name.lower() not in _OPTIONS:
+                reason = f"Of OData there are {', '.join(sorted(_OPTIONS))}."
+                raise bad_parameter(name[:100], value, reason, "UnsupportedQueryParameter")
             self._values.setdefault(name.lower(), value)
 
     def text(self, name: str) -> str | None:

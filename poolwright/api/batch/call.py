@@ -15,7 +15,7 @@ from poolwright.domain.clock import Instant
 from poolwright.domain.errors import ServiceError
 from poolwright.store.base import Tx
 from poolwright.wire import filters, odata, paging
-from poolwright.wire.conditions import Conditions, read_conditions
+from poolwright.wire.conditions import CONDITIONAL, Conditions, read_conditions
 from poolwright.wire.convert.shared import Document
 from poolwright.wire.errors import error_item
 from poolwright.wire.generated.batch_fields import MEMBERS
@@ -78,6 +78,15 @@ class Call:
     def conditions(self) -> Conditions:
         """The conditional headers. Raises ServiceError."""
         return read_conditions(self.header)
+
+    def unconditional(self) -> None:
+        """Raises UnsupportedHeader: the operation takes no conditional headers."""
+        for name in CONDITIONAL:
+            value = self.header(name)
+            if value:
+                reason = "This operation takes no conditions."
+                values = (("HeaderName", name), ("HeaderValue", value[:100]), ("Reason", reason))
+                raise ServiceError("UnsupportedHeader", None, values)
 
     @property
     def preconditions(self) -> Preconditions:

@@ -9,16 +9,19 @@ from poolwright.api.batch.answers import Answer, validators, written
 from poolwright.api.batch.call import Call, check_read, collect, read_listing
 from poolwright.api.batch.secrets import SECRETS
 from poolwright.commands import pools
+from poolwright.commands.pool_image import image_info
 from poolwright.domain.clock import Instant
 from poolwright.domain.pool import Pool, PoolSpec
 from poolwright.store.base import Tx
 from poolwright.wire import filters
 from poolwright.wire.convert import pool as convert
+from poolwright.wire.convert.image import show_image_info
 from poolwright.wire.convert.shared import Document
 
 
 async def create(call: Call) -> Answer:
     """POST /pools."""
+    call.unconditional()
     new = await asyncio.to_thread(convert.read_pool, call.body, SECRETS, call.version)
     made = await call.write(
         lambda tx: pools.create(
@@ -69,7 +72,12 @@ async def get(call: Call) -> Answer:
     def query(tx: Tx) -> tuple[Document, Instant]:
         pool = pools.get(tx, call.account, pool_id)
         check_read(pre, pool.modified_at)
-        return _show(tx, pool, call), pool.modified_at
+        document = _show(tx, pool, call)
+        info = image_info(tx, pool)
+        if info is not None:
+            nodes = document["currentDedicatedNodes"] + document["currentLowPriorityNodes"]
+            document["imageInfo"] = show_image_info(info.id, info.facts, info.origins, nodes)
+        return document, pool.modified_at
 
     document, modified_at = await call.read(query)
     return call.entity("pool", "pools", document, modified_at)
@@ -91,6 +99,7 @@ async def patch(call: Call) -> Answer:
 
 async def replace_properties(call: Call) -> Answer:
     """POST /pools/{poolId}/updateproperties."""
+    call.unconditional()
     return await _change(call, convert.read_pool_properties(call.body, call.version))
 
 

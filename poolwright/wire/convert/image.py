@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from poolwright.domain.errors import ServiceError, bad_property
 from poolwright.domain.pool import ImageReference, PoolSpec
 from poolwright.wire.convert.pool_settings import check_machine
@@ -60,3 +62,14 @@ def show_image(image: ImageReference) -> Document:
         "sku": image.sku,
         "version": image.version or "latest",
     }
+
+
+def show_image_info(
+    id: str, facts: Document | None, origins: Sequence[tuple[str, str]], nodes: int
+) -> Document:
+    """Our extension: what a pool was made from. An image does not change, so all nodes have one version of it."""
+    version: Document = {"id": id, "nodes": nodes}
+    if facts is not None and "digest" in facts:
+        version["digest"] = facts["digest"]
+    lineage = [{"kind": kind, "id": origin} for kind, origin in origins]
+    return {"id": id, "exists": facts is not None, **(facts or {}), "lineage": lineage, "versions": [version]}

@@ -7,6 +7,7 @@ from poolwright.decide.pool_size import victims
 from poolwright.decide.snapshot import Headroom, Held, ImageMissing, ImagePreparing, PoolSnapshot
 from poolwright.domain.clock import HOUR, MINUTE
 from poolwright.domain.limits import Quotas
+from poolwright.domain.node import Drain
 from poolwright.domain.pool import ImageReference, Pool, Resize
 from poolwright.domain.states import AllocationState, DeallocationOption, NodeState, PoolState
 from tests.unit.decide.parts import NOW, CountingIds, node, pool, spec
@@ -51,6 +52,38 @@ def test_timeout_keeps_what_came_and_names_each_kind() -> None:
     assert dict(step.pool.resize_errors[0].values)["Current"] == "1"
     end = plan(of(step.pool, came, now=late), CountingIds())
     assert (end.pool.allocation, end.pool.target_dedicated) == (STEADY, 2)
+
+
+def test_a_large_pool_goes_on_by_itself_while_it_gets_nodes() -> None:
+    late = NOW + 15 * MINUTE
+    came = tuple(node(f"n{n}", seen_at=late) for n in range(3))
+    large = of(pool(301), *came, node("x", NodeState.CREATING), now=late, regrow=True)
+    again = plan(large, CountingIds())
+    assert (again.pool.allocation, again.pool.resize_errors) == (RESIZING, ())
+    assert (again.pool.resize.round, again.pool.resize.had, again.pool.resize.started_at) == (2, 3, late)
+    assert len(again.new) == 297, "what is on its way is not asked for twice"
+    stuck = replace(large, pool=again.pool, now=late + 15 * MINUTE)
+    stuck = replace(stuck, nodes=tuple(replace(n, seen_at=stuck.now) for n in stuck.nodes))
+    assert codes(plan(stuck, CountingIds()).pool) == ["AllocationTimedout"], "no progress, no further round"
+    assert codes(plan(replace(large, regrow=False), CountingIds()).pool) == ["AllocationTimedout"]
+    small = replace(large, pool=pool(300))
+    assert codes(plan(small, CountingIds()).pool) == ["AllocationTimedout"]
+
+
+def test_machines_that_do_not_go_are_named_when_the_time_is_over() -> None:
+    late = NOW + 15 * MINUTE
+    leaving = node("slow", NodeState.LEAVING_POOL, drain=Drain("remove", DeallocationOption.REQUEUE, NOW))
+    step = plan(of(pool(0), leaving, now=late), CountingIds())
+    assert step.pool.allocation is STEADY
+    (error,) = step.pool.resize_errors
+    assert (error.code, dict(error.values)["Nodes"]) == ("RemoveNodesFailed", "slow")
+
+
+def test_the_fewest_slots_in_use_are_given_up_first() -> None:
+    busy = node("many", NodeState.RUNNING), node("few", NodeState.RUNNING)
+    held = {"many": Held(1, slots=4), "few": Held(2, slots=2)}
+    step = plan(of(pool(1), *busy, held=held), CountingIds())
+    assert [n.id for n in step.changed if n.drain is not None] == ["few"]
 
 
 def test_low_priority_is_sought_in_steady_dedicated_is_not() -> None:

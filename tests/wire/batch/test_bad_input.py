@@ -96,6 +96,8 @@ def test_bodies_that_are_too_long(live: Live, call: Caller, path: str, size: int
         ),
         ("/jobs", "$select=id,nothing", "InvalidQueryParameterValue", "$select"),
         ("/jobs", "$expand=everything", "InvalidQueryParameterValue", "$expand"),
+        ("/pools", "$top=1", "UnsupportedQueryParameter", "$top"),
+        ("/pools", "$orderby=id", "UnsupportedQueryParameter", "$orderby"),
         ("/jobs", "maxresults=0", "OutOfRangeQueryParameterValue", "maxresults"),
         ("/jobs", "maxresults=1001", "OutOfRangeQueryParameterValue", "maxresults"),
         ("/nodecounts", "maxresults=11", "OutOfRangeQueryParameterValue", "maxresults"),
@@ -108,6 +110,18 @@ def test_bodies_that_are_too_long(live: Live, call: Caller, path: str, size: int
 def test_queries(live: Live, call: Caller, path: str, query: str, code: str, name: str) -> None:
     reply = call("GET", path, query=query.replace(" ", "%20"))
     assert (reply.status, reply.code, reply.values["QueryParameterName"]) == (400, code, name)
+
+
+def test_conditions_where_there_are_none(live: Live, call: Caller) -> None:
+    before = live.fingerprint()
+    for path, body in (("/pools", POOL), ("/pools/base/updateproperties", {})):
+        reply = call("POST", path, body, If_Match="0x1")
+        assert (reply.status, reply.code, reply.values["HeaderName"]) == (
+            400,
+            "UnsupportedHeader",
+            "if-match",
+        )
+    assert live.fingerprint() == before
 
 
 def test_versions(live: Live, call: Caller) -> None:

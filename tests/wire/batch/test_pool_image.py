@@ -1,0 +1,40 @@
+"""What a pool tells of the image it was made from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from poolwright.domain.resource import Lineage
+from tests.unit.commands.values import IMAGE, image
+from tests.wire.batch.bad_bodies import POOL, machine
+from tests.wire.batch.conftest import Live
+from tests.wire.batch.raw import Caller
+
+INNER = (
+    b'{"os_type":"Linux","agent_sku":"batch.node.debian 12","digest":"sha256:ab",'
+    b'"os":{"id":"debian","version":"12","pretty":"Debian 12"}}'
+)
+
+
+def test_image_lineage_and_nodes(live: Live) -> None:
+    made = replace(image("Frozen"), inner=INNER)
+    snapshot = replace(image("snap", type="Microsoft.Compute/snapshots"), inner=b"{}")
+    for resource in (made, snapshot):
+        live.write(lambda tx, resource=resource: tx.resources.insert(resource))  # type: ignore[misc]
+    live.write(lambda tx: tx.resources.link(Lineage(made.key, snapshot.key, "image-of")))
+    live.write(lambda tx: tx.resources.link(Lineage(snapshot.key, "/gone/disk", "snapshot-of")))
+    call = Caller(live)
+    reference = {"imageReference": {"virtualMachineImageId": IMAGE + "Frozen"}}
+    assert call("POST", "/pools", {**POOL, **machine(**reference), "id": "frozen"}).status == 201
+    live.add_node("frozen", 1)
+    info = call("GET", "/pools/frozen").document["imageInfo"]
+    assert (info["exists"], info["osType"], info["operatingSystem"]) == (True, "Linux", "Debian 12")
+    assert info["lineage"] == [
+        {"kind": "image-of", "id": snapshot.id},
+        {"kind": "snapshot-of", "id": "/gone/disk"},
+    ]
+    assert info["versions"] == [{"id": IMAGE + "Frozen", "nodes": 1, "digest": "sha256:ab"}]
+    live.write(lambda tx: tx.resources.delete(made.key))
+    gone = call("GET", "/pools/frozen").document["imageInfo"]
+    assert (gone["exists"], gone["versions"]) == (False, [{"id": IMAGE + "Frozen", "nodes": 1}])
+    assert "imageInfo" not in call("GET", "/pools/frozen", query="$select=id").document
