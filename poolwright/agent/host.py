@@ -22,6 +22,9 @@ _IDLE_EXIT_S = 5.0
 _WATCH_S = 0.5
 _GREETING_PATIENCE_S = 5.0
 _LEAVING_PATIENCE_S = 8.0
+_USAGE_TURNS = (
+    6  # each sign of life tells the usage of one machine in so many: of each machine about twice a minute
+)
 
 
 class HostAgent:
@@ -33,12 +36,13 @@ class HostAgent:
         self._loop = Loop()
         self._links = Links(self._loop, lambda: self._machines, self._report)
         self._machines = make_machines(self._loop, self._on_running, self._on_gone)
-        self._service = Service(self._loop, run_dir, self._hello, self._on_message)
+        self._service = Service(self._loop, run_dir, self._hello, self._on_message, self._usage)
         self._calls = Calls(
             self._machines, self._links, self._facts, self._service.send, self._service.send_bytes
         )
         self._dial_by = time.monotonic() + _GREETING_PATIENCE_S
         self._ending = False
+        self._turn = 0
         self._leave_by: float | None = None
 
     def run(self) -> None:
@@ -108,6 +112,17 @@ class HostAgent:
             "cores": os.cpu_count(),
             "kernel": os.uname().release,
             **pressure(),
+        }
+
+    def _usage(self) -> Message:
+        self._turn = (self._turn + 1) % _USAGE_TURNS
+        told = {
+            m.name: self._machines.usage(m.name) for m in self._machines.running()[self._turn :: _USAGE_TURNS]
+        }
+        disk = os.statvfs(".")
+        return {
+            "usage": {name: totals for name, totals in told.items() if totals is not None},
+            "disk_used": (disk.f_blocks - disk.f_bfree) * disk.f_frsize,
         }
 
     def _on_message(self, message: Message) -> None:

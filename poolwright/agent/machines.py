@@ -60,6 +60,10 @@ class Machines(Protocol):
         """Delete what is in a directory below the node root, in its own time."""
         ...
 
+    def usage(self, name: str) -> dict[str, int] | None:
+        """What a running machine has used since its birth, None where that cannot be told."""
+        ...
+
     def facts(self) -> dict[str, Any]:
         """`usable`, `limits`, `network` and `missing` of the capabilities."""
         ...

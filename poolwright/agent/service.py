@@ -18,7 +18,8 @@ _ITEMS_PER_MESSAGE = 5_000
 
 
 class Service:
-    """Keeps trying to be connected. `hello` builds the greeting at the moment it is sent."""
+    """Keeps trying to be connected. `hello` builds the greeting at the moment it is sent, `usage` what goes with each
+    sign of life."""
 
     def __init__(
         self,
@@ -26,11 +27,13 @@ class Service:
         run_dir: str,
         hello: Callable[[], Message],
         on_message: Callable[[Message], None],
+        usage: Callable[[], Message],
     ) -> None:
         self._loop = loop
         self._run_dir = run_dir
         self._hello = hello
         self._on_message = on_message
+        self._usage = usage
         self._connection: Connection | None = None
         self._welcomed = False
         self._retry_s = _FIRST_RETRY_S
@@ -113,7 +116,15 @@ class Service:
         if not self._welcomed:
             return
         self._sequence += 1
-        self.send({"op": "beat", "seq": self._sequence, "at_us": time.time_ns() // 1000, **pressure()})
+        self.send(
+            {
+                "op": "beat",
+                "seq": self._sequence,
+                "at_us": time.time_ns() // 1000,
+                **pressure(),
+                **self._usage(),
+            }
+        )
         self._beat = self._loop.later(_BEAT_S, self._send_beat)
 
 

@@ -20,6 +20,23 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeUsage:
+    """What one node used lately. `cpu` is a share of its cores (0 to 1), `memory` and `disk` bytes held at `at`, the
+    others per second: bytes read and written, calls that did so, bytes received and sent."""
+
+    at: Instant
+    cpu: float
+    memory: float
+    disk: float
+    read: float
+    written: float
+    reads: float
+    writes: float
+    received: float
+    sent: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunError:
     """Why an evaluation failed; `values` hold the place in the formula and the detail."""
 

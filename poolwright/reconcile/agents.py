@@ -141,6 +141,7 @@ class Agents:
 
     async def _beat(self, message: Json) -> None:
         now = self._kit.clock.now()
+        self._kit.usage.note(message, now)
         available, total = message.get("memory_available_mib"), message.get("memory_total_mib")
         if isinstance(available, int | float) and isinstance(total, int | float):
             self._kit.beat = Beat(now, int(available), int(total))

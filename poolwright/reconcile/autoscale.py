@@ -17,14 +17,19 @@ from poolwright.store.base import Tx
 SAMPLER = DirtyKey("sampler", "", "pools")
 
 
-def sample(tx: Tx, now: Instant) -> Instant:
+def sample(tx: Tx, kit: Kit, now: Instant) -> Instant:
     """Take a sample of every pool, from counters, and forget what is older than a day. Returns when to come again."""
     at = autoscale.slot(now)
+    machines: dict[tuple[str, str], list[str]] = {}
+    for machine, (account, pool_id, _) in tx.nodes.machines().items():
+        machines.setdefault((account, pool_id.lower()), []).append(machine)
     for pool in tx.pools.every():
         if pool.state is PoolState.ACTIVE:
             counts = tx.nodes.counts(pool.account, pool.id)
             figures = tx.samples.task_figures(pool.account, pool.id)
-            tx.samples.record(pool.account, pool.id, Sample(at, autoscale.metrics(counts, figures)))
+            used = kit.usage.of(machines.get((pool.account, pool.id.lower()), ()), now)
+            found = {**autoscale.metrics(counts, figures), **autoscale.usage_metrics(used)}
+            tx.samples.record(pool.account, pool.id, Sample(at, found))
     tx.samples.prune(at - SAMPLE_HISTORY)
     return at + SAMPLE_PERIOD
 

@@ -114,7 +114,7 @@ class Dispatcher:
 
     async def _sample(self, _: DirtyKey) -> Instant | None:
         now = self._kit.clock.now()
-        again = await self._store.write(lambda tx: autoscale.sample(tx, now))
+        again = await self._store.write(lambda tx: autoscale.sample(tx, self._kit, now))
         self._sampled_at = now
         return again
 

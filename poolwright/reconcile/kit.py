@@ -13,6 +13,7 @@ from poolwright.domain.clock import MINUTE, SECOND, Clock, Ids, Instant, Micros,
 from poolwright.domain.limits import PRESSURE_MEMORY_MIB, Settings
 from poolwright.engines.base import Capabilities
 from poolwright.reconcile.images import ImageSource
+from poolwright.reconcile.usage import UsageBoard
 
 #: A start whose execution was not heard of for this long is sent again; the agent then reports it again.
 START_REPEAT: Micros = MINUTE
@@ -88,4 +89,5 @@ class Kit:
     capabilities: Capabilities | None = None  # filled once the engine was asked
     delivery: Delivery = field(default_factory=Delivery)
     beat: Beat | None = None  # the newest word on the host's memory
+    usage: UsageBoard = field(default_factory=UsageBoard)
     turns: dict[tuple[str, str], int] = field(default_factory=dict)  # job served last, by (account, pool)

@@ -7,6 +7,7 @@ from poolwright.decide.autoscale.explaining import explain
 from poolwright.decide.autoscale.replay import Step, replay
 from poolwright.decide.autoscale.schedule import metrics, settle, situation, slot, visible
 from poolwright.decide.autoscale.syntax import FormulaError, parse
+from poolwright.decide.autoscale.usage import usage_metrics
 
 __all__ = [
     "FormulaError",
@@ -21,5 +22,6 @@ __all__ = [
     "settle",
     "situation",
     "slot",
+    "usage_metrics",
     "visible",
 ]

@@ -22,8 +22,8 @@ COUNTED = (
 )
 #: Our extension: demand in task slots, so that ten small tasks do not ask for ten nodes.
 SLOTS = ("ActiveTaskSlots", "RunningTaskSlots", "PendingTaskSlots")
-#: Metrics of the public language that nobody measures here yet: their data sets are empty.
-UNMEASURED = (
+#: Metrics of the public language that the nodes' agents measure; where a host cannot, their data sets are empty.
+USED = (
     "CPUPercent",
     "WallClockSeconds",
     "MemoryBytes",
@@ -36,7 +36,7 @@ UNMEASURED = (
     "NetworkOutBytes",
     "SampleNodeCount",
 )
-METRICS = {name.lower(): name for name in (*COUNTED, *SLOTS, *UNMEASURED)}
+METRICS = {name.lower(): name for name in (*COUNTED, *SLOTS, *USED)}
 
 _DEDICATED = ("targetdedicatednodes", "targetdedicated")
 _LOW_PRIORITY = ("targetlowprioritynodes", "targetlowpriority")

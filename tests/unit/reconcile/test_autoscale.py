@@ -33,7 +33,7 @@ def settings_of(pool: Pool) -> Autoscale:
 
 
 def take(world: World) -> int:
-    return world.write(lambda tx: autoscale.sample(tx, world.clock.at))
+    return world.write(lambda tx: autoscale.sample(tx, world.kit, world.clock.at))
 
 
 def recorded(world: World) -> list[Sample]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from poolwright.agent import syscalls
 from poolwright.agent.loop import Loop
-from poolwright.engines.sandbox.host import cgroups, disks, idmap, network, records, rootfs
+from poolwright.engines.sandbox.host import cgroups, disks, idmap, network, records, rootfs, usage
 from poolwright.engines.sandbox.host.births import Birth, Births
 from poolwright.engines.sandbox.host.boot import FirstProcess
 from poolwright.engines.sandbox.host.context import Failure, Host
@@ -252,6 +252,10 @@ class SandboxMachines:
         with contextlib.suppress(OSError):
             entries = [os.path.join(path, entry) for entry in os.listdir(path)]
             self._endings.remove_trees(entries, lambda: None)
+
+    def usage(self, name: str) -> dict[str, int] | None:
+        """See usage.py."""
+        return usage.read(self._machines[name])
 
     def facts(self) -> dict[str, Any]:
         """What machines can have on this host, and what is missing."""

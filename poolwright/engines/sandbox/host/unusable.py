@@ -69,6 +69,9 @@ class UnusableMachines:
     def empty_trash(self, name: str, directory: str) -> None:
         """Nothing to delete."""
 
+    def usage(self, name: str) -> dict[str, int] | None:  # noqa: ARG002
+        return None
+
     def facts(self) -> dict[str, Any]:
         missing = [{"what": "sandbox machines", "consequence": f"none can be made: {self._reason}"}]
         return {"usable": False, "limits": [], "network": False, "missing": missing}
