@@ -110,7 +110,7 @@ class Calls:
     def _tree(self, params: Params) -> files.Tree:
         name = str(params["machine"])
         if not self._machines.has(name):
-            raise CallError("NotFound", f"no machine {name}")
+            raise CallError("Transient", f"machine {name} does not run here")
         return files.Tree(self._machines.files_root(name))
 
     def _list_files(self, _call_id: int, params: Params, answer: Answer) -> None:

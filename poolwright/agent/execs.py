@@ -17,6 +17,7 @@ from poolwright.agent.users import Identity, UnknownUser, Users
 MAX_REMEMBERED = (
     10_000  # ends nobody acknowledged; more means the service is not there, so nothing new is started
 )
+_OUTPUTS = (("StandardErrorTail", "stderr.txt"), ("StandardOutputTail", "stdout.txt"))
 _RUNNING_REPORT_S = 0.025  # a program that ends sooner is reported once, at its end
 _DRAIN_S = 0.01
 _WALL_CLOCK_GRACE_S = 5.0
@@ -39,6 +40,7 @@ class Execution:
     message: str | None = None
     details: list[list[str]] = field(default_factory=list)
     identity: Identity | None = None
+    directory: str = ""
     leaves_services: bool = False  # what a start task leaves running serves the tasks to come
     ended_by: str | None = None
     main_gone: bool = False
@@ -50,6 +52,8 @@ class Execution:
         item["start_us"] = self.start_us
         if self.state == "exited":
             item.update(end_us=self.end_us, exit_code=self.exit_code, signal=self.signal, reason=self.reason)
+            if self.details:
+                item["details"] = self.details
         elif self.state == "failed":
             item.update(end_us=self.end_us, code=self.code, message=self.message, details=self.details)
         return item
@@ -107,6 +111,7 @@ class Executions:
                 "CommandLaunchFailed", f"{MAX_REMEMBERED} ended executions are not acknowledged"
             )
         order = launch.check(spec)
+        execution.directory = order.directory
         execution.identity = self._users.take(spec.get("user") or {})
         execution.start_us = time.time_ns() // 1000
         execution.pid = self._launcher.start(order, execution.identity)
@@ -207,6 +212,10 @@ class Executions:
     def _finish(self, execution: Execution) -> None:
         execution.state = "exited"
         execution.reason = execution.ended_by or "exit"
+        if execution.leaves_services and execution.exit_code != 0:  # nobody should have to log in to read why
+            execution.details = [
+                [name, launch.tail(f"{execution.directory}/{file}")] for name, file in _OUTPUTS
+            ]
         for timer in execution.timers:
             timer.cancel()
         execution.timers.clear()

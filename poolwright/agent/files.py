@@ -157,6 +157,8 @@ def _path_error(failure: OSError, path: str) -> PathError:
         return PathError(f"{path}: no such file", "NotFound")
     if failure.errno in (errno.EXDEV, errno.ELOOP):
         return PathError(f"{path}: leads out of the node's root directory")
+    if failure.errno == errno.ENOTEMPTY:
+        return PathError(f"{path}: is not empty", "NotEmpty")
     return PathError(f"{path}: {failure.strerror}")
 
 

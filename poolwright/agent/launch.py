@@ -14,6 +14,7 @@ import os
 import re
 import shlex
 import signal
+import stat
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from poolwright.agent.users import Identity
 
 ROOT_DIRECTORY = "/" + NODE_ROOT
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_TAIL_BYTES = 2000  # of each output: it goes into messages and a row
 _OPEN = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEEDS_RULES = re.compile(r"""["'\\]|[^\S \t\r\n]""")  # shlex knows fewer spaces than str.split
 # Python ignores these; a program expects the default.
@@ -183,6 +185,26 @@ class Launcher:
                 "CommandLaunchFailed", f"the program {word!r} cannot be started: Permission denied"
             )
         raise _not_found(word)
+
+
+def tail(path: str) -> str:
+    """The last part of a file of text, cut at a line where that leaves enough; empty when there is none."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            return ""
+        raw = os.pread(fd, _TAIL_BYTES, max(0, status.st_size - _TAIL_BYTES))
+    except OSError:
+        return ""
+    finally:
+        os.close(fd)
+    if status.st_size > _TAIL_BYTES and b"\n" in raw[: _TAIL_BYTES // 2]:
+        raw = raw.partition(b"\n")[2]
+    return raw.decode("utf-8", "replace").replace("\0", "\ufffd").strip()
 
 
 def _become(identity: Identity) -> None:

@@ -16,6 +16,7 @@ from poolwright import __version__
 from poolwright.cli import autoscale
 from poolwright.cli.client import Client, Refused
 from poolwright.cli.images import BadFile, image_app
+from poolwright.cli.life import show_life
 from poolwright.cli.limits import (
     AllowReimage,
     CoreQuota,
@@ -174,8 +175,10 @@ def explain_pool(pool: str, data_dir: DataDir = None) -> None:
 
 @explain_app.command("node")
 def explain_node(pool: str, node: str, data_dir: DataDir = None) -> None:
-    """Why a node is not idle."""
-    _show_explanations(_ask(data_dir, "GET", "pools", pool, "nodes", node, "explain"))
+    """Why a node is not idle, what it went through, and how long that took."""
+    answer = _ask(data_dir, "GET", "pools", pool, "nodes", node, "explain")
+    _show_explanations(answer)
+    show_life(answer)
 
 
 @explain_app.command("task")

@@ -33,7 +33,19 @@ _CONFLICTS = {
     NodeState.REBOOTING: "NodeBeingRebooted",
     NodeState.REIMAGING: "NodeBeingReimaged",
     NodeState.UNKNOWN: "NodeStateUnusable",
+    NodeState.UNUSABLE: "NodeStateUnusable",
 }
+#: States in which no machine is there whose files could be served.
+_WITHOUT_FILES = frozenset(
+    {
+        NodeState.CREATING,
+        NodeState.REBOOTING,
+        NodeState.REIMAGING,
+        NodeState.PREEMPTED,
+        NodeState.DEALLOCATING,
+        NodeState.DEALLOCATED,
+    }
+)
 
 
 def get(tx: Tx, account: str, pool: str, node: str) -> Node:
@@ -42,6 +54,19 @@ def get(tx: Tx, account: str, pool: str, node: str) -> Node:
     if found is None:
         pools.get(tx, account, pool)
         raise not_found("node", node)
+    return found
+
+
+def with_files(tx: Tx, account: str, pool: str, node: str) -> Node:
+    """The node, if its files may be there. Raises 404; 409 NodeNotReady without a machine, NodeStateUnusable."""
+    found = get(tx, account, pool, node)
+    if found.state is NodeState.UNUSABLE:
+        why = found.errors[-1].message if found.errors else "The node is unusable."
+        raise ServiceError("NodeStateUnusable", None, (("NodeState", found.state.value), ("Reason", why)))
+    stopped = found.state is NodeState.STARTING and found.booted_at is None
+    if found.state in _WITHOUT_FILES or stopped:
+        values = (("NodeState", found.state.value), ("Reason", "The node has no running machine now."))
+        raise ServiceError("NodeNotReady", None, values)
     return found
 
 

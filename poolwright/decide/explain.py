@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from poolwright.decide.node_events import NEXT_STEP
 from poolwright.decide.placement import takes_tasks
 from poolwright.decide.snapshot import ImageMissing, ImagePreparing, PoolSnapshot, allocated, departing
 from poolwright.domain.clock import Instant
@@ -173,11 +174,13 @@ def _node_state(row: Node) -> Explanation:
             info.failure.message if info is not None and info.failure is not None else "for an unknown reason"
         )
         step = "Read startup/stderr.txt on the node, correct the start task, reboot the node."
-        return Explanation("StartTaskFailed", f"The start task failed: {cause}", step, evidence)
+        said = info.failure.details if info is not None and info.failure is not None else ()
+        return Explanation("StartTaskFailed", f"The start task failed: {cause}", step, (*evidence, *said))
     if row.state is NodeState.UNUSABLE:
         cause = row.errors[-1].message if row.errors else "No cause is recorded."
+        told = dict(row.errors[-1].details).get(NEXT_STEP) if row.errors else None
         spent = row.attempts >= NODE_RECOVERIES_MAX
-        step = "Reboot or remove the node." if spent else "Wait for its recovery, or reboot it."
+        step = told or ("Reboot or remove the node." if spent else "Wait for its recovery, or reboot it.")
         return Explanation("NodeUnusable", cause, step, evidence)
     code, message, step = _NODE_TEXTS.get(row.state, ("NodeBusy", f"The node is {row.state.value}.", "Wait."))
     if row.errors:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from poolwright.decide.task_life import End
 from poolwright.domain.clock import MINUTE, SECOND, Instant, Micros
-from poolwright.domain.limits import ERRORS_PER_NODE_MAX
+from poolwright.domain.limits import ERRORS_PER_NODE_MAX, NODE_RECOVERIES_MAX
 from poolwright.domain.node import Failure, Logins, Node, NodeError, StartTaskInfo
 from poolwright.domain.pool import StartTask
 from poolwright.domain.states import (
@@ -20,6 +20,13 @@ from poolwright.domain.states import (
 )
 
 HISTORY_MAX = 30
+#: The detail of a node's error that says what to do.
+NEXT_STEP = "NextStep"
+GIVEN_UP = (
+    f"The service tried {NODE_RECOVERIES_MAX} times and leaves it to you: remove the cause, then reboot the node, "
+    "or remove the node."
+)
+_RECOVERS = "Wait: the service makes the node's machine again. If that goes on, remove the cause or the node."
 #: A machine that lasted this long did not fail because of its last recovery: the count starts anew.
 STABLE_AFTER: Micros = 10 * MINUTE
 #: Waits before the first, second, third recovery in a row.
@@ -60,10 +67,26 @@ def move(node: Node, state: NodeState, now: Instant, reason: str) -> Node:
     return replace(node, state=state, state_at=now, history=history)
 
 
-def with_error(node: Node, code: str, message: str, details: tuple[tuple[str, str], ...] = ()) -> Node:
-    """The node with one more current error; an older one of the same code is replaced."""
-    kept = tuple(error for error in node.errors if error.code != code)
-    return replace(node, errors=(*kept, NodeError(code, message, details))[-ERRORS_PER_NODE_MAX:])
+def with_error(node: Node, code: str, message: str, next_step: str) -> Node:
+    """The node with one more current error, which says what happened and what helps; an older one of the same code
+    is replaced."""
+    kept = without_error(node, code).errors
+    error = NodeError(code, message, ((NEXT_STEP, next_step),))
+    return replace(node, errors=(*kept, error)[-ERRORS_PER_NODE_MAX:])
+
+
+def without_error(node: Node, code: str) -> Node:
+    """The node without its error of this code."""
+    return replace(node, errors=tuple(error for error in node.errors if error.code != code))
+
+
+def given_up(node: Node) -> Node:
+    """The service has tried often enough to make this node usable: from now on only its user helps."""
+    if not node.errors or (NEXT_STEP, GIVEN_UP) in node.errors[-1].details:
+        return node
+    last = node.errors[-1]
+    kept = tuple((name, value) for name, value in last.details if name != NEXT_STEP)
+    return replace(node, errors=(*node.errors[:-1], replace(last, details=(*kept, (NEXT_STEP, GIVEN_UP)))))
 
 
 def rest(node: Node, busy: bool, start_task: StartTask | None, now: Instant, reason: str) -> Node:
@@ -148,7 +171,7 @@ def machine_gone(node: Node, why: str, now: Instant) -> Node:
     attempts = 0 if lasted >= STABLE_AFTER else node.attempts
     wait = RECOVERY_WAITS[min(attempts, len(RECOVERY_WAITS) - 1)]
     node = move(node, NodeState.UNUSABLE, now, why)
-    node = with_error(node, "MachineLost", f"The node's machine is gone ({why}); it is made again.")
+    node = with_error(node, "MachineLost", f"The node's machine is gone: {why}.", _RECOVERS)
     return replace(node, attempts=attempts, retry_at=now + wait)
 
 
@@ -174,13 +197,17 @@ def evicted(node: Node, now: Instant) -> Node:
 def refused(node: Node, why: str, now: Instant) -> Node:
     """The engine will never make this machine again as it stands: only the user can help."""
     node = move(node, NodeState.UNUSABLE, now, why)
-    return with_error(node, "MachineRejected", f"The engine refuses this machine: {why}")
+    step = (
+        "Change what the message names (the pool's image, disks or accounts), then reboot or remove the node."
+    )
+    return with_error(node, "MachineRejected", f"The engine refuses this machine: {why}", step)
 
 
 def put_off(node: Node, now: Instant, why: str, wait: Micros | None = None) -> Node:
     """The machine could not be made now; ask again after a wait that grows with the time already waited."""
     grown = min(max((now - node.state_at) // 4, SECOND), RETRY_WAIT_MAX)
-    node = with_error(node, "MachineDelayed", f"The machine could not be made yet: {why}")
+    step = "Wait: it is tried again. If the host lacks room, free some, or make the pool smaller."
+    node = with_error(node, "MachineDelayed", f"The machine could not be made yet: {why}", step)
     return replace(node, retry_at=now + (wait if wait is not None else grown))
 
 

@@ -6,8 +6,16 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from poolwright.decide import node_logins
-from poolwright.decide.node_events import RECOVERY_WAITS, move, next_life, rest, with_error
-from poolwright.decide.snapshot import ImageReady, PoolSnapshot
+from poolwright.decide.node_events import (
+    RECOVERY_WAITS,
+    given_up,
+    move,
+    next_life,
+    rest,
+    with_error,
+    without_error,
+)
+from poolwright.decide.snapshot import ImageMissing, ImagePreparing, ImageReady, PoolSnapshot
 from poolwright.decide.task_life import REQUEUE, TERMINATE
 from poolwright.domain.clock import MINUTE, Instant, Micros
 from poolwright.domain.limits import NODE_JOIN_DEADLINE, NODE_LEASE, NODE_RECOVERIES_MAX, NODE_UNKNOWN_AFTER
@@ -20,6 +28,8 @@ LEASE_MARGIN: Micros = MINUTE
 #: signs of life are old, and the agents get time for a new one.
 UNKNOWN_AT_LEAST: Micros = MINUTE
 
+#: The error of a node nothing is heard of, gone when it is heard of again.
+SILENT = "NodeUnreachable"
 _IMMEDIATE = {DeallocationOption.REQUEUE: REQUEUE, DeallocationOption.TERMINATE: TERMINATE}
 _SETTLED = frozenset({NodeState.IDLE, NodeState.RUNNING, NodeState.OFFLINE})
 #: States in which the machine is thought to run, so that silence means something.
@@ -138,14 +148,30 @@ def _boot(node: Node, snapshot: PoolSnapshot) -> NodePlan:
     if over <= now:
         minutes = NODE_JOIN_DEADLINE // MINUTE
         node = move(node, NodeState.UNUSABLE, now, f"no machine within {minutes} minutes")
-        return NodePlan(
-            with_error(node, "NodeJoinTimeout", f"The node had no machine after {minutes} minutes.")
-        )
+        return NodePlan(_never_joined(node, snapshot, minutes))
     if not isinstance(snapshot.image, ImageReady) or snapshot.host_refuses is not None:
         return NodePlan(node, wake_at=over)
     if node.retry_at > now:
         return NodePlan(node, wake_at=min(node.retry_at, over))
     return NodePlan(node, _MAKING.get(node.state, Act.RESTART), wake_at=over)
+
+
+def _never_joined(node: Node, snapshot: PoolSnapshot, minutes: int) -> Node:
+    """Told by what stood in the way."""
+    image = snapshot.image
+    step = "Wait for the service's next tries, or remove the node."
+    if isinstance(image, ImageMissing):
+        why, step = image.reason, "Bring the image back, or make the pool anew from one that exists."
+    elif isinstance(image, ImagePreparing):
+        why = f"the image is still being made ({image.phase})"
+    elif snapshot.host_refuses is not None:
+        why, step = snapshot.host_refuses, "Give the host what it lacks, then reboot the node."
+    elif node.errors:
+        why = node.errors[-1].message
+    else:
+        why = "the engine has not answered"
+    message = f"The node had no machine after {minutes} minutes: {why}"
+    return with_error(node, "NodeJoinTimeout", message.rstrip(".") + ".", step)
 
 
 def _present(node: Node, snapshot: PoolSnapshot) -> NodePlan:
@@ -155,7 +181,9 @@ def _present(node: Node, snapshot: PoolSnapshot) -> NodePlan:
     if node.state in HEARD and silent_at <= now:
         seconds = (now - node.seen_at) // 1_000_000
         node = move(node, NodeState.UNKNOWN, now, f"no word from its agent for {seconds} s")
-        return NodePlan(node, wake_at=_given_up_at(node))
+        message = f"Nothing was heard from the node's agent for {seconds} seconds; its tasks may still run."
+        step = "See whether the service's host agent runs and its host is not overloaded; the node may come back."
+        return NodePlan(with_error(node, SILENT, message, step), wake_at=_given_up_at(node))
     if node.state in _SETTLED:
         busy = snapshot.held_by(node).executions > 0
         reason = "tasks run" if busy else "no task runs"
@@ -182,21 +210,27 @@ def _unknown(node: Node, snapshot: PoolSnapshot) -> NodePlan:
     now = snapshot.now
     if node.seen_at + NODE_UNKNOWN_AFTER > now:
         busy = snapshot.held_by(node).executions > 0
+        node = without_error(node, SILENT)
         back = rest(node, busy, snapshot.pool.spec.start_task, now, "its agent is heard of again")
         return NodePlan(back)
     over = _given_up_at(node)
     if over > now:
         return NodePlan(node, wake_at=over)
     node = move(node, NodeState.UNUSABLE, now, "its agent's lease has run out")
-    message = "No contact with the node's agent for 10 minutes; its tasks are run elsewhere, the node is made again."
-    return NodePlan(replace(with_error(node, "NodeLost", message), retry_at=now), lost=True, wake_at=now)
+    minutes = (now - node.seen_at) // MINUTE
+    message = f"No contact with the node's agent for {minutes} minutes; its tasks are run elsewhere."
+    step = (
+        "Wait: the service makes the node again. If it is lost again, look at its host, or remove the node."
+    )
+    node = with_error(without_error(node, SILENT), "NodeLost", message, step)
+    return NodePlan(replace(node, retry_at=now), lost=True, wake_at=now)
 
 
 def _unusable(node: Node, snapshot: PoolSnapshot) -> NodePlan:
     """Recovery: make the machine again, a bounded number of times with growing waits."""
     now = snapshot.now
     if node.attempts >= NODE_RECOVERIES_MAX or any(e.code == "MachineRejected" for e in node.errors):
-        return NodePlan(node)
+        return NodePlan(given_up(node) if node.attempts >= NODE_RECOVERIES_MAX else node)
     if node.retry_at > now:
         return NodePlan(node, wake_at=node.retry_at)
     attempts = node.attempts + 1

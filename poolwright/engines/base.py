@@ -49,12 +49,17 @@ class PathNotAllowed(EngineError):
     """A file path leads out of the node's root directory or names no regular file."""
 
 
+class NotEmpty(PathNotAllowed):
+    """A directory that was to be removed has something in it."""
+
+
 _KINDS: dict[str, type[EngineError]] = {
     "NotFound": NotFound,
     "NoCapacity": NoCapacity,
     "QuotaExceeded": QuotaExceeded,
     "Rejected": Rejected,
     "Path": PathNotAllowed,
+    "NotEmpty": NotEmpty,
 }
 
 

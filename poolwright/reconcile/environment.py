@@ -52,6 +52,7 @@ def node_environment(pool: Pool, node: Node, account_url: str) -> dict[str, str]
         "AZ_BATCH_NODE_STARTUP_WORKING_DIR": f"{ROOT}/{STARTUP}/wd",
         "AZ_BATCH_NODE_MOUNTS_DIR": f"{ROOT}/fsmounts",
         "AZ_BATCH_TASK_RESERVED_EPHEMERAL_DISK_SPACE_BYTES": str(RESERVED_DISK_BYTES),
+        "AZ_BATCH_RESERVED_DISK_SPACE_BYTES": str(RESERVED_DISK_BYTES),  # its older name
     }
 
 

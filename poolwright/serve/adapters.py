@@ -8,12 +8,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import contextmanager
 from typing import Any
 
-from poolwright.api.batch.services import FileInfo, FileMissing, NodeUnreachable, PathRefused
+from poolwright.api.batch.services import (
+    DirectoryNotEmpty,
+    FileInfo,
+    FileMissing,
+    NodeUnreachable,
+    PathRefused,
+)
 from poolwright.commands.batch_accounts import KeyPair
 from poolwright.domain.clock import SECOND, Clock, Instant
 from poolwright.domain.facts import DirtyKey, Explanation
 from poolwright.domain.node import is_simulated
-from poolwright.engines.base import EngineError, NotFound
+from poolwright.engines.base import EngineError, NotEmpty, NotFound
 from poolwright.engines.hub import AgentHub, PathNotAllowed
 from poolwright.engines.sandbox.driver import SandboxEngine
 from poolwright.reconcile.explanations import Explanations
@@ -36,6 +42,8 @@ def _file_errors() -> Iterator[None]:
         yield
     except NotFound as error:
         raise FileMissing(str(error)) from None
+    except NotEmpty as error:
+        raise DirectoryNotEmpty(str(error)) from None
     except PathNotAllowed as error:
         raise PathRefused(str(error)) from None
     except EngineError as error:

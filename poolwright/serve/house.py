@@ -265,6 +265,7 @@ class House:
             explain=Explainer(self.store, Explanations(kit)),
             images=supported_images(self.images.catalogue),
             doors=self.doors,
+            catalogue=self.images.catalogue,
             endpoint=endpoint,
         )
         blobs = BlobServices(self.store, self.clock, self.disk_bytes)

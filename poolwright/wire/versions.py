@@ -80,6 +80,7 @@ _POOL_SINCE = (
     ("2025-06-01", "taskSchedulingPolicy.jobDefaultOrder"),
 )
 _NODE_SINCE = (
+    ("2018-08-01", "nodeAgentInfo"),
     ("2020-09-01", "runningTaskSlotsCount"),
     ("2021-06-01", "virtualMachineInfo"),
     ("2025-06-01", "ipv6Address"),

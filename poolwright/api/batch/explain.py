@@ -8,8 +8,8 @@ from poolwright.api.batch.answers import Answer, json_answer
 from poolwright.api.batch.call import Call
 from poolwright.commands import nodes
 from poolwright.domain.facts import Explanation
+from poolwright.wire.convert import node as convert
 from poolwright.wire.convert.shared import Document, show_pairs
-from poolwright.wire.times import iso
 
 
 def _show(explanation: Explanation) -> Document:
@@ -39,7 +39,8 @@ async def node(call: Call) -> Answer:
     return _answer(
         call,
         found,
-        history=[{"time": iso(at), "state": state, "reason": reason} for at, state, reason in row.history],
+        history=convert.show_history(row),
+        phases=convert.show_phases(row),
         notes=row.notes,
         phasesMs=row.phases_ms,
     )

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 
 from poolwright.api.batch.answers import Answer
 from poolwright.api.batch.call import Call, Listing, check_read, collect
-from poolwright.api.batch.services import FileInfo, FileMissing, NodeUnreachable, PathRefused
+from poolwright.api.batch.services import (
+    DirectoryNotEmpty,
+    FileInfo,
+    FileMissing,
+    NodeUnreachable,
+    PathRefused,
+)
 from poolwright.commands import jobs, nodes, pools, tasks
 from poolwright.commands.context import Preconditions
 from poolwright.domain.errors import ServiceError
@@ -56,7 +62,7 @@ async def _of_node(call: Call) -> _Place:
 
     def query(tx: Tx) -> _Place:
         pool = pools.get(tx, call.account, params["poolId"])
-        node = nodes.get(tx, call.account, pool.id, params["nodeId"])
+        node = nodes.with_files(tx, call.account, pool.id, params["nodeId"])
         return _Place(node.machine, "", lambda name: call.links.node_file(pool.id, node.id, name))
 
     return await call.read(query)
@@ -69,6 +75,9 @@ def _told(path: str) -> Iterator[None]:
         yield
     except FileMissing:
         raise ServiceError("FileNotFound", None, (("FilePath", path[:200]),)) from None
+    except DirectoryNotEmpty:
+        full = "The directory is not empty: delete it with recursive=true."
+        raise ServiceError("OperationInvalidForCurrentState", full, (("FilePath", path[:200]),)) from None
     except PathRefused as refused:
         values = (("PropertyName", "filePath"), ("PropertyValue", path[:200]), ("Reason", str(refused)))
         raise ServiceError("InvalidInput", None, values) from None
@@ -81,7 +90,10 @@ async def _list(call: Call, place: _Place) -> Answer:
     test = odata.read_filter(call.query, filters.FILES)
     listing = Listing("file", paging.read_page(call.query), test, None, call.version)
     with _told(place.directory):
-        found = await call.services.files.list(place.machine, place.directory, recursive=recursive, prefix="")
+        prefix = odata.only_prefix(call.query, "name")
+        found = await call.services.files.list(
+            place.machine, place.directory, recursive=recursive, prefix=prefix
+        )
     entries = sorted(found, key=lambda info: info.name)
 
     def fetch(after: str | None, limit: int) -> Sequence[FileInfo]:

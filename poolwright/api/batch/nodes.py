@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from poolwright.api.batch.answers import Answer, written
+from poolwright import __version__
+from poolwright.api.batch.answers import Answer, json_answer, written
 from poolwright.api.batch.call import Call, collect, read_listing
 from poolwright.commands import nodes, pools
 from poolwright.domain.errors import ServiceError
+from poolwright.domain.marketplace import find
 from poolwright.domain.node import Node
-from poolwright.domain.pool import Pool
+from poolwright.domain.pool import ImageReference, Pool
 from poolwright.domain.task import Task
 from poolwright.store.base import Tx
 from poolwright.wire import filters
@@ -28,11 +30,14 @@ class _Shower:
         self._slots = tx.executions.slots(pool.account, pool.id)
         self._running = Counter(execution.node for execution in tx.executions.of_pool(pool.account, pool.id))
         self._jobs: dict[int, str | None] = {}
+        self._software = convert.Software(__version__, _exact_version(pool.spec.image, call))
 
     def show(self, node: Node) -> Document:
         """One node's document."""
         running = (self._running[node.id], self._slots.get(node.id, 0))
-        return convert.show_node(node, self._pool, running, self._recent(node), self._call.links)
+        return convert.show_node(
+            node, self._pool, running, self._recent(node), self._call.links, self._software
+        )
 
     def _recent(self, node: Node) -> Sequence[tuple[str, Task]]:
         found = self._tx.tasks.recent_of_node(node.account, node.pool, node.id, _RECENT_TASKS)
@@ -44,6 +49,15 @@ class _Shower:
             job = self._tx.jobs.by_pk(pk)
             self._jobs[pk] = job.id if job else None
         return self._jobs[pk]
+
+
+def _exact_version(image: ImageReference, call: Call) -> str | None:
+    """The version that nodes of a marketplace image are made from now."""
+    if image.custom:
+        return None
+    publisher, offer, sku = image.publisher or "", image.offer or "", image.sku or ""
+    found = find(call.services.catalogue(), publisher, offer, sku, image.version or "latest")
+    return None if found is None else found.image.version
 
 
 async def list_all(call: Call) -> Answer:
@@ -71,6 +85,21 @@ async def get(call: Call) -> Answer:
         return _Shower(tx, pool, call).show(node)
 
     return call.entity("node", "nodes", await call.read(query))
+
+
+async def history(call: Call) -> Answer:
+    """GET /pools/{poolId}/nodes/{nodeId}/history, our extension: the node's moves and the phases of its life."""
+    params = call.params
+    node = await call.read(lambda tx: nodes.get(tx, call.account, params["poolId"], params["nodeId"]))
+    return json_answer(
+        {
+            "odata.metadata": call.links.metadata("nodehistory"),
+            "value": convert.show_history(node),
+            "phases": convert.show_phases(node),
+            "phasesMs": node.phases_ms,
+            "notes": node.notes,
+        }
+    )
 
 
 async def reboot(call: Call) -> Answer:

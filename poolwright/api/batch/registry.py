@@ -156,6 +156,7 @@ SERVED: tuple[Operation, ...] = (
         nodes.get_extension,
     ),
     _operation("preempt_node", "POST", _NODE + "/preempt", "nodes/action", 202, nodes.preempt),
+    _operation("get_node_history", "GET", _NODE + "/history", "nodes/read", 200, nodes.history),
     _operation("explain_node", "GET", _NODE + "/explain", "nodes/read", 200, explain.node),
     _operation("list_node_files", "GET", _NODE + "/files", "nodes/files/read", 200, files.list_of_node),
     _operation("download_node_file", "GET", _NODE + _FILE, "nodes/files/read", 200, files.get_of_node),

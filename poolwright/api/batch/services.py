@@ -12,6 +12,7 @@ from poolwright.domain.catalogue import SUPPORTED_IMAGES, SupportedImage
 from poolwright.domain.clock import Clock, Ids, Instant
 from poolwright.domain.facts import Explanation
 from poolwright.domain.limits import Settings
+from poolwright.domain.marketplace import Catalogue
 from poolwright.store.base import Store
 
 
@@ -55,6 +56,10 @@ class PathRefused(Exception):
     """The path leads out of the node's directory, or what is there cannot be served; the message says which."""
 
 
+class DirectoryNotEmpty(PathRefused):
+    """The directory has something in it."""
+
+
 class NodeUnreachable(Exception):
     """The node does not answer now; the message says why."""
 
@@ -73,7 +78,7 @@ class Files(Protocol):
         ...
 
     async def delete(self, machine: str, path: str, *, recursive: bool) -> None:
-        """Remove a file or directory. PathRefused for a directory that is not empty, unless `recursive`."""
+        """Remove a file or directory. DirectoryNotEmpty for a full directory, unless `recursive`."""
         ...
 
 
@@ -115,4 +120,5 @@ class BatchServices:
     endpoint: str
     images: Sequence[SupportedImage] = SUPPORTED_IMAGES
     doors: Doors | None = None
+    catalogue: Catalogue = list  # marketplace images this host has or can build
     roles: RoleBook = DEFAULT_ROLES

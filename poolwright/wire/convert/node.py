@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
 from poolwright.domain.node import Node, NodeError, StartTaskInfo
+from poolwright.domain.phases import phases
 from poolwright.domain.pool import Pool
 from poolwright.domain.states import DeallocationOption, NodeState
 from poolwright.domain.task import Task
@@ -65,8 +67,21 @@ def read_disable_scheduling(raw: bytes) -> DeallocationOption | None:
     return DeallocationOption(given.value) if given else None
 
 
+@dataclass(frozen=True, slots=True)
+class Software:
+    """What runs on a pool's nodes: version of the agent, exact version of a marketplace image (None: no such)."""
+
+    agent: str
+    image: str | None = None
+
+
 def show_node(
-    node: Node, pool: Pool, running: tuple[int, int], recent: Sequence[tuple[str, Task]], links: Links
+    node: Node,
+    pool: Pool,
+    running: tuple[int, int],
+    recent: Sequence[tuple[str, Task]],
+    links: Links,
+    software: Software | None = None,
 ) -> Document:
     """A node as answered, without `odata.metadata`.
 
@@ -104,7 +119,35 @@ def show_node(
     shown["isDedicated"] = node.dedicated
     if node.simulated:
         shown["simulated"] = True  # our extension
-    shown["virtualMachineInfo"] = {"imageReference": show_image(pool.spec.image)}
+    image = show_image(pool.spec.image)
+    if software is not None and node.booted_at is not None:
+        shown["nodeAgentInfo"] = {"version": software.agent, "lastUpdateTime": iso(node.booted_at)}
+    if software is not None and software.image is not None:
+        image["exactVersion"] = software.image
+    shown["virtualMachineInfo"] = {"imageReference": image}
+    return shown
+
+
+def show_history(node: Node) -> list[Document]:
+    """The node's newest moves in order, each with how long its state lasted; the last one still lasts."""
+    ends = [at for at, _, _ in node.history[1:]]
+    shown: list[Document] = []
+    for index, (at, state, reason) in enumerate(node.history):
+        move: Document = {"time": iso(at), "state": state, "reason": reason}
+        if index < len(ends):
+            move["milliseconds"] = (ends[index] - at) / 1000
+        shown.append(move)
+    return shown
+
+
+def show_phases(node: Node) -> list[Document]:
+    """How long the phases of the node's present life took; one that goes on has no milliseconds."""
+    shown: list[Document] = []
+    for phase in phases(node):
+        one: Document = {"name": phase.name, "startTime": iso(phase.began_at)}
+        if phase.milliseconds is not None:
+            one["milliseconds"] = phase.milliseconds
+        shown.append(one)
     return shown
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from poolwright.commands import jobs, nodes, tasks
+from poolwright.domain.errors import ServiceError
 from poolwright.domain.node import Drain, Logins, Node, NodeUser
 from poolwright.domain.states import DeallocationOption, NodeState, SchedulingState
 from tests.unit.commands.conftest import START, A, World
@@ -208,3 +209,31 @@ def test_users_go_with_the_disk_of_a_preempted_node(world: World) -> None:
     logins = Logins((NodeUser("visitor", False, START + 1),), 1)
     add_node(world, "n1", dedicated=False, logins=logins)
     assert world.do(nodes.preempt, "P1", "n1").logins == Logins()
+
+
+_FILES_REFUSED = {
+    NodeState.CREATING: "NodeNotReady",
+    NodeState.REBOOTING: "NodeNotReady",
+    NodeState.REIMAGING: "NodeNotReady",
+    NodeState.DEALLOCATING: "NodeNotReady",
+    NodeState.DEALLOCATED: "NodeNotReady",
+    NodeState.PREEMPTED: "NodeNotReady",
+    NodeState.UNUSABLE: "NodeStateUnusable",
+}
+
+
+@pytest.mark.parametrize("state", list(NodeState))
+def test_files_are_served_where_a_machine_may_be(world: World, state: NodeState) -> None:
+    add_node(world, "n1", state=state, booted_at=1)
+    code = _FILES_REFUSED.get(state)
+    if code is None:
+        assert world.read(lambda tx: nodes.with_files(tx, A, "P1", "n1")).state is state
+        return
+    with pytest.raises(ServiceError) as refused:
+        world.read(lambda tx: nodes.with_files(tx, A, "P1", "n1"))
+    assert refused.value.code == code
+
+
+def test_an_unusable_node_refuses_with_its_own_code(world: World) -> None:
+    add_node(world, "n1", state=NodeState.UNUSABLE)
+    world.refused("NodeStateUnusable", nodes.deallocate, "P1", "n1", None)

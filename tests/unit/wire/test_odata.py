@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -178,3 +179,18 @@ def test_node_counts_by_version(version: str, expected: dict[str, int]) -> None:
     counts = {"poolId": "p", "dedicated": {"deallocated": 0, "upgradingOS": 0}, "lowPriority": {}}
     found = versions.shape("nodecounts", counts, versions.read_version(Query(f"api-version={version}")))
     assert found["dedicated"] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "prefix"),
+    [
+        ("startswith(name, 'wd/')", "wd/"),
+        ("startswith(name,'it''s')", "it's"),
+        ("startswith(url,'wd/')", ""),
+        ("startswith(name,'a') or startswith(name,'b')", ""),
+        ("", ""),
+    ],
+)
+def test_a_filter_that_is_only_a_prefix_is_known_as_one(text: str, prefix: str) -> None:
+    asked = Query("$filter=" + quote(text) if text else "")
+    assert odata.only_prefix(asked, "name") == prefix

@@ -1,0 +1,68 @@
+"""How long each phase of a node's present life took, from what its record already holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from poolwright.domain.clock import Instant
+from poolwright.domain.node import Node
+from poolwright.domain.states import NodeState
+
+#: The engine's own phases that count as making the copy of the image; its others are the start of the machine.
+_CLONE = frozenset({"groups", "namespaces", "mounts", "disks"})
+_BEGINS = frozenset(state.value for state in (NodeState.CREATING, NodeState.REBOOTING, NodeState.REIMAGING))
+_READY = frozenset({NodeState.IDLE.value, NodeState.RUNNING.value, NodeState.OFFLINE.value})
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One phase: `began_at`, and how long it took in milliseconds; None while it goes on."""
+
+    name: str  # "allocation" | "clone" | "boot" | "startTask" | "total"
+    began_at: Instant
+    milliseconds: float | None
+
+
+def phases(node: Node) -> tuple[Phase, ...]:
+    """The phases of the node's present life in order, as far as they have come; the last is the whole of them.
+
+    `allocation` is the wait for the image, for a place among other machines and for the engine's word.
+    """
+    began = _began(node)
+    if node.booted_at is None or node.booted_at < began:
+        return (Phase("allocation", began, None),)
+    clone = sum(ms for name, ms in node.phases_ms.items() if name in _CLONE)
+    boot = sum(ms for name, ms in node.phases_ms.items() if name not in _CLONE)
+    made = max(began, node.booted_at - int((clone + boot) * 1000))
+    found = [
+        Phase("allocation", began, _ms(began, made)),
+        Phase("clone", made, round(clone, 3)),
+        Phase("boot", made + int(clone * 1000), round(boot, 3)),
+    ]
+    task = node.start_task
+    if task is not None:
+        ended = None if task.ended_at is None else _ms(task.started_at, task.ended_at)
+        found.append(Phase("startTask", task.started_at, ended))
+    ready = min(
+        (at for at, state, _ in node.history if state in _READY and at >= node.booted_at), default=None
+    )
+    return (*found, Phase("total", began, None if ready is None else _ms(began, ready)))
+
+
+def _began(node: Node) -> Instant:
+    """When the present life was asked for."""
+    starts = [
+        at
+        for index, (at, state, _) in enumerate(node.history)
+        if state in _BEGINS
+        or (
+            state == NodeState.STARTING.value
+            and index > 0
+            and node.history[index - 1][1] == NodeState.DEALLOCATED.value
+        )
+    ]
+    return max(starts, default=node.allocated_at)
+
+
+def _ms(since: Instant, until: Instant) -> float:
+    return max(0, until - since) / 1000
