@@ -42,6 +42,9 @@ _FIXED = (
     "inter_node",
     "display_name",
     "upgrade_mode",
+    "os_disk",
+    "data_disks",
+    "accounts",
 )
 
 

@@ -120,7 +120,9 @@ def room_to_grow(
         used = room.cores_dedicated if kind.dedicated else room.cores_low_priority
         fitting = max(0, (cores - used) // room.cores_per_node - have)
         if fitting < allowed:
-            allowed, error = fitting, _core_quota(kind, cores, used + have * room.cores_per_node)
+            in_use = used + have * room.cores_per_node
+            error = _core_quota(kind, cores, in_use, wanted, room.cores_per_node)
+            allowed = fitting
     return allowed, error
 
 
@@ -130,9 +132,9 @@ def allocation_failed(kind: Kind, message: str, values: tuple[tuple[str, str], .
     return ResizeError("AllocationFailed", text, (*values, ("NodeType", kind.label)))
 
 
-def quota_reached(kind: Kind, message: str) -> ResizeError:
+def quota_reached(kind: Kind, message: str, values: tuple[tuple[str, str], ...] = ()) -> ResizeError:
     """The resize error of growth that an operator's quota forbids."""
-    return ResizeError("AccountCoreQuotaReached", message, (("NodeType", kind.label),))
+    return ResizeError("AccountCoreQuotaReached", message, (*values, ("NodeType", kind.label)))
 
 
 def with_resize_error(pool: Pool, error: ResizeError) -> Pool:
@@ -322,9 +324,13 @@ def _image_limit(kind: Kind, limit: int, others: int, have: int, wanted: int) ->
     return allocation_failed(kind, message, values)
 
 
-def _core_quota(kind: Kind, limit: int, used: int) -> ResizeError:
-    message = f"The account's quota of {limit} {kind.label} cores is reached; {used} are in use."
-    return quota_reached(kind, message)
+def _core_quota(kind: Kind, limit: int, used: int, wanted: int, each: int) -> ResizeError:
+    message = (
+        f"The account's quota of {limit} {kind.label} cores is reached: {used} were in use when {wanted} more nodes "
+        f"of {each} cores were asked for."
+    )
+    values = (("Limit", str(limit)), ("InUse", str(used)), ("RequestedCores", str(wanted * each)))
+    return quota_reached(kind, message, values)
 
 
 def _not_removed(nodes: list[Node]) -> ResizeError:

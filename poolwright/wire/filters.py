@@ -41,6 +41,8 @@ SUPPORTED_IMAGES: Fields = {"osType": _CHOICE, "verificationType": _CHOICE, "nod
 
 NODE_AGENT_SKUS: Fields = {"osType": _CHOICE, "id": _CHOICE}
 
+USAGE: Fields = {"poolId": _NAME}
+
 NODE_COUNTS: Fields = {"poolId": _IS}
 
 POOLS: Fields = {

@@ -92,6 +92,8 @@ WAITS_FOR_START_TASK = "2019-08-01"
 """Since this version waitForSuccess is true unless given."""
 RETENTION_ENDS = "2018-12-01"
 """Since this version data of tasks are kept for seven days unless given, before without end."""
+CERTIFICATES_UNTIL = "2025-06-01"
+"""The first version without certificates."""
 SUPPORTED_IMAGES_SINCE = "2019-06-01"
 """Since this version /supportedimages is what /nodeagentskus was."""
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from poolwright.api.batch.answers import Answer
 from poolwright.api.batch.call import Call, Listing, collect
+from poolwright.commands.usage import INTERVAL, Usage, usage_after
 from poolwright.domain.catalogue import AGENT_SKUS, SupportedImage
+from poolwright.domain.clock import Instant
 from poolwright.domain.errors import ServiceError
 from poolwright.domain.limits import NODE_COUNTS_PAGE_MAX
 from poolwright.store.base import Tx
 from poolwright.wire import filters, odata, paging
 from poolwright.wire.convert.node import show_node_counts
 from poolwright.wire.convert.shared import Document
-from poolwright.wire.versions import SUPPORTED_IMAGES_SINCE
+from poolwright.wire.query import bad_parameter
+from poolwright.wire.times import iso, parse_time
+from poolwright.wire.versions import CERTIFICATES_UNTIL, SUPPORTED_IMAGES_SINCE
 
 
 def _show_image(image: SupportedImage) -> Document:
@@ -85,3 +91,46 @@ async def list_node_counts(call: Call) -> Answer:
         )
 
     return call.page("nodecounts", *await call.read(query))
+
+
+async def list_certificates(call: Call) -> Answer:
+    """GET /certificates of older versions: there are none, since this service keeps none."""
+    if call.version >= CERTIFICATES_UNTIL:
+        reason = f"Since {CERTIFICATES_UNTIL} there are no certificates."
+        raise ServiceError("InvalidUri", None, (("Reason", reason),))
+    return call.page("certificates", [], None)
+
+
+async def list_usage(call: Call) -> Answer:
+    """GET /poolusagemetrics."""
+    test = odata.read_filter(call.query, filters.USAGE)
+    listing = Listing("usage", paging.read_page(call.query), test, None, call.version)
+    since, until = _moment(call, "startTime"), _moment(call, "endTime")
+    if since is not None and until is not None and since > until:
+        raise bad_parameter("startTime", call.query.text("startTime"), "It is after endTime.")
+
+    def query(tx: Tx) -> tuple[list[Document], str | None]:
+        def fetch(after: str | None, limit: int) -> list[Usage]:
+            return list(islice(usage_after(tx, call.account, since, until, call.now, after), limit))
+
+        return collect(listing, fetch, lambda usage: usage.key, _show_usage)
+
+    return call.page("poolusagemetrics", *await call.read(query))
+
+
+def _moment(call: Call, name: str) -> Instant | None:
+    text = call.query.text(name)
+    try:
+        return None if text is None else parse_time(text)
+    except ValueError as bad:
+        raise bad_parameter(name, text, str(bad)) from None
+
+
+def _show_usage(usage: Usage) -> Document:
+    return {
+        "poolId": usage.pool,
+        "startTime": iso(usage.start),
+        "endTime": iso(usage.start + INTERVAL),
+        "vmSize": usage.vm_size,
+        "totalCoreHours": usage.core_hours,
+    }
