@@ -49,7 +49,14 @@ ROOTS = (
 )
 """Bodies of the requests that are served; what they use follows."""
 
-ANSWERED = ("BatchPool", "BatchNode", "BatchJob", "BatchJobSchedule", "BatchTask")
+ANSWERED = (
+    "BatchPool",
+    "BatchNode",
+    "BatchJob",
+    "BatchJobSchedule",
+    "BatchTask",
+    "BatchJobPreparationAndReleaseTaskStatus",
+)
 """Entities whose members a client may select."""
 
 UNTYPED = frozenset(

@@ -7,16 +7,17 @@ from collections.abc import Callable
 
 from poolwright.commands import accounts, auto_pools
 from poolwright.commands.context import Context, Preconditions, next_modified, record, wake
+from poolwright.commands.job_tasks import check_job_tasks
 from poolwright.domain.auto_pool import JOB
 from poolwright.domain.errors import ServiceError, bad_property
 from poolwright.domain.exits import PERFORM, job_after
-from poolwright.domain.job import NO_ACTION, TERMINATE_DONE, TERMINATE_IDLE, Job, JobSpec, TaskCounts
+from poolwright.domain.job import FORCE, NO_ACTION, TERMINATE_DONE, TERMINATE_IDLE, Job, JobSpec, TaskCounts
 from poolwright.domain.limits import PRIORITY_MAX, PRIORITY_MIN
 from poolwright.domain.node import Failure
 from poolwright.domain.rules import check_id, not_found
 from poolwright.domain.states import JOB as MOVES
 from poolwright.domain.states import JobState, advance
-from poolwright.domain.task import Task
+from poolwright.domain.task import NewTask, Task
 from poolwright.store.base import Tx
 
 JobChange = Callable[[Job], tuple[JobSpec, bytes]]
@@ -34,7 +35,7 @@ _ENDED = {
 
 
 def create(tx: Tx, ctx: Context, account: str, id: str, spec: JobSpec, document: bytes) -> Job:
-    """Make a job, active at once. Its pool need not exist: the tasks then wait.
+    """Make a job with its manager task, active at once. Its pool need not exist: the tasks then wait.
 
     A job that ends when all tasks are complete and has none ends at once (its loop sees to that). An auto pool is
     made with the job; if that fails, the job is completed from the start and says why. Raises 400
@@ -71,6 +72,10 @@ def begin(tx: Tx, ctx: Context, job: Job, failure: Failure | None) -> Job:
     if failure is not None:
         job = dataclasses.replace(job, state=JobState.COMPLETED, ended_at=ctx.now, scheduling_error=failure)
     job = tx.jobs.insert(job)
+    manager = job.spec.manager
+    if manager is not None and failure is None:
+        document = manager.document.encode()
+        tx.tasks.insert_many(job.pk, [NewTask(manager.id, manager.spec, document)], ctx.now)
     detail = {} if failure is None else {"error": failure.code}
     _noted(tx, ctx, job, "job.create", pool=job.spec.pool, priority=job.spec.priority, **detail)
     return job
@@ -93,6 +98,7 @@ def check_spec(spec: JobSpec) -> None:
     if spec.on_all_tasks_complete not in _ENDINGS:
         reason = f"One of {', '.join(_ENDINGS)}."
         raise bad_property("onAllTasksComplete", spec.on_all_tasks_complete, reason)
+    check_job_tasks(spec)
     if spec.on_task_failure not in _ON_FAILURE:
         raise bad_property("onTaskFailure", spec.on_task_failure, f"One of {', '.join(_ON_FAILURE)}.")
 
@@ -147,29 +153,48 @@ def enable(tx: Tx, ctx: Context, account: str, id: str, pre: Preconditions) -> J
     return _written(tx, ctx, job, "job.enable")
 
 
-def terminate(tx: Tx, ctx: Context, account: str, id: str, reason: str | None, pre: Preconditions) -> Job:
-    """End the job: running tasks are ended, active ones stay active and never run.
+def terminate(
+    tx: Tx,
+    ctx: Context,
+    account: str,
+    id: str,
+    reason: str | None,
+    pre: Preconditions,
+    *,
+    force: bool = False,
+) -> Job:
+    """End the job: running tasks are ended, active ones stay active and never run. With `force` neither nodes nor
+    release tasks are waited for; a job that is being terminated may be forced once more.
 
     Raises 404 JobNotFound, 409 JobCompleted, JobBeingTerminated or JobBeingDeleted, 412.
     """
+    job = get(tx, account, id)
+    if force and job.state is JobState.TERMINATING:
+        pre.check_write(job.modified_at)
+        return _written(tx, ctx, dataclasses.replace(job, disable_tasks=FORCE), "job.force")
     job = _open(tx, account, id, pre)
     named = reason or "UserTerminate"
+    disposal = FORCE if force else None
     job = _moved(
-        ctx, dataclasses.replace(job, terminate_reason=named, disable_tasks=None), JobState.TERMINATING
+        ctx, dataclasses.replace(job, terminate_reason=named, disable_tasks=disposal), JobState.TERMINATING
     )
     return _written(tx, ctx, job, "job.terminate", reason=named)
 
 
-def delete(tx: Tx, ctx: Context, account: str, id: str, pre: Preconditions) -> Job:
-    """Begin to delete the job with its tasks and their files; its loop removes them in bounded steps.
+def delete(tx: Tx, ctx: Context, account: str, id: str, pre: Preconditions, *, force: bool = False) -> Job:
+    """Begin to delete the job with its tasks and their files; its loop removes them in bounded steps. `force` as in
+    `terminate`.
 
     Raises 404 JobNotFound, 409 JobBeingDeleted, 412.
     """
     job = get(tx, account, id)
     pre.check_write(job.modified_at)
+    disposal = FORCE if force else None
     if job.state is JobState.DELETING:
+        if force:
+            return _written(tx, ctx, dataclasses.replace(job, disable_tasks=FORCE), "job.force")
         raise ServiceError("JobBeingDeleted")
-    job = _moved(ctx, dataclasses.replace(job, disable_tasks=None), JobState.DELETING)
+    job = _moved(ctx, dataclasses.replace(job, disable_tasks=disposal), JobState.DELETING)
     return _written(tx, ctx, job, "job.delete")
 
 

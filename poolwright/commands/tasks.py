@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from poolwright.commands import jobs
 from poolwright.commands.context import Context, Preconditions, next_modified, record, wake
+from poolwright.commands.job_tasks import check_not_of_job
 from poolwright.domain.clock import Micros
 from poolwright.domain.errors import ServiceError, bad_property
 from poolwright.domain.exits import PERFORM
@@ -213,6 +214,7 @@ def _check_constraints(new: NewTask) -> None:
 
 def _check_relations(new: NewTask, job: Job) -> None:
     """What the task says of its job and of other tasks fits the job."""
+    check_not_of_job(new.id, job.spec)
     given, exits = new.spec.depends_on, new.spec.exit_conditions
     if given is not None:
         if not job.spec.uses_dependencies:

@@ -13,6 +13,7 @@ from poolwright.domain.clock import Instant
 from poolwright.domain.dependencies import Blocker
 from poolwright.domain.facts import Explanation
 from poolwright.domain.job import Job
+from poolwright.domain.job_tasks import ManagerTask
 from poolwright.domain.limits import NODE_RECOVERIES_MAX
 from poolwright.domain.node import SIMULATED_NODES, Node
 from poolwright.domain.pool import Pool
@@ -42,6 +43,7 @@ class TaskSituation:
     used: Mapping[str, int] | None = None
     job_running: int = 0
     blockers: Sequence[Blocker] = ()
+    barred: frozenset[str] = frozenset()
 
 
 def task(situation: TaskSituation) -> Explanation:
@@ -54,6 +56,9 @@ def task(situation: TaskSituation) -> Explanation:
     state = situation.task.state
     if state is TaskState.COMPLETED:
         return Explanation("TaskCompleted", "The task has completed.")
+    if state is TaskState.PREPARING:
+        message = f"The job's preparation task runs on node {situation.task.node}."
+        return Explanation("JobPreparing", message, "Read its stdout.txt and stderr.txt on the node.")
     if state is not TaskState.ACTIVE:
         return Explanation("TaskRunning", f"The task runs on node {situation.task.node}.")
     return _job_holds(situation) or _tasks_hold(situation) or _pool_holds(situation) or _nodes_hold(situation)
@@ -211,6 +216,11 @@ def _job_holds(situation: TaskSituation) -> Explanation | None:
     return None
 
 
+def _manager(situation: TaskSituation) -> ManagerTask | None:
+    manager = situation.job.spec.manager
+    return manager if manager is not None and manager.id.lower() == situation.task.id.lower() else None
+
+
 def _tasks_hold(situation: TaskSituation) -> Explanation | None:
     unmet, blockers = situation.task.unmet, situation.blockers
     if not unmet:
@@ -254,9 +264,20 @@ def _pool_holds(situation: TaskSituation) -> Explanation | None:
 
 
 def _nodes_hold(situation: TaskSituation) -> Explanation:
-    pool, needed, used = situation.pool, situation.task.spec.required_slots, situation.used or {}
+    pool, used = situation.pool, situation.used or {}
     assert pool is not None
+    needed, manager = situation.task.spec.required_slots, _manager(situation)
     able = [n for n in situation.nodes if takes_tasks(n)]
+    if able and all(n.id in situation.barred for n in able):
+        message = f"The job's preparation task failed on all {len(able)} nodes that take tasks."
+        step = "Read its stderr.txt on the nodes; reimage them, or make the job anew with one that works."
+        return Explanation("JobPreparationTaskFailed", message, step)
+    if manager is not None and not manager.low_priority and able and not any(n.dedicated for n in able):
+        message = "The job manager task asks for a dedicated node; the pool has none that takes tasks."
+        return Explanation("NeedsDedicatedNode", message, "Resize the pool to have dedicated nodes.")
+    if manager is not None and manager.exclusive:
+        needed = pool.spec.slots_per_node
+    able = [n for n in able if n.id not in situation.barred]
     if not able:
         reasons = Counter(node(n, pool, used.get(n.id, 0)).code for n in situation.nodes)
         evidence = tuple((code, str(count)) for code, count in reasons.most_common())

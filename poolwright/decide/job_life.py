@@ -6,18 +6,20 @@ from dataclasses import dataclass, replace
 
 from poolwright.decide.task_life import REQUEUE, TERMINATE
 from poolwright.domain.clock import FOREVER, Instant
-from poolwright.domain.job import NO_ACTION, TERMINATE_IDLE, Job, TaskCounts
+from poolwright.domain.job import FORCE, NO_ACTION, TERMINATE_IDLE, Job, TaskCounts
 from poolwright.domain.states import JOB, JobState, advance
 
 
 @dataclass(frozen=True, slots=True)
 class JobSnapshot:
-    """One job at one moment. `live` counts executions that may still be running somewhere."""
+    """One job at one moment. `live` counts executions of tasks that may still be running somewhere; `releasing` says
+    that its release tasks are still to be waited for."""
 
     job: Job
     counts: TaskCounts
     live: int
     now: Instant
+    releasing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ class JobPlan:
 def plan(snapshot: JobSnapshot) -> JobPlan:
     """The next step of this job; the empty plan when it is settled."""
     job, now = snapshot.job, snapshot.now
-    busy = snapshot.live > 0 or snapshot.counts.running > 0
+    busy = is_busy(snapshot)
+    forced = job.disable_tasks == FORCE
     match job.state:
         case JobState.ACTIVE:
             return _active(snapshot)
@@ -49,13 +52,22 @@ def plan(snapshot: JobSnapshot) -> JobPlan:
         case JobState.ENABLING:
             return JobPlan(job=moved(job, JobState.ACTIVE, now), wake_pool=True)
         case JobState.TERMINATING:
-            if busy:
+            if snapshot.counts.running if forced else busy:
                 return JobPlan(running=TERMINATE)
+            if snapshot.releasing and not forced:
+                return JobPlan()
             return JobPlan(job=replace(moved(job, JobState.COMPLETED, now), ended_at=now))
         case JobState.DELETING:
-            return JobPlan(running=TERMINATE) if busy else JobPlan(delete=True)
+            if snapshot.counts.running if forced else busy:
+                return JobPlan(running=TERMINATE)
+            return JobPlan(delete=forced or not snapshot.releasing)
         case _:
             return JobPlan()
+
+
+def is_busy(snapshot: JobSnapshot) -> bool:
+    """Whether tasks of the job run or may run."""
+    return snapshot.live > 0 or snapshot.counts.running > 0
 
 
 def moved(job: Job, state: JobState, now: Instant) -> Job:

@@ -26,11 +26,14 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A task that waits for a node. `key` is the caller's own; `affinity` is a node's affinity id or None."""
+    """A task that waits for a node, but not for those of `barred`. `key` is the caller's own; `affinity` is a node's
+    affinity id or None."""
 
     key: int
     slots: int = 1
     affinity: str | None = None
+    barred: frozenset[str] = frozenset()
+    alone: bool = False  # it takes all slots of its node
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,9 @@ def place(open_rooms: Sequence[Room], tasks: Iterable[Ready], fill: FillType) ->
     board = _Board(open_rooms)
     assigned = []
     for task in tasks:
-        node = board.preferred(task) or board.best(task.slots, fill)
+        node = board.preferred(task)
+        if node is None:
+            node = board.best_of_others(task, fill) if task.barred else board.best(task.slots, fill)
         if node is not None:
             board.take(node, task.slots)
             assigned.append(Assignment(task.key, node))
@@ -93,7 +98,13 @@ class _Board:
         if task.affinity is None or not task.affinity.startswith(AFFINITY_PREFIX):
             return None
         node = task.affinity.removeprefix(AFFINITY_PREFIX)
-        return node if self._free.get(node, 0) >= task.slots else None
+        return node if self._free.get(node, 0) >= task.slots and node not in task.barred else None
+
+    def best_of_others(self, task: Ready, fill: FillType) -> str | None:
+        """As `best`, for the few tasks that may not go everywhere: looks at every node."""
+        able = [n for n, free in self._free.items() if free >= task.slots and n not in task.barred]
+        choose = max if fill is FillType.SPREAD else min
+        return choose(able, key=self._free.__getitem__, default=None)
 
     def best(self, slots: int, fill: FillType) -> str | None:
         """The node to take next for a task of so many slots."""

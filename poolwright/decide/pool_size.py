@@ -87,13 +87,16 @@ def plan(snapshot: PoolSnapshot, nodes: tuple[Node, ...]) -> SizePlan:
     return _steady(snapshot, nodes)
 
 
-def victims(nodes: Iterable[Node], executions: Mapping[str, int], count: int) -> list[Node]:
-    """The nodes to give up first, by the order of the resize rules; ties go to the youngest."""
+def victims(
+    nodes: Iterable[Node], executions: Mapping[str, int], count: int, managers: frozenset[str] = frozenset()
+) -> list[Node]:
+    """The nodes to give up first, by the order of the resize rules; those of job managers last; ties go to the
+    youngest."""
 
-    def rank(node: Node) -> tuple[int, int, Instant, str]:
+    def rank(node: Node) -> tuple[bool, int, int, Instant, str]:
         held = executions.get(node.id, 0)
         order = _VICTIM_ORDER[_N.RUNNING] if held else _VICTIM_ORDER.get(node.state, _OTHERS)
-        return (order, held, -node.allocated_at, node.id)
+        return (node.id in managers, order, held, -node.allocated_at, node.id)
 
     return sorted(nodes, key=rank)[:count]
 
@@ -177,7 +180,7 @@ def _resizing(snapshot: PoolSnapshot, nodes: tuple[Node, ...]) -> SizePlan:
         staying = _staying(current, kind)
         missing = _target(pool, kind) - len(staying)
         if missing < 0:
-            for node in victims(staying, _executions(snapshot), -missing):
+            for node in victims(staying, _executions(snapshot), -missing, snapshot.managers):
                 changed[node.id] = _drained(node, pool, now)
         unallocated = [node for node in staying if not allocated(node) and node.id not in changed]
         short = max(missing, 0) + len(unallocated)

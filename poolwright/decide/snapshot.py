@@ -73,6 +73,7 @@ class PoolSnapshot:
     host_refuses: str | None = None  # why this host cannot run the image at all
     regrow: bool = False  # a large pool's resize begins again by itself
     simulated: bool = False  # new nodes are only pretended: no engine here runs the image
+    managers: frozenset[str] = frozenset()  # nodes that run a job manager; only read while the pool resizes
     pressure: str | None = None  # why preempted nodes may not come back now
 
     def held_by(self, node: Node) -> Held:

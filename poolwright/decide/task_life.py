@@ -44,12 +44,14 @@ class End:
         return None if self.signal is None else 128 + self.signal
 
 
-def assigned(task: Task, pool: str, node: str, fence: int, now: Instant) -> Task:
-    """The task as it runs on a node: a new attempt, traces of the last one cleared."""
-    advance(f"task {task.id}", TASK, task.state, TaskState.RUNNING)
+def assigned(
+    task: Task, pool: str, node: str, fence: int, now: Instant, state: TaskState = TaskState.RUNNING
+) -> Task:
+    """The task as it runs on a node, or is `preparing` there: a new attempt, traces of the last one cleared."""
+    advance(f"task {task.id}", TASK, task.state, state)
     return replace(
         task,
-        state=TaskState.RUNNING,
+        state=state,
         state_at=now,
         previous_state=task.state,
         previous_at=task.state_at,
@@ -64,6 +66,26 @@ def assigned(task: Task, pool: str, node: str, fence: int, now: Instant) -> Task
         result=None,
         kill_reason=None,
     )
+
+
+def prepared(task: Task, now: Instant) -> Task:
+    """The preparation it waited for is over: the task runs."""
+    advance(f"task {task.id}", TASK, task.state, TaskState.RUNNING)
+    return replace(
+        task,
+        state=TaskState.RUNNING,
+        state_at=now,
+        previous_state=task.state,
+        previous_at=task.state_at,
+        started_at=now,
+    )
+
+
+def unprepared(task: Task, now: Instant) -> Task:
+    """The preparation it waited for failed or was interrupted: the task is active again, and has not run."""
+    if task.kill_reason == REQUEUE:
+        return _again(task, now, requeue_count=task.requeue_count + 1, last_requeue_at=now)
+    return _again(task, now)
 
 
 def ended(task: Task, job_retries: int, end: End, now: Instant) -> Task:

@@ -113,9 +113,13 @@ DEPENDENCY_FAILED = "DependencyFailed"
 
 
 def job_after(job: Job, task: Task, now: Instant) -> Job | None:
-    """The job as the end of this task leaves it, or None if it stays as it is. Only an active job is moved."""
+    """The job as the end of this task leaves it, or None if it stays as it is. Only an active job is moved; the end of
+    its manager goes before exit options."""
     if task.state is not TaskState.COMPLETED or job.state is not JobState.ACTIVE:
         return None
+    manager = job.spec.manager
+    if manager is not None and manager.kill_job and manager.id.lower() == task.id.lower():
+        return _moved(job, JobState.TERMINATING, now, terminate_reason=MANAGER_COMPLETE)
     if job.spec.on_task_failure == PERFORM:
         action = job_action(task)
         if action == TERMINATE:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from poolwright.domain.auto_pool import AutoPool
 from poolwright.domain.clock import FOREVER, Instant, Micros
+from poolwright.domain.job_tasks import ManagerTask, PreparationTask, ReleaseTask
 from poolwright.domain.node import Failure
 from poolwright.domain.states import JobState
 
@@ -29,6 +30,13 @@ class JobSpec:
     cancel_dependents: bool = False  # ours: end what waits for a task that failed
     on_task_failure: str = "noaction"  # | "performexitoptionsjobaction"
     auto_pool: AutoPool | None = None
+    manager: ManagerTask | None = None
+    preparation: PreparationTask | None = None
+    release: ReleaseTask | None = None
+
+
+#: Said of a job that ends without waiting for its nodes.
+FORCE = "force"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +56,7 @@ class Job:
     previous_at: Instant | None = None
     ended_at: Instant | None = None
     terminate_reason: str | None = None
-    disable_tasks: str | None = None  # "requeue" | "terminate" | "wait", while disabling
+    disable_tasks: str | None = None  # "requeue" | "terminate" | "wait", while disabling; FORCE, while ending
     pk: int = 0
     revision: int = 0
     schedule: str | None = None  # the job schedule that made it

@@ -98,7 +98,7 @@ class Dispatcher:
     async def _job(self, key: DirtyKey) -> Instant | None:
         now = self._kit.clock.now()
         work = await self._store.write(lambda tx: jobs.run(tx, self._kit, key.account, key.id, now))
-        self._applier.orders((), work.kills)
+        self._applier.orders(work.starts, work.kills)
         return now if work.more else work.wake_at
 
     async def _schedule(self, key: DirtyKey) -> Instant | None:

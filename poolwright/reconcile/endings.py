@@ -13,6 +13,7 @@ from poolwright.domain.facts import DirtyKey, Fact
 from poolwright.domain.job import NO_ACTION, TERMINATE_IDLE, Job
 from poolwright.domain.states import ExecutionResult, JobState, TaskState
 from poolwright.domain.task import Execution, Task
+from poolwright.reconcile import job_nodes
 from poolwright.store.base import Tx
 
 
@@ -22,6 +23,7 @@ def finish(tx: Tx, over: Sequence[tuple[Execution, End]], now: Instant) -> None:
     Only the present attempt of a task changes the task: an older execution (of a task deleted or started anew since)
     just frees its slots. Wakes the job if something waits for it, and the job's pool if a task is active again.
     """
+    over = job_nodes.finish(tx, over, now)
     if not over:
         return
     tasks = tx.tasks.by_pks([execution.task_pk for execution, _ in over])

@@ -5,6 +5,8 @@ A task's own variables win over its job's; the service's variables win over both
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from poolwright.domain.clock import FOREVER
 from poolwright.domain.job import Job
 from poolwright.domain.job_schedule import workitem
@@ -59,13 +61,8 @@ def node_environment(pool: Pool, node: Node, account_url: str) -> dict[str, str]
 def task_spec(task: Task, job: Job, node: Node, common: dict[str, str]) -> ExecSpec:
     """The execution of the task's present attempt; `common` is `node_environment` of its node."""
     directory = task_directory(job.id, task.id)
-    env = dict(job.spec.environment)
-    env.update(task.spec.environment)
-    env.update(common)
-    env["AZ_BATCH_JOB_ID"] = job.id
-    env["AZ_BATCH_TASK_ID"] = task.id
-    env["AZ_BATCH_TASK_DIR"] = f"{ROOT}/{directory}"
-    env["AZ_BATCH_TASK_WORKING_DIR"] = f"{ROOT}/{directory}/wd"
+    env = job_environment(job, task.id, task.spec.environment, common)
+    env.update(preparation_environment(job))
     limit = task.spec.max_wall_clock
     return ExecSpec(
         machine=node.machine,
@@ -78,6 +75,29 @@ def task_spec(task: Task, job: Job, node: Node, common: dict[str, str]) -> ExecS
         user=task.spec.user,
         wall_clock_s=None if limit >= FOREVER else limit / 1_000_000,
     )
+
+
+def job_environment(
+    job: Job, id: str, own: Iterable[tuple[str, str]], common: Mapping[str, str]
+) -> dict[str, str]:
+    """The variables of a task of the job that has this id and these variables of its own."""
+    directory = f"{ROOT}/{task_directory(job.id, id)}"
+    env = dict(job.spec.environment)
+    env.update(own)
+    env.update(common)
+    env["AZ_BATCH_JOB_ID"] = job.id
+    env["AZ_BATCH_TASK_ID"] = id
+    env["AZ_BATCH_TASK_DIR"] = directory
+    env["AZ_BATCH_TASK_WORKING_DIR"] = f"{directory}/wd"
+    return env
+
+
+def preparation_environment(job: Job) -> dict[str, str]:
+    """Where the job's preparation task worked, for the tasks that come after it."""
+    if job.spec.preparation is None:
+        return {}
+    directory = f"{ROOT}/{task_directory(job.id, job.spec.preparation.id)}"
+    return {"AZ_BATCH_JOB_PREP_DIR": directory, "AZ_BATCH_JOB_PREP_WORKING_DIR": f"{directory}/wd"}
 
 
 def start_spec(start: StartTask, attempt: int, pool: Pool, node: Node, account_url: str) -> ExecSpec:

@@ -6,7 +6,7 @@ from poolwright.decide import autoscale, explain, schedule
 from poolwright.decide.explain import TaskSituation
 from poolwright.domain.facts import Explanation
 from poolwright.domain.rules import not_found
-from poolwright.reconcile import schedules, snapshots
+from poolwright.reconcile import job_nodes, schedules, snapshots
 from poolwright.reconcile.kit import Kit
 from poolwright.store.base import Tx
 
@@ -30,13 +30,15 @@ class Explanations:
             raise not_found("task", task_id)
         pool = tx.pools.get(account, job.spec.pool)
         counts, _ = tx.tasks.counts(job.pk)
+        nodes = tx.nodes.of_pool(account, pool.id) if pool is not None else []
         situation = TaskSituation(
             task=row,
             job=job,
             pool=pool,
-            nodes=tx.nodes.of_pool(account, pool.id) if pool is not None else (),
+            nodes=nodes,
             used=tx.executions.slots(account, pool.id) if pool is not None else {},
             job_running=counts.running,
+            barred=job_nodes.barred(tx, job, job.spec.pool, {n.id: n for n in nodes}),
             blockers=tx.tasks.blockers(row, BLOCKERS_MAX) if row.unmet else (),
         )
         said = explain.task(situation)

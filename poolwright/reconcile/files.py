@@ -14,6 +14,7 @@ from typing import Protocol
 from poolwright.decide.node_life import HEARD
 from poolwright.domain.clock import HOUR, SECOND, Clock, Instant, Micros
 from poolwright.domain.facts import DirtyKey
+from poolwright.domain.job import Job
 from poolwright.domain.job_schedule import workitem
 from poolwright.domain.node import Node
 from poolwright.domain.states import TaskState
@@ -152,18 +153,29 @@ def over(
         job = None  # ids are compared without regard to case, directories are not
     live = tx.executions.of_machine(node.machine)
     known = tx.tasks.by_pks([execution.task_pk for execution in live])
-    dying = any(execution.task_pk not in known for execution in live)
+    dying = any(e.task_pk not in known for e in live if e.task_pk)
+    kept = {} if job is None else _job_tasks(job)
+    beside = job is not None and any(e.job_pk == job.pk and not e.task_pk for e in live)
     gone: list[Directory] = []
     waits = False
     for directory in directories:
         task = None if job is None else tx.tasks.get(job.pk, directory.name)
-        if task is None or task.id != directory.name:
+        if job is not None and directory.name in kept:
+            if not beside and job.ended_at is not None and job.ended_at + kept[directory.name] <= now:
+                gone.append(directory)
+        elif task is None or task.id != directory.name:
             waits = waits or dying
             if not dying:
                 gone.append(directory)
         elif _expired(task, now) and not tx.executions.of_task(task.pk):
             gone.append(directory)
     return gone, waits
+
+
+def _job_tasks(job: Job) -> dict[str, Micros]:
+    """How long the directories of the job's preparation and release tasks are kept after its end, by id."""
+    given = (job.spec.preparation, job.spec.release)
+    return {task.id: task.retention for task in given if task is not None}
 
 
 def _expired(task: Task, now: Instant) -> bool:

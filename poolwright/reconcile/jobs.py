@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from poolwright.decide import job_life, task_life
 from poolwright.decide.job_life import JobSnapshot
+from poolwright.decide.task_life import TERMINATE
 from poolwright.domain.clock import Instant
 from poolwright.domain.facts import DirtyKey, Fact
-from poolwright.domain.job import Job
+from poolwright.domain.job import FORCE, Job
 from poolwright.domain.states import JobState
-from poolwright.reconcile.fleet import Kill
+from poolwright.reconcile import job_nodes
+from poolwright.reconcile.fleet import ExecSpec, Kill
 from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.pools import order_end, ordered
 from poolwright.store.base import Tx
 
 #: Tasks ended or deleted in one transaction, so that others get their turn.
 CHUNK = 500
+_ENDING = (JobState.TERMINATING, JobState.DELETING)
 
 
 @dataclass(slots=True)
 class JobWork:
     """What to do outside once the pass is durable."""
 
+    starts: list[ExecSpec] = field(default_factory=list)
     kills: list[Kill] = field(default_factory=list)
     more: bool = False
     wake_at: Instant | None = None
@@ -34,8 +38,12 @@ def run(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> JobWork:
     if job is None:
         return JobWork()
     counts, _ = tx.tasks.counts(job.pk)
-    plan = job_life.plan(JobSnapshot(job, counts, tx.executions.count_of_job(job.pk), now))
-    work = JobWork(wake_at=plan.wake_at)
+    snapshot = JobSnapshot(job, counts, tx.executions.count_of_job(job.pk), now)
+    work = JobWork()
+    if job.state in _ENDING and (not job_life.is_busy(snapshot) or job.disable_tasks == FORCE):
+        snapshot = replace(snapshot, releasing=_release(tx, kit, job, now, work))
+    plan = job_life.plan(snapshot)
+    work.wake_at = plan.wake_at
     if plan.job is not None:
         job = tx.jobs.update(plan.job)
         detail: dict[str, str | int | float | bool | None] = {"reason": job.terminate_reason}
@@ -51,6 +59,24 @@ def run(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> JobWork:
     if plan.wake_pool:
         tx.mark_dirty(DirtyKey("pool", account, job.spec.pool))
     return work
+
+
+def _release(tx: Tx, kit: Kit, job: Job, now: Instant, work: JobWork) -> bool:
+    """End preparations that still run, then have the releases run. Whether something is still to be waited for."""
+    beside = tx.executions.beside_tasks(job.pk)
+    forced = job.disable_tasks == FORCE
+    preparing = [e for e in beside if forced or e.name.startswith("p")]
+    if preparing:
+        fresh = [e.name for e in preparing if e.kill_reason is None]
+        tx.executions.order_kill(fresh, TERMINATE)
+        work.kills += [
+            Kill(e.machine, e.name, TERMINATE) for e in preparing if kit.delivery.kill_due(e.name, now)
+        ]
+        return True
+    starts, waits = ([], False) if forced else job_nodes.release(tx, kit, job, now, CHUNK)
+    work.starts += starts
+    work.more = len(starts) >= CHUNK
+    return waits
 
 
 def _cancel_dependents(tx: Tx, job: Job, now: Instant) -> bool:

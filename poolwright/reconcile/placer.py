@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from poolwright.decide import placement, task_life
+from poolwright.decide.job_nodes import Preparation
+from poolwright.decide.job_nodes import preparation as prepared
 from poolwright.decide.node_events import rest
 from poolwright.decide.placement import Ready, Room
 from poolwright.domain.clock import Instant
@@ -12,8 +14,9 @@ from poolwright.domain.job import Job
 from poolwright.domain.limits import ASSIGN_BATCH_MAX
 from poolwright.domain.node import Node
 from poolwright.domain.pool import Pool
-from poolwright.domain.states import JobOrder, NodeState, PoolState
+from poolwright.domain.states import JobOrder, NodeState, PoolState, TaskState
 from poolwright.domain.task import Execution, Task
+from poolwright.reconcile import job_nodes
 from poolwright.reconcile.environment import node_environment, task_spec
 from poolwright.reconcile.fleet import ExecSpec
 from poolwright.reconcile.kit import Kit
@@ -39,17 +42,21 @@ class Placer:
         self.used = used
         self.starts: list[ExecSpec] = []
         self._jobs: dict[int, Job] = {}
+        self._bars: dict[int, frozenset[str]] = {}
+        self._skip: set[int] = set()
+        self._placed = 0
 
     def run(self) -> bool:
         """Place what fits. Returns whether there may be more to place (the bound of one transaction was met)."""
         if self._pool.state is not PoolState.ACTIVE:
             return False
         for _ in range(ROUNDS_MAX):
-            left = ASSIGN_BATCH_MAX - len(self.starts)
+            left = ASSIGN_BATCH_MAX - self._placed
             if left <= 0:
                 return True
             open_rooms = placement.rooms(self.nodes.values(), self.used, self._pool.spec.slots_per_node)
-            if not open_rooms or not self._round(open_rooms, left):
+            skipped = len(self._skip)
+            if not open_rooms or not (self._round(open_rooms, left) or len(self._skip) > skipped):
                 return False
         return True
 
@@ -58,16 +65,20 @@ class Placer:
         if not ready:
             return 0
         tasks = {task.pk: task for task in ready}
-        wishes = [Ready(task.pk, task.spec.required_slots, task.spec.affinity_id) for task in ready]
+        wishes = [self._wish(task) for task in ready]
         assigned = placement.place(open_rooms, wishes, self._pool.spec.fill)
         running: list[Task] = []
         executions: list[Execution] = []
         for assignment in assigned:
-            task = self._assign(tasks[assignment.key], self.nodes[assignment.node])
+            task = self._assign(tasks.pop(assignment.key), self.nodes[assignment.node])
             running.append(task)
             executions.append(self._execution(task, self.nodes[assignment.node]))
+        # What may not go everywhere and found no place must not stand before others in the next round.
+        left_over = (wish for wish in wishes if wish.key in tasks)
+        self._skip |= {tasks[wish.key].job_pk for wish in left_over if wish.barred or wish.alone}
         if running:
             self._took_turn(running[-1].job_pk)
+        self._placed += len(running)
         self._tx.tasks.update_many(running)
         self._tx.executions.insert_many(executions)
         return len(assigned)
@@ -79,7 +90,7 @@ class Placer:
         pool = self._pool
         fifo = pool.spec.job_order is JobOrder.CREATION_TIME
         turn = None if fifo else self._kit.turns.get((pool.account, pool.id), 0)
-        return self._tx.tasks.ready(pool.account, pool.id, wanted, most, turn)
+        return self._tx.tasks.ready(pool.account, pool.id, wanted, most, turn, self._skip)
 
     def _took_turn(self, job_pk: int) -> None:
         turns = self._kit.turns
@@ -87,17 +98,60 @@ class Placer:
             turns.clear()
         turns[self._pool.account, self._pool.id] = job_pk
 
-    def _assign(self, task: Task, node: Node) -> Task:
-        task = task_life.assigned(task, self._pool.id, node.id, node.fence, self._now)
-        self.used[node.id] = self.used.get(node.id, 0) + task.spec.required_slots
-        job = self._jobs.get(task.job_pk)
+    def _wish(self, task: Task) -> Ready:
+        job, spec = self._job(task.job_pk), task.spec
+        barred = self._barred(job)
+        manager = job.spec.manager
+        if manager is None or manager.id.lower() != task.id.lower():
+            return Ready(task.pk, spec.required_slots, spec.affinity_id, barred)
+        if not manager.low_priority:
+            barred |= {node.id for node in self.nodes.values() if not node.dedicated}
+        return Ready(task.pk, self._slots(task, job), spec.affinity_id, barred, manager.exclusive)
+
+    def _slots(self, task: Task, job: Job) -> int:
+        """Slots the task takes: a job manager that runs alone takes all of its node."""
+        manager = job.spec.manager
+        if manager is not None and manager.exclusive and manager.id.lower() == task.id.lower():
+            return max(task.spec.required_slots, self._pool.spec.slots_per_node)
+        return task.spec.required_slots
+
+    def _barred(self, job: Job) -> frozenset[str]:
+        if job.spec.preparation is None:
+            return frozenset()
+        if job.pk not in self._bars:
+            self._bars[job.pk] = job_nodes.barred(self._tx, job, self._pool.id, self.nodes)
+        return self._bars[job.pk]
+
+    def _job(self, pk: int) -> Job:
+        job = self._jobs.get(pk)
         if job is None:
-            found = self._tx.jobs.by_pk(task.job_pk)
-            assert found is not None, f"task {task.pk} has no job"
-            job = self._jobs[task.job_pk] = found
-        url = self._kit.account_url(self._pool.account)
-        self.starts.append(task_spec(task, job, node, node_environment(self._pool, node, url)))
+            job = self._tx.jobs.by_pk(pk)
+            assert job is not None, f"a task has no job {pk}"
+            self._jobs[pk] = job
+        return job
+
+    def _assign(self, task: Task, node: Node) -> Task:
+        job = self._job(task.job_pk)
+        waits = self._prepare(job, node)
+        state = TaskState.PREPARING if waits else TaskState.RUNNING
+        task = task_life.assigned(task, self._pool.id, node.id, node.fence, self._now, state)
+        self.used[node.id] = self.used.get(node.id, 0) + self._slots(task, job)
+        if not waits:
+            url = self._kit.account_url(self._pool.account)
+            self.starts.append(task_spec(task, job, node, node_environment(self._pool, node, url)))
         return task
+
+    def _prepare(self, job: Job, node: Node) -> bool:
+        """See that the job's preparation task runs, or ran, on the node. Whether its tasks wait for it."""
+        spec = job.spec.preparation
+        if spec is None:
+            return False
+        row = self._tx.job_nodes.of_nodes(job.pk, self._pool.id, [node.id]).get(node.id)
+        state = prepared(row, node, spec)
+        if state is Preparation.NEEDED:
+            _, start = job_nodes.begin(self._tx, self._kit, self._pool, job, row, node, self._now)
+            self.starts.append(start)
+        return spec.wait_for_success and state in (Preparation.NEEDED, Preparation.RUNNING)
 
     def _execution(self, task: Task, node: Node) -> Execution:
         return Execution(
@@ -109,7 +163,7 @@ class Placer:
             node=node.id,
             machine=node.machine,
             fence=node.fence,
-            slots=task.spec.required_slots,
+            slots=self._slots(task, self._job(task.job_pk)),
             since=self._now,
         )
 

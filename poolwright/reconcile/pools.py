@@ -92,6 +92,8 @@ def run(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolWork:
             now + PREPARING_LOOK if work.wake_at is None else min(work.wake_at, now + PREPARING_LOOK)
         )
     _acts(work, plan, nodes, view.disks)
+    for gone in (*work.wipes, *work.evicts):
+        tx.job_nodes.wiped(gone.account, gone.pool, gone.node)
     _place(tx, kit, plan.pool, list(nodes.values()), now, work)
     _orders(tx, kit, view, nodes, now, work)
     return work
@@ -158,7 +160,8 @@ def order_end(tx: Tx, executions: Sequence[Execution], reason: str, now: Instant
     tx.executions.order_kill([execution.name for execution in fresh], reason)
     tasks = tx.tasks.by_pks([execution.task_pk for execution in fresh])
     names = {execution.name for execution in fresh}
-    running = [t for t in tasks.values() if t.state is TaskState.RUNNING and t.execution in names]
+    holding = (TaskState.PREPARING, TaskState.RUNNING)
+    running = [t for t in tasks.values() if t.state in holding and t.execution in names]
     if reason == TERMINATE:
         ended = [task_life.terminated(task, now, "The task was ended by request.") for task in running]
     else:

@@ -13,7 +13,7 @@ from poolwright.domain import sizes
 from poolwright.domain.clock import Instant
 from poolwright.domain.node import Node
 from poolwright.domain.pool import Pool
-from poolwright.domain.states import AllocationState, DeallocationOption
+from poolwright.domain.states import AllocationState, DeallocationOption, JobState, TaskState
 from poolwright.domain.task import Execution
 from poolwright.reconcile.images import DiskSet
 from poolwright.reconcile.kit import Kit
@@ -41,8 +41,9 @@ def load(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolView | No
         return None
     nodes = tx.nodes.of_pool(account, id)
     executions = tx.executions.of_pool(account, id)
-    live = Counter(execution.node for execution in executions)
-    ordered = Counter(execution.node for execution in executions if execution.kill_reason is not None)
+    # What runs beside the tasks takes no slot, and nobody waits for it.
+    live = Counter(execution.node for execution in executions if execution.slots)
+    ordered = Counter(e.node for e in executions if e.slots and e.kill_reason is not None)
     slots: Counter[str] = Counter()
     for execution in executions:
         slots[execution.node] += execution.slots
@@ -61,6 +62,7 @@ def load(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolView | No
         host_refuses=None if simulated else _refusal(kit, disks),
         simulated=simulated,
         regrow=kit.settings.regrow_large_pools,
+        managers=_managers(tx, pool),
         pressure=preempt.holds_back(kit.beat, kit.pressure_limit_mib),
     )
     return PoolView(snapshot, tuple(executions), disks)
@@ -119,6 +121,21 @@ def _nodes_of(tx: Tx, pools: Sequence[Pool]) -> tuple[int, int]:
             else:
                 low += count
     return dedicated, low
+
+
+def _managers(tx: Tx, pool: Pool) -> frozenset[str]:
+    if pool.allocation is not AllocationState.RESIZING:
+        return frozenset()
+    found = set()
+    for job in tx.jobs.of_pool(pool.account, pool.id, frozenset({JobState.ACTIVE})):
+        task = None if job.spec.manager is None else tx.tasks.get(job.pk, job.spec.manager.id)
+        if (
+            task is not None
+            and task.state in (TaskState.PREPARING, TaskState.RUNNING)
+            and task.node is not None
+        ):
+            found.add(task.node)
+    return frozenset(found)
 
 
 def _retained(tx: Tx, nodes: Sequence[Node], live: Counter[str]) -> dict[str, Instant]:

@@ -10,7 +10,7 @@ from poolwright.decide import pool_plan
 from poolwright.domain.exits import satisfies
 from poolwright.domain.job import Job
 from poolwright.domain.pool import Pool
-from poolwright.domain.states import JobState, NodeState, TaskState
+from poolwright.domain.states import ExecutionResult, JobState, NodeState, TaskState
 from poolwright.domain.task import Task, parse_execution
 from poolwright.reconcile import snapshots
 from poolwright.reconcile.explanations import Explanations
@@ -73,7 +73,7 @@ class NoTaskLost:
         said = [f"task {name} is lost" for pk, name in self.accepted.items() if pk not in found]
         for job, task in found.values():
             live = [execution.name for execution in tx.executions.of_task(task.pk)]
-            if task.state is TaskState.RUNNING and live != [task.execution]:
+            if task.state in (TaskState.PREPARING, TaskState.RUNNING) and live != [task.execution]:
                 said.append(f"task {job.id}/{task.id} runs as {task.execution}, live executions are {live}")
         return said
 
@@ -109,6 +109,27 @@ class DependenciesKept:
                 said.append(f"task {job.id}/{task.id} waits for {task.unmet} tasks, {unmet} are not done")
             if task.unmet and task.attempt:
                 said.append(f"task {job.id}/{task.id} ran, but waits for {task.unmet} tasks")
+        return said
+
+
+class PreparedFirst:
+    """No task runs on a node before its job's preparation task succeeded there, where the job waits for that; and a
+    completed job has no release task that still runs."""
+
+    def check(self, tx: Tx) -> list[str]:
+        said = []
+        for job, task in all_tasks(tx):
+            spec = job.spec.preparation
+            if spec is None or not spec.wait_for_success or task.state is not TaskState.RUNNING:
+                continue
+            assert task.node is not None
+            row = tx.job_nodes.of_nodes(job.pk, job.spec.pool, [task.node]).get(task.node)
+            if row is None or row.preparation.result is not ExecutionResult.SUCCESS:
+                said.append(f"task {job.id}/{task.id} runs on {task.node}, whose preparation is {row}")
+        for job in all_jobs(tx):
+            left = [e.name for e in tx.executions.beside_tasks(job.pk) if e.kill_reason is None]
+            if job.state is JobState.COMPLETED and left:
+                said.append(f"job {job.id} has completed, {left} still run")
         return said
 
 
@@ -225,4 +246,17 @@ def _must_wait(tx: Tx, kit: Kit, job: Job, task: Task) -> bool:
     if words.code == "NoUsableNode":
         rows = tx.nodes.of_pool(ACCOUNT, job.spec.pool)
         return all(node.state is NodeState.START_TASK_FAILED for node in rows)
-    return words.code in ("NeedsMoreSlots", "BlockedByFailedTask", "BlockedByMissingTask", "BlockedByTask")
+    return words.code in _FOR_THE_CALLER
+
+
+#: Reasons to wait that only a caller can remove.
+_FOR_THE_CALLER = frozenset(
+    {
+        "NeedsMoreSlots",
+        "NeedsDedicatedNode",
+        "JobPreparationTaskFailed",
+        "BlockedByFailedTask",
+        "BlockedByMissingTask",
+        "BlockedByTask",
+    }
+)

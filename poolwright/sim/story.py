@@ -67,6 +67,7 @@ class Story:
             checkers.MachinesHaveRows(self.host),
             checkers.SlotsNotOverCommitted(self.host),
             checkers.DependenciesKept(),
+            checkers.PreparedFirst(),
             once,
         ]
         self.host.connect(self.service)

@@ -14,6 +14,7 @@ from poolwright.domain.dependencies import Dependencies
 from poolwright.domain.errors import ServiceError
 from poolwright.domain.exits import PERFORM
 from poolwright.domain.job import NO_ACTION, TERMINATE_IDLE, JobSpec
+from poolwright.domain.job_tasks import ManagerTask, PreparationTask, ReleaseTask
 from poolwright.domain.limits import Settings
 from poolwright.domain.node import Node
 from poolwright.domain.pool import ImageReference, PoolSpec, StartTask
@@ -190,9 +191,29 @@ class Workload:
             on_all_tasks_complete=rng.choice((*(NO_ACTION,) * 5, TERMINATE_IDLE)),
             uses_dependencies=rng.random() < 0.6,
             cancel_dependents=rng.random() < 0.3,
+            preparation=self._preparation() if (prepares := rng.random() < 0.4) else None,
+            release=ReleaseTask(command(rng.randrange(20 * SECOND), 0))
+            if prepares and rng.random() < 0.8
+            else None,
+            manager=self._manager() if rng.random() < 0.2 else None,
             on_task_failure=PERFORM if rng.random() < 0.1 else NO_ACTION,
         )
         return jobs.create(tx, ctx, ACCOUNT, rng.choice(JOBS), spec, b"{}").id
+
+    def _preparation(self) -> PreparationTask:
+        rng = self._rng
+        return PreparationTask(
+            command(rng.randrange(30 * SECOND), 0 if rng.random() < 0.9 else 1),
+            max_retries=rng.randrange(2),
+            wait_for_success=rng.random() < 0.8,
+            rerun_after_reboot=rng.random() < 0.5,
+        )
+
+    def _manager(self) -> ManagerTask:
+        rng = self._rng
+        spec = TaskSpec(command(rng.randrange(300 * SECOND), 0 if rng.random() < 0.8 else 1))
+        flags = {name: rng.random() < 0.7 for name in ("kill_job", "exclusive", "low_priority")}
+        return ManagerTask("boss", spec, "{}", **flags)
 
     def _a_job(self, tx: Tx) -> str:
         found = all_jobs(tx)
@@ -266,9 +287,9 @@ class Workload:
         elif order == "enable":
             jobs.enable(tx, ctx, ACCOUNT, job, NO_CONDITIONS)
         elif order == "terminate":
-            jobs.terminate(tx, ctx, ACCOUNT, job, None, NO_CONDITIONS)
+            jobs.terminate(tx, ctx, ACCOUNT, job, None, NO_CONDITIONS, force=self._rng.random() < 0.2)
         else:
-            row = jobs.delete(tx, ctx, ACCOUNT, job, NO_CONDITIONS)
+            row = jobs.delete(tx, ctx, ACCOUNT, job, NO_CONDITIONS, force=self._rng.random() < 0.2)
             for task in tx.tasks.page(row.pk, None, 1000):
                 self._lost.accepted.pop(task.pk, None)
         return f"{order} {job}"

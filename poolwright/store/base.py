@@ -8,7 +8,7 @@ and are paged by `after` (the last id seen, exclusive), so that a page costs the
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence, Set
 from typing import Protocol, TypeVar
 
 from poolwright.domain.account import Account, ServicePrincipal
@@ -22,6 +22,7 @@ from poolwright.domain.pool import Pool
 from poolwright.domain.resource import DiskRow, Lineage, Operation, Resource
 from poolwright.domain.states import JobState, NodeState, TaskState
 from poolwright.domain.task import Execution, NewTask, Task
+from poolwright.store.base_job_nodes import JobNodes
 from poolwright.store.base_schedules import AutoPools, Schedules
 
 T = TypeVar("T")
@@ -178,11 +179,19 @@ class Tasks(Protocol):
         """(tasks, slots) by state; kept up to date row by row or by index, not by scanning the job."""
         ...
 
-    def ready(self, account: str, pool: str, limit: int, slots_max: int, turn: int | None = 0) -> list[Task]:
+    def ready(
+        self,
+        account: str,
+        pool: str,
+        limit: int,
+        slots_max: int,
+        turn: int | None = 0,
+        skip: Set[int] = frozenset(),
+    ) -> list[Task]:
         """Active tasks of active jobs bound to the pool that need at most `slots_max` slots, best first: job priority
         descending; among equals the jobs take turns, beginning after the job numbered `turn` (None: all of an older
-        job comes first), each with its oldest task; a job's max_parallel_tasks is respected. A task with a live
-        execution (killed, but not yet known to be dead) is never among them, nor one that waits for others."""
+        job comes first), each with its oldest task; a job's max_parallel_tasks is respected. Never among them: a task
+        with a live execution (killed, but not yet known to be dead), one that waits for others, jobs of `skip`."""
         ...
 
     def running_of_pool(self, account: str, pool: str) -> list[Task]:
@@ -252,7 +261,13 @@ class Executions(Protocol):
         """node id -> slots held by live executions."""
         ...
 
-    def count_of_job(self, job_pk: int) -> int: ...
+    def count_of_job(self, job_pk: int) -> int:
+        """Executions of its tasks."""
+        ...
+
+    def beside_tasks(self, job_pk: int) -> list[Execution]:
+        """Executions of its preparation and release tasks."""
+        ...
 
 
 class Resources(Protocol):
@@ -349,6 +364,8 @@ class Tx(Protocol):
     def auto_pools(self) -> AutoPools: ...
     @property
     def tasks(self) -> Tasks: ...
+    @property
+    def job_nodes(self) -> JobNodes: ...
     @property
     def executions(self) -> Executions: ...
     @property

@@ -9,7 +9,7 @@ length of a job.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from itertools import chain, groupby, islice
 from operator import itemgetter
 
@@ -21,12 +21,18 @@ _CHUNK_MIN = 8
 
 
 def ready_pks(
-    db: Db, account: str, pool_key: str, limit: int, slots_max: int, turn: int | None = 0
+    db: Db,
+    account: str,
+    pool_key: str,
+    limit: int,
+    slots_max: int,
+    turn: int | None = 0,
+    skip: Set[int] = frozenset(),
 ) -> list[int]:
     """Up to `limit` task numbers, best first: job priority descending, then by turns of the jobs, which begin after
-    the job numbered `turn`; None: no turns, all of an older job comes first."""
+    the job numbered `turn`; None: no turns, all of an older job comes first. Jobs of `skip` are left out."""
     chosen: list[int] = []
-    queues = db.all(_SQL["ready_jobs"], (account, pool_key, slots_max))
+    queues = [row for row in db.all(_SQL["ready_jobs"], (account, pool_key, slots_max)) if row[1] not in skip]
     for _, same_priority in groupby(queues, key=itemgetter(0)):
         group = list(same_priority)
         chunk = max(_CHUNK_MIN, 2 * (limit - len(chosen)) // len(group))

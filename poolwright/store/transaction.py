@@ -8,6 +8,7 @@ from poolwright.store.connection import Db
 from poolwright.store.tables.accounts import AccountTable
 from poolwright.store.tables.auto_pools import AutoPoolTable
 from poolwright.store.tables.executions import ExecutionTable
+from poolwright.store.tables.job_nodes import JobNodeTable
 from poolwright.store.tables.jobs import JobTable
 from poolwright.store.tables.journal import JournalTable
 from poolwright.store.tables.nodes import NodeTable
@@ -29,6 +30,7 @@ class SqliteTx:
         self.schedules = ScheduleTable(db)
         self.auto_pools = AutoPoolTable(db)
         self.tasks = TaskTable(db)
+        self.job_nodes = JobNodeTable(db)
         self.executions = ExecutionTable(db)
         self.resources = ResourceTable(db)
         self.journal = JournalTable(db)

@@ -94,6 +94,15 @@ JOB_SCHEDULES: Fields = {
     "schedule/doNotRunAfter": _TIME,
 }
 
+_INFO = {"state": _CHOICE, "startTime": _TIME, "endTime": _TIME, "exitCode": _NUMBER, "result": _CHOICE}
+
+JOB_NODES: Fields = {
+    "poolId": _NAME,
+    "nodeId": _NAME,
+    **{f"jobPreparationTaskExecutionInfo/{name}": field for name, field in _INFO.items()},
+    **{f"jobReleaseTaskExecutionInfo/{name}": field for name, field in _INFO.items()},
+}
+
 TASKS: Fields = {
     "id": _NAME,
     "state": _CHOICE,

@@ -8,9 +8,11 @@ from poolwright.api.batch.answers import Answer, json_answer, written
 from poolwright.api.batch.call import Call, check_read, collect, read_listing
 from poolwright.api.batch.secrets import SECRETS
 from poolwright.commands import jobs
+from poolwright.domain.errors import ServiceError
 from poolwright.store.base import Tx
 from poolwright.wire import filters
 from poolwright.wire.convert import job as convert
+from poolwright.wire.convert.job_tasks import show_job_node
 from poolwright.wire.convert.shared import Document
 from poolwright.wire.convert.task import show_counts
 from poolwright.wire.versions import shape
@@ -71,9 +73,9 @@ async def replace(call: Call) -> Answer:
 
 async def delete(call: Call) -> Answer:
     """DELETE /jobs/{jobId}."""
-    call.query.flag("force")
-    pre = call.preconditions
-    await call.write(lambda tx: jobs.delete(tx, call.context, call.account, call.params["jobId"], pre))
+    force, pre = call.query.flag("force"), call.preconditions
+    job = call.params["jobId"]
+    await call.write(lambda tx: jobs.delete(tx, call.context, call.account, job, pre, force=force))
     return Answer()
 
 
@@ -95,10 +97,11 @@ async def enable(call: Call) -> Answer:
 
 async def terminate(call: Call) -> Answer:
     """POST /jobs/{jobId}/terminate."""
-    call.query.flag("force")
+    force = call.query.flag("force")
     reason, pre = convert.read_terminate(call.body), call.preconditions
+    id = call.params["jobId"]
     job = await call.write(
-        lambda tx: jobs.terminate(tx, call.context, call.account, call.params["jobId"], reason, pre)
+        lambda tx: jobs.terminate(tx, call.context, call.account, id, reason, pre, force=force)
     )
     return written(job.modified_at, call.url)
 
@@ -108,3 +111,21 @@ async def task_counts(call: Call) -> Answer:
     counts = await call.read(lambda tx: jobs.counts(tx, call.account, call.params["jobId"]))
     document = shape("taskcounts", show_counts(*counts), call.version)
     return json_answer({"odata.metadata": call.links.metadata("taskcountsresult/@Element"), **document})
+
+
+async def preparation_and_release(call: Call) -> Answer:
+    """GET /jobs/{jobId}/jobpreparationandreleasetaskstatus."""
+    listing = read_listing(call, "jobpreparationandreleasetaskstatus", filters.JOB_NODES)
+
+    def query(tx: Tx) -> tuple[list[Document], str | None]:
+        job = jobs.get(tx, call.account, call.params["jobId"])
+        if job.spec.preparation is None:
+            raise ServiceError("JobPreparationTaskNotSpecified")
+        return collect(
+            listing,
+            lambda after, limit: tx.job_nodes.page(job.pk, int(after or 0), limit),
+            lambda row: str(row.pk),
+            lambda row: show_job_node(row, job, call.links),
+        )
+
+    return call.page("jobpreparationandreleasetaskstatuslist", *await call.read(query))

@@ -212,6 +212,14 @@ SERVED: tuple[Operation, ...] = (
     _operation(
         "explain_job_schedule", "GET", _SCHEDULE + "/explain", "jobschedules/read", 200, explain.job_schedule
     ),
+    _operation(
+        "list_job_preparation_and_release_task_status",
+        "GET",
+        _JOB + "/jobpreparationandreleasetaskstatus",
+        "jobs/read",
+        200,
+        jobs.preparation_and_release,
+    ),
     _operation("create_task", "POST", _JOB + "/tasks", "tasks/write", 201, tasks.create),
     _operation(
         "create_task_collection",
@@ -244,7 +252,6 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
     ("upgrade_pool_os", "POST", _POOL + "/upgradeos"),
     ("get_node_remote_desktop_file", "GET", _NODE + "/rdp"),
     ("upload_node_logs", "POST", _NODE + "/uploadbatchservicelogs"),
-    ("list_job_preparation_and_release_task_status", "GET", _JOB + "/jobpreparationandreleasetaskstatus"),
     ("list_subtasks", "GET", _TASK + "/subtasksinfo"),
 )
 """Operations of the public API that this version does not have."""

@@ -26,4 +26,7 @@ SELECT {columns} FROM execution WHERE task_pk = ? ORDER BY name
 SELECT node, sum(slots) FROM execution WHERE account = ? AND pool_key = ? GROUP BY node
 
 -- name: count_of_job
-SELECT count(*) FROM execution WHERE job_pk = ?
+SELECT count(*) FROM execution WHERE job_pk = ? AND task_pk > 0
+
+-- name: beside_tasks
+SELECT {columns} FROM execution WHERE job_pk = ? AND task_pk = 0

@@ -54,6 +54,9 @@ class ExecutionTable:
     def slots(self, account: str, pool: str) -> dict[str, int]:
         return dict(self._db.all(_SQL["slots"], (account, pool.lower())))
 
+    def beside_tasks(self, job_pk: int) -> list[Execution]:
+        return [_EXECUTION.read(row) for row in self._db.all(_SQL["beside_tasks"], (job_pk,))]
+
     def count_of_job(self, job_pk: int) -> int:
         row = self._db.one(_SQL["count_of_job"], (job_pk,))
         return int(row[0]) if row else 0

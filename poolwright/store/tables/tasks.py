@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 from poolwright.domain.clock import Instant
@@ -22,6 +22,7 @@ _SQL = load("tasks")
 _TASK = Rows(Task)
 _CHANGES = Rows(Task, omit=("pk", "job_pk", "id", "spec", "document", "created_at", "unmet"))
 _COMPLETED = TaskState.COMPLETED.value
+_NONE: frozenset[int] = frozenset()
 _SUCCESS = ExecutionResult.SUCCESS.value
 
 #: Where a task counts: active, running, succeeded, failed; and of the active ones those that wait for others.
@@ -126,8 +127,16 @@ class TaskTable:
                 held[bucket] += number * slots
         return TaskCounts(*tasks), TaskCounts(*held)
 
-    def ready(self, account: str, pool: str, limit: int, slots_max: int, turn: int | None = 0) -> list[Task]:
-        pks = ready_pks(self._db, account, pool.lower(), limit, slots_max, turn)
+    def ready(
+        self,
+        account: str,
+        pool: str,
+        limit: int,
+        slots_max: int,
+        turn: int | None = 0,
+        skip: Set[int] = _NONE,
+    ) -> list[Task]:
+        pks = ready_pks(self._db, account, pool.lower(), limit, slots_max, turn, skip)
         found = self.by_pks(pks)
         return [found[pk] for pk in pks]
 

@@ -20,6 +20,12 @@ from poolwright.wire.convert.auto_pool import (
     show_pool_info,
     take_accounts,
 )
+from poolwright.wire.convert.job_tasks import (
+    read_manager,
+    read_preparation,
+    read_release,
+    show_job_tasks,
+)
 from poolwright.wire.convert.shared import (
     Document,
     check_display_name,
@@ -38,9 +44,6 @@ Change = Callable[[Job], tuple[JobSpec, bytes]]
 
 _NOT_YET = (
     "allow_task_preemption",
-    "job_manager_task",
-    "job_preparation_task",
-    "job_release_task",
     "network_configuration",
 )
 #: What an update may set; a replacement puts what it leaves out back to its default.
@@ -123,6 +126,9 @@ def _settle(body: models.BatchJobCreateOptions, accounts: Accounts) -> tuple[Job
         display_name=check_display_name(body.display_name),
         uses_dependencies=body.uses_task_dependencies or False,
         cancel_dependents=_cancels(body.metadata),
+        manager=read_manager(body.job_manager_task) if body.job_manager_task else None,
+        preparation=read_preparation(body.job_preparation_task) if body.job_preparation_task else None,
+        release=read_release(body.job_release_task) if body.job_release_task else None,
         on_task_failure=body.on_task_failure.value if body.on_task_failure else "noaction",
         auto_pool=auto,
     )
@@ -178,6 +184,7 @@ def show_job(job: Job, links: Links) -> Document:
     }
     if "commonEnvironmentSettings" in document:
         shown["commonEnvironmentSettings"] = document["commonEnvironmentSettings"]
+    show_job_tasks(shown, spec, document)
     shown["poolInfo"] = show_pool_info(spec, document)
     shown["onAllTasksComplete"] = spec.on_all_tasks_complete
     shown["onTaskFailure"] = spec.on_task_failure

@@ -156,4 +156,7 @@ MEMBERS: dict[str, frozenset[str]] = {
             "userIdentity",
         }
     ),
+    "jobpreparationandreleasetaskstatus": frozenset(
+        {"jobPreparationTaskExecutionInfo", "jobReleaseTaskExecutionInfo", "nodeId", "nodeUrl", "poolId"}
+    ),
 }

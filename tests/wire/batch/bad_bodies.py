@@ -297,10 +297,13 @@ JOBS = [
     ({"constraints": {"maxTaskRetryCount": -2}}, "InvalidPropertyValue", "constraints.maxTaskRetryCount"),
     ({"onAllTasksComplete": "explode"}, "InvalidPropertyValue", "onAllTasksComplete"),
     ({"onTaskFailure": "panic"}, "InvalidPropertyValue", "onTaskFailure"),
-    ({"usesTaskDependencies": "maybe"}, "InvalidPropertyValue", "usesTaskDependencies"),
-    ({"jobManagerTask": {"id": "m", "commandLine": "/bin/true"}}, "UnsupportedProperty", "jobManagerTask"),
-    ({"jobPreparationTask": {"commandLine": "x"}}, "UnsupportedProperty", "jobPreparationTask"),
-    ({"jobReleaseTask": {"commandLine": "x"}}, "UnsupportedProperty", "jobReleaseTask"),
+    (
+        {"jobManagerTask": {"id": "m", "commandLine": " "}},
+        "InvalidPropertyValue",
+        "jobManagerTask.commandLine",
+    ),
+    ({"jobPreparationTask": {"commandLine": " "}}, "InvalidPropertyValue", "jobPreparationTask.commandLine"),
+    ({"jobReleaseTask": {"commandLine": "x"}}, "InvalidPropertyValue", "jobReleaseTask"),
 ]
 TASKS = [
     ({"commandLine": ""}, "InvalidPropertyValue", "commandLine"),

@@ -1,0 +1,211 @@
+"""Preparation and release of jobs on nodes: their rows, their executions, and what these are given.
+
+Both run beside the tasks: their executions take no slots and belong to no task (`task_pk` 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from poolwright.decide import job_nodes, task_life
+from poolwright.decide.job_nodes import Preparation, Release
+from poolwright.decide.task_life import End
+from poolwright.domain.clock import FOREVER, Instant
+from poolwright.domain.facts import DirtyKey, Fact
+from poolwright.domain.job import Job
+from poolwright.domain.job_tasks import JobNode, PreparationTask, ReleaseTask, job_task_name, parse_job_task
+from poolwright.domain.node import Node
+from poolwright.domain.pool import Pool
+from poolwright.domain.states import ExecutionResult, StartTaskState, TaskState
+from poolwright.domain.task import Execution
+from poolwright.reconcile.environment import (
+    job_environment,
+    node_environment,
+    preparation_environment,
+    task_directory,
+)
+from poolwright.reconcile.fleet import ExecSpec
+from poolwright.reconcile.kit import Kit
+from poolwright.store.base import Tx
+
+#: Rows of a job looked at in one read.
+PAGE = 500
+
+
+def begin(
+    tx: Tx, kit: Kit, pool: Pool, job: Job, row: JobNode | None, node: Node, now: Instant
+) -> tuple[JobNode, ExecSpec]:
+    """Record that the job's preparation begins on the node; returns its row and its start."""
+    row = tx.job_nodes.put(job_nodes.begun(row, job.pk, node, now))
+    tx.executions.insert_many([_execution("p", row, row.preparation.attempt, row.fence, now)])
+    spec = job.spec.preparation
+    assert spec is not None, f"job {job.id} has no preparation task"
+    return row, _preparation_spec(kit, pool, job, row, node, spec)
+
+
+def finish(tx: Tx, over: Sequence[tuple[Execution, End]], now: Instant) -> Sequence[tuple[Execution, End]]:
+    """Record the ends of preparations and releases; returns the others.
+
+    Tasks that wait for a preparation run now, or are active again. Their starts are sent by the pool's next pass.
+    """
+    if not any(execution.task_pk == 0 for execution, _ in over):
+        return over
+    rest = []
+    for execution, end in over:
+        named = parse_job_task(execution.name)
+        if named is None:
+            rest.append((execution, end))
+        else:
+            tx.executions.delete_many([execution.name])
+            _ended(tx, *named, end, now)
+    return rest
+
+
+def specs(
+    tx: Tx, kit: Kit, pool: Pool, live: Sequence[Execution], nodes: Mapping[str, Node]
+) -> list[ExecSpec]:
+    """The starts of these live executions once more."""
+    again = []
+    for execution in live:
+        named, node = parse_job_task(execution.name), nodes.get(execution.node)
+        row = tx.job_nodes.get(named[1]) if named is not None else None
+        job = tx.jobs.by_pk(execution.job_pk)
+        if named is None or row is None or job is None or node is None or node.fence != execution.fence:
+            continue
+        kind, _, attempt = named
+        if kind == "p" and job.spec.preparation is not None and row.preparation.attempt == attempt:
+            again.append(_preparation_spec(kit, pool, job, row, node, job.spec.preparation))
+        if kind == "r" and job.spec.release is not None and row.release and row.release.attempt == attempt:
+            again.append(_release_spec(kit, pool, job, row, node, job.spec.release))
+    return again
+
+
+def release(tx: Tx, kit: Kit, job: Job, now: Instant, most: int) -> tuple[list[ExecSpec], bool]:
+    """Begin up to `most` releases of a job that ends; returns their starts, and whether any is still to be waited
+    for."""
+    starts: list[ExecSpec] = []
+    waits, after = False, 0
+    if job.spec.release is None or job.ended_at is not None:
+        return starts, False
+    while rows := tx.job_nodes.page(job.pk, after, PAGE):
+        for row in rows:
+            if row.release is not None and row.release.state is StartTaskState.COMPLETED:
+                continue
+            node = tx.nodes.get(row.account, row.pool, row.node)
+            todo = job_nodes.release(row, node)
+            waits = waits or todo is not Release.OVER
+            if todo is Release.START and node is not None and len(starts) < most:
+                starts += _begin_release(tx, kit, job, row, node, job.spec.release, now)
+        after = rows[-1].pk
+    return starts, waits
+
+
+def barred(tx: Tx, job: Job, pool: str, nodes: Mapping[str, Node]) -> frozenset[str]:
+    """Nodes on which no task of the job may run because its preparation failed there."""
+    spec = job.spec.preparation
+    if spec is None:
+        return frozenset()
+    rows = tx.job_nodes.of_nodes(job.pk, pool, nodes)
+    return frozenset(
+        id for id, row in rows.items() if job_nodes.preparation(row, nodes[id], spec) is Preparation.BARRED
+    )
+
+
+def _begin_release(
+    tx: Tx, kit: Kit, job: Job, row: JobNode, node: Node, spec: ReleaseTask, now: Instant
+) -> list[ExecSpec]:
+    pool = tx.pools.get(row.account, row.pool)
+    if pool is None:
+        return []
+    row = tx.job_nodes.put(job_nodes.release_begun(row, node, now))
+    assert row.release is not None
+    tx.executions.insert_many([_execution("r", row, row.release.attempt, node.fence, now)])
+    return [_release_spec(kit, pool, job, row, node, spec)]
+
+
+def _ended(tx: Tx, kind: str, pk: int, attempt: int, end: End, now: Instant) -> None:
+    row = tx.job_nodes.get(pk)
+    job = None if row is None else tx.jobs.by_pk(row.job_pk)
+    if row is None or job is None:
+        return
+    if kind == "r":
+        if row.release is not None and row.release.attempt == attempt:
+            tx.job_nodes.put(job_nodes.release_ended(row, end))
+        tx.mark_dirty(DirtyKey("job", job.account, job.id))
+        return
+    info, spec = row.preparation, job.spec.preparation
+    if spec is not None and info.attempt == attempt and info.state is StartTaskState.RUNNING and row.fence:
+        _prepared(tx, job, tx.job_nodes.put(job_nodes.preparation_ended(row, spec, end, now)), spec, now)
+    tx.mark_dirty(DirtyKey("job", job.account, job.id))
+    tx.mark_dirty(DirtyKey("pool", row.account, row.pool))
+
+
+def _prepared(tx: Tx, job: Job, row: JobNode, spec: PreparationTask, now: Instant) -> None:
+    """What follows from the row's new state for the tasks that wait on the node."""
+    info = row.preparation
+    if row.fence and info.state is StartTaskState.RUNNING:
+        tx.executions.insert_many([_execution("p", row, info.attempt, row.fence, now)])
+        return
+    on_node = tx.tasks.running_of_node(row.account, row.pool, row.node)
+    waiting = [t for t in on_node if t.job_pk == job.pk and t.state is TaskState.PREPARING]
+    failed = info.result is ExecutionResult.FAILURE
+    if row.fence and (not failed or not spec.wait_for_success):
+        tx.tasks.update_many([task_life.prepared(task, now) for task in waiting])
+        return
+    if failed:
+        detail: dict[str, str | int | float | bool | None] = {"node": row.node, "exitCode": info.exit_code}
+        tx.journal.record([Fact(now, "job.preparation.fail", job.account, f"job/{job.id}", detail)])
+    tx.tasks.update_many([task_life.unprepared(task, now) for task in waiting])
+    tx.executions.delete_many([task.execution for task in waiting])
+
+
+def _execution(kind: str, row: JobNode, attempt: int, fence: int, now: Instant) -> Execution:
+    return Execution(
+        name=job_task_name(kind, row.pk, attempt),
+        task_pk=0,
+        job_pk=row.job_pk,
+        account=row.account,
+        pool=row.pool,
+        node=row.node,
+        machine=row.machine,
+        fence=fence,
+        slots=0,
+        since=now,
+    )
+
+
+def _preparation_spec(
+    kit: Kit, pool: Pool, job: Job, row: JobNode, node: Node, spec: PreparationTask
+) -> ExecSpec:
+    name = job_task_name("p", row.pk, row.preparation.attempt)
+    return _spec(kit, pool, job, node, spec, name, {})
+
+
+def _release_spec(kit: Kit, pool: Pool, job: Job, row: JobNode, node: Node, spec: ReleaseTask) -> ExecSpec:
+    assert row.release is not None
+    name = job_task_name("r", row.pk, row.release.attempt)
+    return _spec(kit, pool, job, node, spec, name, preparation_environment(job))
+
+
+def _spec(
+    kit: Kit,
+    pool: Pool,
+    job: Job,
+    node: Node,
+    task: PreparationTask | ReleaseTask,
+    name: str,
+    more: Mapping[str, str],
+) -> ExecSpec:
+    common = node_environment(pool, node, kit.account_url(pool.account))
+    limit = task.max_wall_clock
+    return ExecSpec(
+        machine=node.machine,
+        fence=node.fence,
+        name=name,
+        kind="task",
+        directory=task_directory(job.id, task.id),
+        command=task.command_line,
+        env={**job_environment(job, task.id, task.environment, common), **more},
+        user=task.user,
+        wall_clock_s=None if limit >= FOREVER else limit / 1_000_000,
+    )

@@ -1,0 +1,164 @@
+"""The tasks of a job itself: manager, preparation, release; and how the latter two fare on each node."""
+
+from __future__ import annotations
+
+from poolwright.domain.job import Job, JobSpec
+from poolwright.domain.job_tasks import (
+    PREPARATION_ID,
+    RELEASE_ID,
+    RELEASE_WALL_CLOCK_MAX,
+    JobNode,
+    ManagerTask,
+    PreparationTask,
+    ReleaseTask,
+)
+from poolwright.domain.limits import RETENTION_DEFAULT
+from poolwright.domain.node import StartTaskInfo
+from poolwright.domain.pool import UserIdentity
+from poolwright.domain.task import TaskSpec
+from poolwright.wire.bodies import encode_document
+from poolwright.wire.convert.shared import (
+    Document,
+    check_command_line,
+    check_display_name,
+    read_environment,
+    read_user,
+    refuse_given,
+    show_failure,
+    show_user,
+)
+from poolwright.wire.convert.task import read_constraints, task_directory
+from poolwright.wire.durations import format_duration
+from poolwright.wire.generated import batch_models as models
+from poolwright.wire.links import Links
+from poolwright.wire.times import iso
+
+_NOT_YET = ("container_settings", "resource_files")
+
+
+def read_manager(body: models.BatchJobManagerTask) -> ManagerTask:
+    """Raises ServiceError."""
+    name = "jobManagerTask."
+    refuse_given(body, (*_NOT_YET, "output_files", "application_package_references"), name)
+    retries, wall_clock, retention = read_constraints(body.constraints)
+    spec = TaskSpec(
+        check_command_line(body.command_line, name + "commandLine"),
+        read_environment(body.environment_settings, name + "environmentSettings"),
+        read_user(body.user_identity, name + "userIdentity"),
+        retries,
+        wall_clock,
+        retention,
+        1 if body.required_slots is None else body.required_slots,
+        None,
+        check_display_name(body.display_name),
+    )
+    return ManagerTask(
+        id=body.id,
+        spec=spec,
+        document=encode_document(body).decode(),
+        kill_job=body.kill_job_on_completion is not False,
+        exclusive=body.run_exclusive is not False,
+        low_priority=body.allow_low_priority_node is not False,
+    )
+
+
+def read_preparation(body: models.BatchJobPreparationTask) -> PreparationTask:
+    """Raises ServiceError."""
+    name = "jobPreparationTask."
+    refuse_given(body, _NOT_YET, name)
+    retries, wall_clock, retention = read_constraints(body.constraints)
+    return PreparationTask(
+        command_line=check_command_line(body.command_line, name + "commandLine"),
+        id=body.id or PREPARATION_ID,
+        environment=read_environment(body.environment_settings, name + "environmentSettings"),
+        user=read_user(body.user_identity, name + "userIdentity"),
+        max_retries=retries or 0,
+        max_wall_clock=wall_clock,
+        retention=retention,
+        wait_for_success=body.wait_for_success is not False,
+        rerun_after_reboot=body.rerun_on_node_reboot_after_success is not False,
+    )
+
+
+def read_release(body: models.BatchJobReleaseTask) -> ReleaseTask:
+    """Raises ServiceError."""
+    name = "jobReleaseTask."
+    refuse_given(body, _NOT_YET, name)
+    wall_clock, retention, user = body.max_wall_clock_time, body.retention_time, body.user_identity
+    return ReleaseTask(
+        command_line=check_command_line(body.command_line, name + "commandLine"),
+        id=body.id or RELEASE_ID,
+        environment=read_environment(body.environment_settings, name + "environmentSettings"),
+        user=UserIdentity("task") if user is None else read_user(user, name + "userIdentity"),
+        max_wall_clock=RELEASE_WALL_CLOCK_MAX if wall_clock is None else wall_clock.micros,
+        retention=RETENTION_DEFAULT if retention is None else retention.micros,
+    )
+
+
+def show_job_tasks(shown: Document, spec: JobSpec, document: Document) -> None:
+    """Add what the job has of these tasks, with their defaults spelled out."""
+    manager, preparation, release = spec.manager, spec.preparation, spec.release
+    if manager is not None:
+        shown["jobManagerTask"] = {
+            **document.get("jobManagerTask", {}),
+            "requiredSlots": manager.spec.required_slots,
+            "killJobOnCompletion": manager.kill_job,
+            "runExclusive": manager.exclusive,
+            "allowLowPriorityNode": manager.low_priority,
+            "userIdentity": show_user(manager.spec.user),
+        }
+    if preparation is not None:
+        shown["jobPreparationTask"] = {
+            **document.get("jobPreparationTask", {}),
+            "id": preparation.id,
+            "constraints": {
+                "maxWallClockTime": format_duration(preparation.max_wall_clock),
+                "retentionTime": format_duration(preparation.retention),
+                "maxTaskRetryCount": preparation.max_retries,
+            },
+            "waitForSuccess": preparation.wait_for_success,
+            "rerunOnNodeRebootAfterSuccess": preparation.rerun_after_reboot,
+            "userIdentity": show_user(preparation.user),
+        }
+    if release is not None:
+        shown["jobReleaseTask"] = {
+            **document.get("jobReleaseTask", {}),
+            "id": release.id,
+            "maxWallClockTime": format_duration(release.max_wall_clock),
+            "retentionTime": format_duration(release.retention),
+            "userIdentity": show_user(release.user),
+        }
+
+
+def show_job_node(row: JobNode, job: Job, links: Links) -> Document:
+    """One entry of the status of preparation and release."""
+    shown: Document = {
+        "poolId": row.pool,
+        "nodeId": row.node,
+        "nodeUrl": links.node(row.pool, row.node),
+    }
+    if job.spec.preparation is not None:
+        info = _show(row.preparation, row, job, job.spec.preparation.id, links)
+        info["retryCount"] = row.preparation.retry_count
+        if row.preparation.last_retry_at is not None:
+            info["lastRetryTime"] = iso(row.preparation.last_retry_at)
+        shown["jobPreparationTaskExecutionInfo"] = info
+    if job.spec.release is not None and row.release is not None:
+        shown["jobReleaseTaskExecutionInfo"] = _show(row.release, row, job, job.spec.release.id, links)
+    return shown
+
+
+def _show(info: StartTaskInfo, row: JobNode, job: Job, id: str, links: Links) -> Document:
+    directory = task_directory(job.id, id)
+    shown: Document = {"startTime": iso(info.started_at), "state": info.state.value}
+    shown["taskRootDirectory"] = directory
+    shown["taskRootDirectoryUrl"] = links.node_file(row.pool, row.node, directory)
+    if info.ended_at is not None:
+        shown["endTime"] = iso(info.ended_at)
+    if info.exit_code is not None:
+        shown["exitCode"] = info.exit_code
+    if info.failure is not None:
+        shown["failureInfo"] = show_failure(info.failure)
+    if info.result is not None:
+        shown["result"] = info.result.value
+    return shown

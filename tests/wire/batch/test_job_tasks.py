@@ -1,0 +1,129 @@
+"""Manager, preparation and release tasks through the official client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from azure.batch import BatchClient, models
+from azure.core.exceptions import HttpResponseError
+
+from poolwright.commands import jobs
+from poolwright.domain.job_tasks import JobNode
+from poolwright.domain.node import StartTaskInfo
+from poolwright.domain.states import ExecutionResult, StartTaskState
+from poolwright.store.base import Tx
+from tests.unit.identity.parts import ACCOUNT
+from tests.wire.batch.conftest import Live
+from tests.wire.batch.test_sdk_sync import code_of, job_options
+
+
+@pytest.fixture(scope="module")
+def client(live: Live) -> Iterator[BatchClient]:
+    with live.client() as found:
+        yield found
+
+
+def _options(id: str, **more: Any) -> models.BatchJobCreateOptions:
+    options = job_options(id)
+    options.job_preparation_task = models.BatchJobPreparationTask(command_line="/bin/true")
+    for name, value in more.items():
+        setattr(options, name, value)
+    return options
+
+
+def test_defaults_are_spelled_out_and_the_manager_is_a_task(client: BatchClient) -> None:
+    manager = models.BatchJobManagerTask(id="boss", command_line="/bin/true", display_name="The boss")
+    release = models.BatchJobReleaseTask(command_line="/bin/false")
+    client.create_job(_options("full", job_manager_task=manager, job_release_task=release))
+    job = client.get_job("full")
+    assert job.job_preparation_task is not None
+    assert job.job_release_task is not None
+    assert job.job_manager_task is not None
+    preparation = job.job_preparation_task
+    assert (preparation.id, preparation.wait_for_success) == ("jobpreparation", True)
+    assert preparation.rerun_on_node_reboot_after_success is True
+    assert job.job_release_task.id == "jobrelease"
+    assert job.job_release_task.max_wall_clock_time == timedelta(minutes=15)
+    shown = job.job_manager_task
+    assert (shown.kill_job_on_completion, shown.run_exclusive, shown.allow_low_priority_node) == (True,) * 3
+    task = client.get_task("full", "boss")
+    assert (task.display_name, task.state, task.required_slots) == ("The boss", "active", 1)
+    assert client.get_job_task_counts("full").task_counts.active == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "code"),
+    [
+        ({"job_preparation_task": None, "job_release_task": ("jobrelease", 1)}, 400, "InvalidPropertyValue"),
+        ({"job_release_task": ("r", 16)}, 400, "InvalidPropertyValue"),
+        ({"job_release_task": ("JobPreparation", 1)}, 400, "InvalidPropertyValue"),
+        ({"job_manager_task": "jobpreparation"}, 409, "TaskIdSameAsJobPreparationTask"),
+        ({"job_manager_task": "r", "job_release_task": ("r", 1)}, 409, "TaskIdSameAsJobReleaseTask"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(
+    client: BatchClient, more: dict[str, Any], status: int, code: str
+) -> None:
+    given = dict(more)
+    if "job_release_task" in given:
+        id, minutes = given["job_release_task"]
+        given["job_release_task"] = models.BatchJobReleaseTask(
+            id=id, command_line="x", max_wall_clock_time=timedelta(minutes=minutes)
+        )
+    if "job_manager_task" in given:
+        given["job_manager_task"] = models.BatchJobManagerTask(id=given["job_manager_task"], command_line="x")
+    with pytest.raises(HttpResponseError) as refused:
+        client.create_job(_options("unfit", **given))
+    assert (refused.value.status_code, code_of(refused.value)) == (status, code)
+
+
+def test_a_task_may_not_bear_their_ids(client: BatchClient) -> None:
+    client.create_job(_options("ids", job_release_task=models.BatchJobReleaseTask(command_line="x")))
+    for id, code in (
+        ("JOBPREPARATION", "TaskIdSameAsJobPreparationTask"),
+        ("jobrelease", "TaskIdSameAsJobReleaseTask"),
+    ):
+        with pytest.raises(HttpResponseError) as refused:
+            client.create_task("ids", models.BatchTaskCreateOptions(id=id, command_line="x"))
+        assert (refused.value.status_code, code_of(refused.value)) == (409, code)
+
+
+def test_the_status_lists_each_node_in_pages_and_by_filter(client: BatchClient, live: Live) -> None:
+    client.create_job(_options("status"))
+
+    def ran(tx: Tx) -> None:
+        job = jobs.get(tx, ACCOUNT, "status")
+        for number in range(5):
+            info = StartTaskInfo(StartTaskState.COMPLETED, 10, 1, 20, 0, None, ExecutionResult.SUCCESS)
+            if number == 3:
+                info = replace(info, exit_code=4, result=ExecutionResult.FAILURE)
+            tx.job_nodes.put(JobNode(0, job.pk, ACCOUNT, "p", f"n{number}", f"m{number}", 1, info))
+
+    live.write(ran)
+    listed = list(client.list_job_preparation_and_release_task_status("status", max_results=2))
+    assert [item.node_id for item in listed] == [f"n{number}" for number in range(5)]
+    assert listed[0].job_preparation_task_execution_info is not None
+    assert listed[0].job_preparation_task_execution_info.result == "success"
+    failed = "jobPreparationTaskExecutionInfo/result eq 'failure'"
+    found = list(
+        client.list_job_preparation_and_release_task_status("status", filter=failed, select=["nodeId"])
+    )
+    assert [(item.node_id, item.pool_id) for item in found] == [("n3", None)]
+
+
+def test_a_job_without_preparation_has_no_status(client: BatchClient) -> None:
+    client.create_job(job_options("bare"))
+    with pytest.raises(HttpResponseError) as refused:
+        list(client.list_job_preparation_and_release_task_status("bare"))
+    assert (refused.value.status_code, code_of(refused.value)) == (409, "JobPreparationTaskNotSpecified")
+
+
+def test_ending_the_manager_ends_its_job(client: BatchClient) -> None:
+    manager = models.BatchJobManagerTask(id="boss", command_line="/bin/true")
+    client.create_job(_options("managed", job_manager_task=manager))
+    client.terminate_task("managed", "boss")
+    assert client.get_job("managed").state == "terminating"
