@@ -85,6 +85,7 @@ OF_OLDER_VERSIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("targetNodeCommunicationMode", "str"),
     ),
     "BatchPoolReplaceOptions": (("certificateReferences", "any"), ("targetNodeCommunicationMode", "str")),
+    "BatchJobManagerTask": (("authenticationTokenSettings", "any"),),
     "BatchTaskCreateOptions": (("authenticationTokenSettings", "any"),),
     "DataDisk": (("storageAccountType", "enum:StorageAccountType"),),
     "BatchJob": (("odata.metadata", "any"),),

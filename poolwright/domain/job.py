@@ -33,6 +33,7 @@ class JobSpec:
     manager: ManagerTask | None = None
     preparation: PreparationTask | None = None
     release: ReleaseTask | None = None
+    preemptible: bool = False  # its tasks give way to jobs of higher priority
 
 
 #: Said of a job that ends without waiting for its nodes.
@@ -61,6 +62,16 @@ class Job:
     revision: int = 0
     schedule: str | None = None  # the job schedule that made it
     scheduling_error: Failure | None = None  # why it never began
+
+
+@dataclass(frozen=True, slots=True)
+class JobStats:
+    """What a job's tasks came to so far; a task that is reactivated counts again when it completes again."""
+
+    wall: Micros = 0
+    waited: Micros = 0
+    retries: int = 0
+    last_at: Instant = 0
 
 
 @dataclass(frozen=True, slots=True)

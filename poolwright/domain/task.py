@@ -28,6 +28,7 @@ class TaskSpec:
     display_name: str | None = None
     depends_on: Dependencies | None = None
     exit_conditions: ExitConditions | None = None
+    job_token: bool = False  # it is given a token for its own job
 
 
 @dataclass(frozen=True, slots=True)

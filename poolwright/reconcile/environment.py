@@ -5,7 +5,7 @@ A task's own variables win over its job's; the service's variables win over both
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from poolwright.domain.clock import FOREVER
 from poolwright.domain.job import Job
@@ -19,6 +19,15 @@ ROOT = "/mnt/batch/tasks"
 STARTUP = "startup"
 #: Free space below which a node counts as full, told to tasks under the name the public service uses.
 RESERVED_DISK_BYTES = 1_000_000
+
+
+#: Makes the token by which a task may call the service: account, job id, name of the execution.
+TokenMaker = Callable[[str, str, str], str]
+
+
+def no_token(*_: str) -> str:
+    """Where nobody makes tokens (the simulation)."""
+    return ""
 
 
 def task_directory(job_id: str, task_id: str) -> str:
@@ -58,11 +67,15 @@ def node_environment(pool: Pool, node: Node, account_url: str) -> dict[str, str]
     }
 
 
-def task_spec(task: Task, job: Job, node: Node, common: dict[str, str]) -> ExecSpec:
+def task_spec(
+    task: Task, job: Job, node: Node, common: dict[str, str], token: TokenMaker = no_token
+) -> ExecSpec:
     """The execution of the task's present attempt; `common` is `node_environment` of its node."""
     directory = task_directory(job.id, task.id)
     env = job_environment(job, task.id, task.spec.environment, common)
     env.update(preparation_environment(job))
+    if task.spec.job_token:
+        env["AZ_BATCH_AUTHENTICATION_TOKEN"] = token(job.account, job.id, task.execution)
     limit = task.spec.max_wall_clock
     return ExecSpec(
         machine=node.machine,

@@ -110,5 +110,5 @@ def specs(tx: Tx, kit: Kit, live: list[Execution], nodes: Mapping[str, Node]) ->
             continue  # a preparation or release among others: see below
         if task.state is TaskState.RUNNING and node.fence == execution.fence:
             common = node_environment(pool, node, kit.account_url(node.account))
-            again.append(task_spec(task, job, node, common))
+            again.append(task_spec(task, job, node, common, kit.task_token))
     return again + job_nodes.specs(tx, kit, pool, [e for e in live if e.task_pk == 0], nodes)

@@ -12,6 +12,7 @@ from poolwright.decide.preempt import Beat
 from poolwright.domain.clock import MINUTE, SECOND, Clock, Ids, Instant, Micros, Rng
 from poolwright.domain.limits import PRESSURE_MEMORY_MIB, Settings
 from poolwright.engines.base import Capabilities
+from poolwright.reconcile.environment import TokenMaker, no_token
 from poolwright.reconcile.images import ImageSource
 from poolwright.reconcile.usage import UsageBoard
 
@@ -85,6 +86,7 @@ class Kit:
     images: ImageSource
     settings: Settings
     account_url: Callable[[str], str]
+    task_token: TokenMaker = no_token
     pressure_limit_mib: int = PRESSURE_MEMORY_MIB
     capabilities: Capabilities | None = None  # filled once the engine was asked
     delivery: Delivery = field(default_factory=Delivery)

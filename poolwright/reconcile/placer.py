@@ -65,7 +65,7 @@ class Placer:
         if not ready:
             return 0
         tasks = {task.pk: task for task in ready}
-        wishes = [self._wish(task) for task in ready]
+        wishes = [self.wish(task) for task in ready]
         assigned = placement.place(open_rooms, wishes, self._pool.spec.fill)
         running: list[Task] = []
         executions: list[Execution] = []
@@ -98,8 +98,9 @@ class Placer:
             turns.clear()
         turns[self._pool.account, self._pool.id] = job_pk
 
-    def _wish(self, task: Task) -> Ready:
-        job, spec = self._job(task.job_pk), task.spec
+    def wish(self, task: Task) -> Ready:
+        """What the task asks of a node."""
+        job, spec = self.job(task.job_pk), task.spec
         barred = self._barred(job)
         manager = job.spec.manager
         if manager is None or manager.id.lower() != task.id.lower():
@@ -122,7 +123,8 @@ class Placer:
             self._bars[job.pk] = job_nodes.barred(self._tx, job, self._pool.id, self.nodes)
         return self._bars[job.pk]
 
-    def _job(self, pk: int) -> Job:
+    def job(self, pk: int) -> Job:
+        """The job of this number, read once."""
         job = self._jobs.get(pk)
         if job is None:
             job = self._tx.jobs.by_pk(pk)
@@ -131,14 +133,14 @@ class Placer:
         return job
 
     def _assign(self, task: Task, node: Node) -> Task:
-        job = self._job(task.job_pk)
+        job = self.job(task.job_pk)
         waits = self._prepare(job, node)
         state = TaskState.PREPARING if waits else TaskState.RUNNING
         task = task_life.assigned(task, self._pool.id, node.id, node.fence, self._now, state)
         self.used[node.id] = self.used.get(node.id, 0) + self._slots(task, job)
         if not waits:
-            url = self._kit.account_url(self._pool.account)
-            self.starts.append(task_spec(task, job, node, node_environment(self._pool, node, url)))
+            common = node_environment(self._pool, node, self._kit.account_url(self._pool.account))
+            self.starts.append(task_spec(task, job, node, common, self._kit.task_token))
         return task
 
     def _prepare(self, job: Job, node: Node) -> bool:
@@ -163,7 +165,7 @@ class Placer:
             node=node.id,
             machine=node.machine,
             fence=node.fence,
-            slots=self._slots(task, self._job(task.job_pk)),
+            slots=self._slots(task, self.job(task.job_pk)),
             since=self._now,
         )
 

@@ -9,7 +9,7 @@ from poolwright.decide import pool_plan, task_life
 from poolwright.decide.node_life import Act
 from poolwright.decide.pool_plan import PoolPlan
 from poolwright.decide.snapshot import ImagePreparing
-from poolwright.decide.task_life import TERMINATE, End
+from poolwright.decide.task_life import REQUEUE, TERMINATE, End
 from poolwright.domain import sizes
 from poolwright.domain.clock import SECOND, Instant, Micros
 from poolwright.domain.compute import GIB
@@ -21,7 +21,7 @@ from poolwright.domain.resource import pool_key
 from poolwright.domain.states import TaskState
 from poolwright.domain.task import Execution
 from poolwright.engines.base import MachineRequest, OwnDisk
-from poolwright.reconcile import autoscale, endings, hello, snapshots
+from poolwright.reconcile import autoscale, endings, hello, preemption, snapshots
 from poolwright.reconcile.environment import start_name, start_spec
 from poolwright.reconcile.fleet import ExecSpec, Kill
 from poolwright.reconcile.images import DiskSet
@@ -202,6 +202,8 @@ def _acts(work: PoolWork, plan: PoolPlan, nodes: dict[str, Node], disks: DiskSet
 def _place(tx: Tx, kit: Kit, pool: Pool, nodes: list[Node], now: Instant, work: PoolWork) -> None:
     placer = Placer(tx, kit, pool, nodes, tx.executions.slots(pool.account, pool.id), now)
     work.more = placer.run() or work.more
+    live = tx.executions.of_pool(pool.account, pool.id)
+    order_end(tx, preemption.victims(tx, pool, placer, live), REQUEUE, now)
     settle(tx, nodes, placer.used, now)
     work.starts += placer.starts
 

@@ -138,6 +138,7 @@ class House:
                 f"https://{self._account_endpoint(callers.known, name, f'localhost:{port}')}"
             ),
         )
+        kit.task_token = lambda name, job, run: callers.issuer.issue_for_task(name, job, run).value
         reconciler = self._reconciler = Reconciler(self.store, kit)
         listener = BesideListener(reconciler.agents)
         hub = self._hub = AgentHub(str(data_dir / "run" / "agents.sock"), self._agents_token(), listener)

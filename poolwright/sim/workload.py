@@ -191,6 +191,7 @@ class Workload:
             on_all_tasks_complete=rng.choice((*(NO_ACTION,) * 5, TERMINATE_IDLE)),
             uses_dependencies=rng.random() < 0.6,
             cancel_dependents=rng.random() < 0.3,
+            preemptible=rng.random() < 0.5,
             preparation=self._preparation() if (prepares := rng.random() < 0.4) else None,
             release=ReleaseTask(command(rng.randrange(20 * SECOND), 0))
             if prepares and rng.random() < 0.8

@@ -16,7 +16,7 @@ from poolwright.domain.autoscale import Sample, TaskFigures
 from poolwright.domain.clock import Instant
 from poolwright.domain.dependencies import Blocker
 from poolwright.domain.facts import DirtyKey, Fact
-from poolwright.domain.job import Job, TaskCounts
+from poolwright.domain.job import Job, JobStats, TaskCounts
 from poolwright.domain.node import Node
 from poolwright.domain.pool import Pool
 from poolwright.domain.resource import DiskRow, Lineage, Operation, Resource
@@ -208,6 +208,8 @@ class Tasks(Protocol):
         is gone."""
         ...
 
+    def stats(self, job_pk: int) -> JobStats: ...
+
     def blockers(self, task: Task, limit: int) -> list[Blocker]:
         """The first of what the task waits for."""
         ...
@@ -261,13 +263,8 @@ class Executions(Protocol):
         """node id -> slots held by live executions."""
         ...
 
-    def count_of_job(self, job_pk: int) -> int:
-        """Executions of its tasks."""
-        ...
-
-    def beside_tasks(self, job_pk: int) -> list[Execution]:
-        """Executions of its preparation and release tasks."""
-        ...
+    def count_of_job(self, job_pk: int) -> int: ...  # of its tasks
+    def beside_tasks(self, job_pk: int) -> list[Execution]: ...  # of its preparation and release
 
 
 class Resources(Protocol):

@@ -244,10 +244,16 @@ def read_select(query: Query, members: frozenset[str]) -> frozenset[str] | None:
 
 
 def check_expand(query: Query) -> None:
-    """`$expand` may ask for `stats` only; this version keeps none, so nothing is added."""
+    """`$expand` may ask for `stats` only. Where none are kept nothing is added."""
     text = query.text("$expand")
     if text is not None and {name.strip() for name in text.split(",")} - {"stats"}:
         raise bad_parameter("$expand", text, "Only stats can be expanded.")
+
+
+def wants_stats(query: Query) -> bool:
+    """Whether `$expand` or `$select` asks for statistics."""
+    given = (query.text("$expand") or "", query.text("$select") or "")
+    return any("stats" in {name.strip() for name in text.split(",")} for text in given)
 
 
 def selected(document: Document, names: frozenset[str] | None) -> Document:

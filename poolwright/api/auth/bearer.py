@@ -27,6 +27,8 @@ principal or a changed role may keep its old rights."""
 
 MAX_CACHED_TOKENS = 4096
 ALGORITHMS = ("RS256",)
+#: The client id in tokens of tasks; their object id is the name of the execution.
+TASK_CLIENT = "task"
 _CLAIMS = ("iss", "tid", "aud", "oid", "appid")
 
 
@@ -115,12 +117,14 @@ class BearerVerifier:
         """Verify a token seen for the first time, or look up again the principal of one verified before."""
         if known is None:
             claims = self._claims(token, now_s, refuse)
-            principal = self._principal(claims["appid"], claims["oid"], refuse)
+            principal = task_principal(claims) or self._principal(claims["appid"], claims["oid"], refuse)
             plane = self._audiences.plane_of(claims["aud"])
             if plane is None:
                 raise refuse.audience("The token's audience is not a resource of this server.")
             limits = float(claims["nbf"]), float(claims["exp"])
             return _Verified(plane, claims["appid"], principal, *limits, now_s + RECHECK_S)
+        if known.principal.kind == "task":
+            return replace(known, recheck_s=now_s + RECHECK_S)
         principal = self._principal(known.client_id, known.principal.object_id, refuse)
         return replace(known, principal=principal, recheck_s=now_s + RECHECK_S)
 
@@ -168,6 +172,14 @@ class BearerVerifier:
         if error:
             parts += [f'error="{error}"', f'error_description="{text}"']
         return {"WWW-Authenticate": "Bearer " + ", ".join(parts)}
+
+
+def task_principal(claims: Mapping[str, Any]) -> Principal | None:
+    """The task a token of ours speaks for, or None for a token of a service principal."""
+    account, job = claims.get("batch_account"), claims.get("batch_job")
+    if claims["appid"] != TASK_CLIENT or not isinstance(account, str) or not isinstance(job, str):
+        return None
+    return Principal("task", account, claims["oid"], claims["oid"], job=job)
 
 
 def issuer_of(tenant_id: str) -> str:

@@ -17,6 +17,7 @@ from poolwright.api.batch.answers import DATA_SERVICE_VERSION, JSON, Answer, Hea
 from poolwright.api.batch.call import Call, NotModified
 from poolwright.api.batch.registry import OPERATIONS, Operation
 from poolwright.api.batch.services import BatchServices
+from poolwright.api.batch.task_tokens import check_task_token
 from poolwright.domain.errors import ServiceError
 from poolwright.domain.limits import REQUEST_TIMEOUT_S
 from poolwright.store.base import Busy
@@ -78,6 +79,8 @@ class BatchApp:
         exchange.success = operation.success
         params = {name: decode(value) for name, value in zip(match.names, raw, strict=True)}
         principal = services.authenticate(scope, address.account)
+        if principal.kind == "task":
+            await services.store.read(lambda tx: check_task_token(tx, principal, services.clock.now()))
         account = address.account or principal.account or services.accounts.default()
         if account is None:
             reason = "Name the account by host, by the first segment of the path or in the signature."

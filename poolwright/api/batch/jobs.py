@@ -9,12 +9,15 @@ from poolwright.api.batch.call import Call, check_read, collect, read_listing
 from poolwright.api.batch.secrets import SECRETS
 from poolwright.commands import jobs
 from poolwright.domain.errors import ServiceError
+from poolwright.domain.job import Job
 from poolwright.store.base import Tx
 from poolwright.wire import filters
 from poolwright.wire.convert import job as convert
 from poolwright.wire.convert.job_tasks import show_job_node
 from poolwright.wire.convert.shared import Document
+from poolwright.wire.convert.stats import show_job_stats
 from poolwright.wire.convert.task import show_counts
+from poolwright.wire.odata import wants_stats
 from poolwright.wire.versions import shape
 
 
@@ -39,7 +42,7 @@ async def list_all(call: Call) -> Answer:
             listing,
             lambda after, limit: tx.jobs.page(call.account, after, limit),
             lambda job: job.id,
-            lambda job: convert.show_job(job, call.links),
+            lambda job: _show(tx, call, job),
         )
 
     return call.page("jobs", *await call.read(query))
@@ -48,9 +51,22 @@ async def list_all(call: Call) -> Answer:
 async def get(call: Call) -> Answer:
     """GET /jobs/{jobId}."""
     pre = call.preconditions
-    job = await call.read(lambda tx: jobs.get(tx, call.account, call.params["jobId"]))
+
+    def query(tx: Tx) -> tuple[Job, Document]:
+        job = jobs.get(tx, call.account, call.params["jobId"])
+        return job, _show(tx, call, job)
+
+    job, document = await call.read(query)
     check_read(pre, job.modified_at)
-    return call.entity("job", "jobs", convert.show_job(job, call.links), job.modified_at)
+    return call.entity("job", "jobs", document, job.modified_at)
+
+
+def _show(tx: Tx, call: Call, job: Job) -> Document:
+    document = convert.show_job(job, call.links)
+    if wants_stats(call.query):
+        counts, _ = tx.tasks.counts(job.pk)
+        document["stats"] = show_job_stats(job, counts, tx.tasks.stats(job.pk), call.links)
+    return document
 
 
 async def patch(call: Call) -> Answer:

@@ -12,6 +12,8 @@ from poolwright.store.base import Tx
 from poolwright.wire import filters
 from poolwright.wire.convert import task as convert
 from poolwright.wire.convert.shared import Document
+from poolwright.wire.convert.stats import show_task_stats
+from poolwright.wire.odata import wants_stats
 from poolwright.wire.versions import RETENTION_ENDS
 
 
@@ -46,7 +48,7 @@ async def list_all(call: Call) -> Answer:
             listing,
             lambda after, limit: tx.tasks.page(job.pk, after, limit),
             lambda task: task.id,
-            lambda task: convert.show_task(task, job, call.links),
+            lambda task: _show(call, task, job),
         )
 
     return call.page("tasks", *await call.read(query))
@@ -62,7 +64,14 @@ async def get(call: Call) -> Answer:
 
     task, job = await call.read(query)
     check_read(pre, task.modified_at)
-    return call.entity("task", "tasks", convert.show_task(task, job, call.links), task.modified_at)
+    return call.entity("task", "tasks", _show(call, task, job), task.modified_at)
+
+
+def _show(call: Call, task: Task, job: Job) -> Document:
+    document = convert.show_task(task, job, call.links)
+    if wants_stats(call.query):
+        document["stats"] = show_task_stats(task, job, call.links, call.now)
+    return document
 
 
 async def replace(call: Call) -> Answer:

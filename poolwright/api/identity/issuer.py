@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 import secrets
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from joserfc import jwt
 
-from poolwright.api.auth.audiences import Audiences
-from poolwright.api.auth.bearer import issuer_of
+from poolwright.api.auth.audiences import BATCH_RESOURCE, Audiences
+from poolwright.api.auth.bearer import TASK_CLIENT, issuer_of
 from poolwright.api.auth.principal import Principals, ServicePrincipal
 from poolwright.api.identity.client_secrets import secret_matches
 from poolwright.api.identity.signing_keys import KeyRing
@@ -23,6 +23,7 @@ from poolwright.api.identity.throttle import FailureThrottle
 from poolwright.domain.clock import SECOND, Clock
 
 TOKEN_LIFETIME_S = 3600
+TASK_TOKEN_LIFETIME_S = 180 * 86_400  # as long as a task may live (public limit)
 TENANT_ALIASES = frozenset({"adfs", "organizations", "common"})
 """Tenant names client libraries use when they know no tenant id; all mean the one tenant there is."""
 MAX_FIELD = 2048
@@ -133,6 +134,17 @@ class TokenIssuer:
 
     def issue(self, principal: ServicePrincipal, resource: str) -> AccessToken:
         """Sign a token for a principal that has already proved who it is."""
+        return self._sign(resource, principal.client_id, principal.object_id, TOKEN_LIFETIME_S, {})
+
+    def issue_for_task(self, account: str, job: str, execution: str) -> AccessToken:
+        """A token for one execution of a task, for its own job. Whether it still counts is looked up when it is used;
+        beyond that it lives as long as a task may."""
+        more = {"batch_account": account, "batch_job": job}
+        return self._sign(BATCH_RESOURCE, TASK_CLIENT, execution, TASK_TOKEN_LIFETIME_S, more)
+
+    def _sign(
+        self, resource: str, client: str, subject: str, lifetime_s: int, more: Mapping[str, str]
+    ) -> AccessToken:
         now = self._clock.now() // SECOND
         key = self._keys.signing_key()
         claims = {
@@ -140,20 +152,21 @@ class TokenIssuer:
             "iss": self.issuer,
             "iat": now,
             "nbf": now,
-            "exp": now + TOKEN_LIFETIME_S,
-            "appid": principal.client_id,
+            "exp": now + lifetime_s,
+            "appid": client,
             "appidacr": "1",
             "idp": self.issuer,
             "idtyp": "app",
-            "oid": principal.object_id,
-            "sub": principal.object_id,
+            "oid": subject,
+            "sub": subject,
             "tid": self.tenant_id,
             "uti": secrets.token_urlsafe(16),
             "ver": "1.0",
+            **more,
         }
         header = {"alg": "RS256", "kid": key.kid}
         value = jwt.encode(header, claims, key, algorithms=["RS256"])
-        return AccessToken(value, resource, now, now + TOKEN_LIFETIME_S)
+        return AccessToken(value, resource, now, now + lifetime_s)
 
     def _client(self, request: TokenRequest) -> ServicePrincipal:
         if not request.client_id:

@@ -25,6 +25,14 @@ UPDATE task_count SET active = active + ?, running = running + ?, succeeded = su
     waiting = waiting + ?
 WHERE job_pk = ? AND slots = ?
 
+-- name: add_stats
+INSERT INTO job_stats (job_pk, wall, waited, retries, last_at) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (job_pk) DO UPDATE SET wall = wall + excluded.wall, waited = waited + excluded.waited,
+    retries = retries + excluded.retries, last_at = max(last_at, excluded.last_at)
+
+-- name: stats
+SELECT wall, waited, retries, last_at FROM job_stats WHERE job_pk = ?
+
 -- name: get
 SELECT {columns} FROM task t JOIN task_body b ON b.pk = t.pk WHERE t.job_pk = ? AND t.id_key = ?
 

@@ -8,7 +8,7 @@ from typing import Any
 from poolwright.domain.clock import Instant
 from poolwright.domain.dependencies import Blocker, Dependencies, number_of
 from poolwright.domain.exits import satisfies
-from poolwright.domain.job import TaskCounts
+from poolwright.domain.job import JobStats, TaskCounts
 from poolwright.domain.states import ExecutionResult, TaskState
 from poolwright.domain.task import NewTask, Task
 from poolwright.store.base import Stale
@@ -157,18 +157,26 @@ class TaskTable:
             gone = sorted(set(latest) - {row[0] for row in before})
             raise Stale(f"no such task: {', '.join(map(str, gone[:10]))}")
         done: list[Task] = []
+        ended: dict[int, list[Task]] = {}
         for pk, job_pk, slots, state, result, unmet, depends in before:
             task = latest[pk]
             moves.task(job_pk, slots, state, result, unmet, -1)
             moves.task(job_pk, slots, task.state.value, task.result and task.result.value, unmet, 1)
-            if depends and task.state is TaskState.COMPLETED and state != _COMPLETED and satisfies(task):
-                done.append(task)
+            if task.state is TaskState.COMPLETED and state != _COMPLETED:
+                ended.setdefault(job_pk, []).append(task)
+                if depends and satisfies(task):
+                    done.append(task)
         self._db.many(_SQL["update"], [_changes(task) for task in latest.values()])
         freed = [item for task in done for item in self._dependencies.meet(task.job_pk, task.id.lower())]
         for job_pk, slots in freed:
             moves.add(job_pk, slots, _WAITING, -1)
         self._db.many(_SQL["count_moved"], moves.rows())
+        self._db.many(_SQL["add_stats"], [(pk, *_figures(tasks)) for pk, tasks in ended.items()])
         return bool(freed)
+
+    def stats(self, job_pk: int) -> JobStats:
+        row = self._db.one(_SQL["stats"], (job_pk,))
+        return JobStats(*row) if row else JobStats()
 
     def blockers(self, task: Task, limit: int) -> list[Blocker]:
         given = task.spec.depends_on
@@ -208,6 +216,19 @@ class TaskTable:
     @staticmethod
     def _read(rows: Iterable[tuple[Any, ...]]) -> list[Task]:
         return [_TASK.read(row) for row in rows]
+
+
+def _figures(tasks: Iterable[Task]) -> tuple[int, int, int, int]:
+    """What these completed tasks add to the statistics of their job."""
+    wall = waited = retries = last_at = 0
+    for task in tasks:
+        ended_at = task.ended_at or 0
+        if task.started_at is not None:
+            wall += max(0, ended_at - task.started_at)
+            waited += max(0, task.started_at - task.created_at)
+        retries += task.retry_count
+        last_at = max(last_at, ended_at)
+    return wall, waited, retries, last_at
 
 
 def _changes(task: Task) -> list[Any]:

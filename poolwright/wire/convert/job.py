@@ -42,10 +42,7 @@ from poolwright.wire.times import iso
 
 Change = Callable[[Job], tuple[JobSpec, bytes]]
 
-_NOT_YET = (
-    "allow_task_preemption",
-    "network_configuration",
-)
+_NOT_YET = ("network_configuration",)
 #: What an update may set; a replacement puts what it leaves out back to its default.
 _UPDATABLE = (
     "priority",
@@ -126,6 +123,7 @@ def _settle(body: models.BatchJobCreateOptions, accounts: Accounts) -> tuple[Job
         display_name=check_display_name(body.display_name),
         uses_dependencies=body.uses_task_dependencies or False,
         cancel_dependents=_cancels(body.metadata),
+        preemptible=body.allow_task_preemption or False,
         manager=read_manager(body.job_manager_task) if body.job_manager_task else None,
         preparation=read_preparation(body.job_preparation_task) if body.job_preparation_task else None,
         release=read_release(body.job_release_task) if body.job_release_task else None,
@@ -176,7 +174,7 @@ def show_job(job: Job, links: Links) -> Document:
         shown["previousState"] = job.previous_state.value
         shown["previousStateTransitionTime"] = iso(job.previous_at)
     shown["priority"] = spec.priority
-    shown["allowTaskPreemption"] = False
+    shown["allowTaskPreemption"] = spec.preemptible
     shown["maxParallelTasks"] = spec.max_parallel_tasks
     shown["constraints"] = {
         "maxWallClockTime": format_duration(spec.max_wall_clock),

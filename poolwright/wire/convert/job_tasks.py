@@ -17,6 +17,7 @@ from poolwright.domain.node import StartTaskInfo
 from poolwright.domain.pool import UserIdentity
 from poolwright.domain.task import TaskSpec
 from poolwright.wire.bodies import encode_document
+from poolwright.wire.convert.relations import read_token_access
 from poolwright.wire.convert.shared import (
     Document,
     check_command_line,
@@ -41,6 +42,7 @@ def read_manager(body: models.BatchJobManagerTask) -> ManagerTask:
     name = "jobManagerTask."
     refuse_given(body, (*_NOT_YET, "output_files", "application_package_references"), name)
     retries, wall_clock, retention = read_constraints(body.constraints)
+    token = body.authentication_token_settings
     spec = TaskSpec(
         check_command_line(body.command_line, name + "commandLine"),
         read_environment(body.environment_settings, name + "environmentSettings"),
@@ -51,6 +53,7 @@ def read_manager(body: models.BatchJobManagerTask) -> ManagerTask:
         1 if body.required_slots is None else body.required_slots,
         None,
         check_display_name(body.display_name),
+        job_token=read_token_access(token, name + "authenticationTokenSettings") if token else False,
     )
     return ManagerTask(
         id=body.id,

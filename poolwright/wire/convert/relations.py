@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from poolwright.domain.dependencies import Dependencies, merged
 from poolwright.domain.errors import bad_property
 from poolwright.domain.exits import ExitConditions, ExitOptions
@@ -35,6 +37,16 @@ def read_exit_conditions(given: models.ExitConditions) -> ExitConditions:
         file_upload=_maybe(given.file_upload_error),
         default=_maybe(given.default),
     )
+
+
+def read_token_access(given: Any, name: str = "authenticationTokenSettings") -> bool:
+    """Whether the task is given a token for its own job (api-versions before 2025). Raises InvalidPropertyValue."""
+    access = given.get("access", []) if isinstance(given, dict) and not set(given) - {"access"} else None
+    if not isinstance(access, list) or any(str(scope).lower() != "job" for scope in access):
+        raise bad_property(
+            name, given, 'An object whose access is a list of scopes; the only scope is "job".'
+        )
+    return bool(access)
 
 
 def _maybe(given: models.ExitOptions | None) -> ExitOptions | None:

@@ -18,7 +18,7 @@ from poolwright.domain.node import SIMULATED_NODES
 from poolwright.domain.rules import check_id
 from poolwright.domain.task import NewTask, Task, TaskSpec
 from poolwright.wire.bodies import decode_body, encode_document
-from poolwright.wire.convert.relations import read_dependencies, read_exit_conditions
+from poolwright.wire.convert.relations import read_dependencies, read_exit_conditions, read_token_access
 from poolwright.wire.convert.shared import (
     Document,
     check_command_line,
@@ -40,7 +40,6 @@ _NOT_YET = (
     "output_files",
     "multi_instance_settings",
     "application_package_references",
-    "authentication_token_settings",
 )
 _not_yet_of = attrgetter(*_NOT_YET)
 _NONE_GIVEN = (None,) * len(_NOT_YET)
@@ -52,6 +51,7 @@ _ECHOED = (
     "applicationPackageReferences",
     "dependsOn",
     "exitConditions",
+    "authenticationTokenSettings",
 )
 
 
@@ -98,6 +98,9 @@ def _new_task(body: models.BatchTaskCreateOptions) -> NewTask:
         check_display_name(body.display_name),
         read_dependencies(body.depends_on) if body.depends_on else None,
         read_exit_conditions(body.exit_conditions) if body.exit_conditions else None,
+        read_token_access(body.authentication_token_settings)
+        if body.authentication_token_settings
+        else False,
     )
     return NewTask(body.id, spec, encode_document(body))
 

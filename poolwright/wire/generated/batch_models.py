@@ -183,6 +183,7 @@ class BatchJobManagerTask(Body, kw_only=True):
     run_exclusive: bool | None = None
     application_package_references: list[BatchApplicationPackageReference] | None = None
     allow_low_priority_node: bool | None = None
+    authentication_token_settings: Any = None
 
 
 class BatchJobNetworkConfiguration(Body, kw_only=True):

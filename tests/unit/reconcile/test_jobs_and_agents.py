@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from poolwright.domain.limits import PRESSURE_MEMORY_MIB
 from poolwright.domain.states import JobState, NodeState, TaskState
+from poolwright.domain.task import NewTask, TaskSpec
 from poolwright.engines.base import Capabilities, Machine
 from poolwright.reconcile import collector, jobs
 from poolwright.reconcile.agents import Agents, record_beat
@@ -206,3 +208,20 @@ def test_explanations_follow_the_rows() -> None:
     assert read(lambda tx: say.task(tx, "acct", "j", "b")).code == "SlotsTaken"
     assert read(lambda tx: say.node(tx, "acct", "p", "n0")).code == "NodeFull"
     assert read(lambda tx: say.pool(tx, "acct", "p")).code == "PoolSteady"
+
+
+def test_a_job_of_higher_priority_takes_the_place_of_one_that_allows_it() -> None:
+    world = World(nodes=1)
+    job = world.set_job()
+    world.set_job(spec=replace(job.spec, preemptible=True))
+    world.add("low")
+    (low,) = world.look().starts
+    urgent = replace(job, id="urgent", pk=0, spec=replace(job.spec, priority=9))
+    other = world.write(lambda tx: tx.jobs.insert(urgent))
+    world.write(lambda tx: tx.tasks.insert_many(other.pk, [NewTask("high", TaskSpec("run"), b"{}")], 1))
+    assert [(kill.name, kill.reason) for kill in world.look().kills] == [(low.name, "requeue")]
+    assert world.look().kills == []
+    reaction = world.hear(exited(low, reason="killed:requeue", exit_code=None, signal=15))
+    assert [spec.env["AZ_BATCH_TASK_ID"] for spec in reaction.starts] == ["high"]
+    assert (world.task("low").state, world.task("low").requeue_count) == (TaskState.ACTIVE, 1)
+    assert world.look().kills == [], "the lower one waits"

@@ -321,8 +321,8 @@ TASKS = [
     ({"containerSettings": {"imageName": "x"}}, "UnsupportedProperty", "containerSettings"),
     ({"exitConditions": {"default": {"jobAction": "terminate"}}}, "InvalidPropertyValue", "exitConditions"),
     (
-        {"authenticationTokenSettings": {"access": ["job"]}},
-        "UnsupportedProperty",
+        {"authenticationTokenSettings": {"access": ["everything"]}},
+        "InvalidPropertyValue",
         "authenticationTokenSettings",
     ),
     (

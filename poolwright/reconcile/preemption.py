@@ -1,0 +1,63 @@
+"""Room for tasks of higher priority, by requeueing tasks of jobs that allow it; looked for in passes over a pool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from poolwright.decide import preempt_tasks
+from poolwright.decide.placement import takes_tasks
+from poolwright.decide.preempt_tasks import Holder, Waiting
+from poolwright.domain.job import Job
+from poolwright.domain.pool import Pool
+from poolwright.domain.task import Execution
+from poolwright.reconcile.placer import Placer
+from poolwright.store.base import Tx
+
+#: Waiting tasks looked at in one pass: as many get room in each.
+LOOK = 20
+
+
+def victims(tx: Tx, pool: Pool, placer: Placer, executions: Sequence[Execution]) -> list[Execution]:
+    """Live executions that are to be requeued now."""
+    held = [execution for execution in executions if execution.task_pk]
+    jobs = {pk: tx.jobs.by_pk(pk) for pk in {execution.job_pk for execution in held}}
+    able = [job for job in jobs.values() if job is not None and (job.spec.preemptible or job.spec.manager)]
+    if not able:
+        return []
+    ready = tx.tasks.ready(pool.account, pool.id, LOOK, pool.spec.slots_per_node)
+    waiting = []
+    for task in ready:
+        wish, job = placer.wish(task), placer.job(task.job_pk)
+        manager = job.spec.manager
+        insists = manager is not None and manager.id.lower() == task.id.lower() and task.attempt > 0
+        waiting.append(Waiting(wish.slots, job.spec.priority, wish.barred, insists))
+    if not waiting:
+        return []
+    slots = pool.spec.slots_per_node
+    free = {n.id: slots - placer.used.get(n.id, 0) for n in placer.nodes.values() if takes_tasks(n)}
+    holders = []
+    for execution in held:
+        row = jobs[execution.job_pk]
+        if row is not None:
+            leaving, manager_runs = execution.kill_reason is not None, _is_manager(tx, execution, row)
+            holders.append(
+                Holder(
+                    execution.name,
+                    execution.node,
+                    execution.slots,
+                    row.spec.priority,
+                    row.spec.preemptible,
+                    execution.since,
+                    leaving,
+                    manager_runs,
+                )
+            )
+    names = set(preempt_tasks.victims(waiting, holders, free))
+    return [execution for execution in held if execution.name in names]
+
+
+def _is_manager(tx: Tx, execution: Execution, job: Job) -> bool:
+    if job.spec.manager is None:
+        return False
+    task = tx.tasks.get(job.pk, job.spec.manager.id)
+    return task is not None and task.pk == execution.task_pk
