@@ -270,7 +270,7 @@ def test_a_refused_task_does_not_hold_up_the_others(live: Live, client: Any) -> 
     outcomes = [(item.task_id, item.status, item.error and item.error.code) for item in added.result_values]
     assert outcomes == [
         ("a", "clienterror", "TaskExists"),
-        ("b", "clienterror", "UnsupportedProperty"),
+        ("b", "clienterror", "TaskDependenciesNotSpecifiedOnJob"),
         ("c/d", "clienterror", "InvalidPropertyValue"),
         ("e", "success", None),
     ]
