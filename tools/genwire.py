@@ -89,6 +89,7 @@ OF_OLDER_VERSIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "BatchTaskCreateOptions": (("authenticationTokenSettings", "any"),),
     "DataDisk": (("storageAccountType", "enum:StorageAccountType"),),
     "BatchJob": (("odata.metadata", "any"),),
+    "BatchJobSchedule": (("odata.metadata", "any"),),
     "BatchTask": (("odata.metadata", "any"), ("authenticationTokenSettings", "any")),
 }
 """Fields that the facts' version has no more but earlier ones send, and the annotation of whatever is sent back."""

@@ -230,6 +230,7 @@ class BatchJobSchedule(Body, kw_only=True):
     execution_info: Any = None
     metadata: list[BatchMetadataItem] | None = None
     stats: Any = None
+    odata_metadata: Any = field(default=None, name="odata.metadata")
 
 
 class BatchJobScheduleConfiguration(Body, kw_only=True):
