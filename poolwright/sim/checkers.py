@@ -15,6 +15,7 @@ from poolwright.domain.task import Task, parse_execution
 from poolwright.reconcile import snapshots
 from poolwright.reconcile.explanations import Explanations
 from poolwright.reconcile.kit import Kit
+from poolwright.sim import schedules
 from poolwright.sim.host import Host
 from poolwright.sim.virtual import SeededIds
 from poolwright.store.base import Tx
@@ -205,6 +206,11 @@ class WaitingExplained:
             words = self._say.task(tx, ACCOUNT, job.id, task.id)
             if not (words.code and words.message):
                 said.append(f"task {job.id}/{task.id} has no explanation")
+        said += [
+            f"schedule {schedule.id} has no explanation"
+            for schedule in schedules.all_schedules(tx, ACCOUNT)
+            if not self._say.job_schedule(tx, ACCOUNT, schedule.id).message
+        ]
         for pool in tx.pools.every():
             if not self._say.pool(tx, ACCOUNT, pool.id).message:
                 said.append(f"pool {pool.id} has no explanation")
@@ -235,6 +241,7 @@ def unsettled(tx: Tx, kit: Kit, host: Host, ids: SeededIds) -> list[str]:
         if task.state is not TaskState.COMPLETED and not _must_wait(tx, kit, job, task):
             said.append(f"task {job.id}/{task.id} is {task.state.value}")
     said += [f"job {job.id} is {job.state.value}" for job in tx.jobs.unsettled()]
+    said += schedules.stuck(tx, ACCOUNT, now)
     rows = tx.nodes.machines()
     said += [f"row of machine {name} has no machine" for name in rows if name not in host.machines]
     return said

@@ -11,7 +11,7 @@ from poolwright.decide.snapshot import ImageMissing, ImagePreparing
 from poolwright.domain.clock import HOUR, MINUTE, SECOND
 from poolwright.domain.limits import Settings
 from poolwright.reconcile.images import DiskSet
-from poolwright.sim import checkers
+from poolwright.sim import checkers, schedules
 from poolwright.sim.faults import Faults, harsh
 from poolwright.sim.host import Host
 from poolwright.sim.service import SimImages, SimService
@@ -26,6 +26,10 @@ TRACE_LINES = 400
 SETTLE_MAX = 6 * HOUR
 #: Longest stay-away of an agent in the story; the lease itself is longer.
 AGENT_AWAY_MAX = 14 * MINUTE
+
+
+#: Without faults, schedules have made what is due and let go of what is over after this time.
+SCHEDULES_MOVE = 3 * MINUTE
 
 
 class Violation(Exception):
@@ -69,6 +73,8 @@ class Story:
             checkers.DependenciesKept(),
             checkers.PreparedFirst(),
             once,
+            schedules.OneJobASchedule(checkers.ACCOUNT),
+            schedules.OnePoolAnOwner(checkers.ACCOUNT),
         ]
         self.host.connect(self.service)
 
@@ -197,6 +203,12 @@ class Story:
         self._room_back()
         self._image_back()
         self._cut()
+        self.service.wake()
+        self.pass_time(SCHEDULES_MOVE)
+        late = self.store.read_now(lambda tx: schedules.stuck(tx, checkers.ACCOUNT, self.time.now()))
+        self._demand(
+            "schedules", [line for line in late if line.startswith("schedule") and "made no" in line]
+        )
         until = self.time.now() + SETTLE_MAX
         why = ["not looked yet"]
         while why and self.time.now() < until:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from random import Random
 
 from poolwright.commands import autoscale, jobs, nodes, pools, tasks
+from poolwright.commands import schedules as orders
 from poolwright.commands.context import NO_CONDITIONS, Caller, Context
 from poolwright.domain.account import Account
 from poolwright.domain.clock import FOREVER, MINUTE, SECOND, Clock, Ids
@@ -18,8 +20,16 @@ from poolwright.domain.job_tasks import ManagerTask, PreparationTask, ReleaseTas
 from poolwright.domain.limits import Settings
 from poolwright.domain.node import Node
 from poolwright.domain.pool import ImageReference, PoolSpec, StartTask
-from poolwright.domain.states import DeallocationOption, FillType, JobState, NodeState, SchedulingState
+from poolwright.domain.states import (
+    DeallocationOption,
+    FillType,
+    JobState,
+    NodeState,
+    ScheduleState,
+    SchedulingState,
+)
 from poolwright.domain.task import NewTask, TaskSpec
+from poolwright.sim import schedules
 from poolwright.sim.checkers import ACCOUNT, EndsOnce, NoTaskLost, all_jobs
 from poolwright.sim.host import command
 from poolwright.store.base import Tx
@@ -88,6 +98,8 @@ class Workload:
             (2, self._reactivate),
             (2, self._job_order),
             (1, self._delete_pool),
+            (3, self._create_schedule),
+            (2, self._schedule_order),
         ]
         act = self._rng.choices([act for _, act in choices], [weight for weight, _ in choices])[0]
         self.do(act)
@@ -112,17 +124,15 @@ class Workload:
                 max_retries=rng.randrange(3),
                 wait_for_success=rng.random() < 0.7,
             )
-        spec = PoolSpec(
-            "Standard_D2s_v3",
-            MARKETPLACE,
-            "batch.node.debian 12",
-            slots_per_node=rng.choice((1, 2, 4)),
-            fill=rng.choice(list(FillType)),
-            start_task=start,
-        )
+        spec = replace(self._pool_spec(), start_task=start)
         name, sizes = rng.choice(POOLS), (1 + rng.randrange(5), rng.randrange(4))
         pools.create(tx, ctx, ACCOUNT, name, spec, b"{}", *sizes)
         return f"{name} {sizes}"
+
+    def _pool_spec(self) -> PoolSpec:
+        slots, fill = self._rng.choice((1, 2, 4)), self._rng.choice(list(FillType))
+        agent = "batch.node.debian 12"
+        return PoolSpec("Standard_D2s_v3", MARKETPLACE, agent, slots_per_node=slots, fill=fill)
 
     def _resize(self, tx: Tx, ctx: Context) -> str:
         name, sizes = self._rng.choice(POOLS), (self._rng.randrange(8), self._rng.randrange(4))
@@ -183,8 +193,10 @@ class Workload:
 
     def _create_job(self, tx: Tx, ctx: Context) -> str:
         rng = self._rng
+        auto = schedules.auto_pool(rng, self._pool_spec()) if rng.random() < 0.2 else None
         spec = JobSpec(
-            rng.choice(POOLS),
+            "" if auto else rng.choice(POOLS),
+            auto_pool=auto,
             priority=rng.randrange(3),
             max_parallel_tasks=rng.choice((-1, -1, 2)),
             max_task_retries=rng.randrange(2),
@@ -217,7 +229,8 @@ class Workload:
         return ManagerTask("boss", spec, "{}", **flags)
 
     def _a_job(self, tx: Tx) -> str:
-        found = all_jobs(tx)
+        going = {s.id for s in schedules.all_schedules(tx, ACCOUNT) if s.state is ScheduleState.DELETING}
+        found = [job for job in all_jobs(tx) if job.schedule not in going]
         if not found:
             raise ServiceError("JobNotFound")
         return self._rng.choice(found).id
@@ -295,8 +308,22 @@ class Workload:
                 self._lost.accepted.pop(task.pk, None)
         return f"{order} {job}"
 
+    def _create_schedule(self, tx: Tx, ctx: Context) -> str:
+        return schedules.create(tx, ctx, ACCOUNT, self._rng, POOLS, self._pool_spec())
+
+    def _schedule_order(self, tx: Tx, ctx: Context) -> str:
+        said = schedules.order(tx, ctx, ACCOUNT, self._rng)
+        order, _, name = said.partition(" ")
+        for job in tx.jobs.page_of_schedule(ACCOUNT, name, None, 1000) if order == "delete" else ():
+            for task in tx.tasks.page(job.pk, None, 1000):
+                self._lost.accepted.pop(task.pk, None)
+        return said
+
     def heal(self) -> None:
-        """What a patient operator does in the end: everything enabled, broken nodes rebooted."""
+        """What a patient operator does in the end: everything enabled, broken nodes rebooted, schedules ended."""
+        for schedule in self._store.read_now(partial(schedules.all_schedules, account=ACCOUNT)):
+            if schedule.state in (ScheduleState.ACTIVE, ScheduleState.DISABLED):
+                self.do(partial(_terminate, schedule.id))
         for job in self._store.read_now(all_jobs):
             if job.state in (JobState.DISABLED, JobState.DISABLING):
                 self.do(partial(_enable, job.id))
@@ -315,6 +342,10 @@ def _all_nodes(tx: Tx) -> list[Node]:
 
 def _enable(job: str, tx: Tx, ctx: Context) -> str:
     return jobs.enable(tx, ctx, ACCOUNT, job, NO_CONDITIONS).id
+
+
+def _terminate(schedule: str, tx: Tx, ctx: Context) -> str:
+    return orders.terminate(tx, ctx, ACCOUNT, schedule, NO_CONDITIONS).id
 
 
 def _mend(node: Node, order: Callable[[Tx, Context, str, str, str], Node], tx: Tx, ctx: Context) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 from azure.batch import BatchClient, models
@@ -27,6 +28,7 @@ from tests.wire.batch.test_sdk_sync import DEADLINE_S, POLL_S, code_of, pool_opt
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
 
 IDS = RandomIds()
+POLL: dict[str, Any] = {"polling_interval": POLL_S}
 
 
 @pytest.fixture(params=[None, OLD_VERSION], ids=["new", "old"])
@@ -92,7 +94,7 @@ def auto_info(lifetime: str = "job", keep_alive: bool = False) -> models.BatchPo
 
 
 def options(
-    id: str, info: models.BatchPoolInfo | None = None, **times: object
+    id: str, info: models.BatchPoolInfo | None = None, **times: Any
 ) -> models.BatchJobScheduleCreateOptions:
     return models.BatchJobScheduleCreateOptions(
         id=id,
@@ -166,7 +168,14 @@ def test_the_life_of_a_schedule(client: BatchClient, live: Live) -> None:
         list(client.list_jobs_from_schedule(id, filter=f"id eq '{first}'"))
     assert [job.id for job in client.list_jobs(filter=f"id eq '{first}'")] == [first]
 
-    ending = client.begin_terminate_job_schedule(id, polling_interval=POLL_S)
+
+def test_the_end_of_a_schedule(client: BatchClient, live: Live) -> None:
+    id = name_of(client, "end")
+    client.create_job_schedule(options(id, recurrence_interval=timedelta(minutes=10)))
+    look(live, id)
+    end_job(live, f"{id}:job-1")
+    look(live, id, late=35 * MINUTE)
+    ending = client.begin_terminate_job_schedule(id, **POLL)
     assert client.get_job_schedule(id).state == "terminating"
     look(live, id)
     assert client.get_job(f"{id}:job-2").state == "terminating"
@@ -181,10 +190,10 @@ def test_the_life_of_a_schedule(client: BatchClient, live: Live) -> None:
     with pytest.raises(ResourceExistsError) as over:
         client.disable_job_schedule(id)
     assert code_of(over.value) == "JobScheduleCompleted"
-    going = client.begin_delete_job_schedule(id, polling_interval=POLL_S)
+    going = client.begin_delete_job_schedule(id, **POLL)
     assert client.get_job_schedule(id).state == "deleting"
     look(live, id)
-    assert client.get_job(first).state == "deleting"
+    assert client.get_job(f"{id}:job-1").state == "deleting"
     for number in (1, 2):
         live.write(partial(_drop, f"{id}:job-{number}"))
     look(live, id)
@@ -222,7 +231,7 @@ def test_changes_and_conditions(client: BatchClient, live: Live) -> None:
     assert changed.etag != found.etag
     assert changed.schedule is not None
     assert (changed.schedule.start_window, changed.job_specification.priority) == (timedelta(minutes=5), 7)
-    stale = {"etag": found.etag, "match_condition": MatchConditions.IfNotModified}
+    stale: dict[str, Any] = {"etag": found.etag, "match_condition": MatchConditions.IfNotModified}
     with pytest.raises(HttpResponseError) as refused:
         client.disable_job_schedule(id, **stale)
     assert refused.value.status_code == 412
