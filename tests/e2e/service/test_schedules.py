@@ -77,7 +77,9 @@ def test_a_schedule_with_its_pool_from_the_first_job_to_nothing_left(live: Live)
     assert _explained(live).returncode == 0
     with pytest.raises(HttpResponseError, match="OperationInvalidForCurrentState"):
         live.batch.begin_delete_pool(pool)
-    live.batch.begin_terminate_job("s:job-1", **POLL).result()
+    reason: Any = {"terminateReason": "enough"}
+    live.batch.begin_terminate_job("s:job-1", reason, **POLL).result()
+    _a_job_with_its_pool(live)
     wait_until(lambda: recent(live, "s") == "s:job-2", 120, lambda: live.batch.get_job_schedule("s"))
     assert pool_of(live, "s:job-2") == pool
     assert [str(job["state"]) for job in live.batch.list_jobs_from_schedule("s")] == ["completed", "active"]
@@ -88,7 +90,7 @@ def test_a_schedule_with_its_pool_from_the_first_job_to_nothing_left(live: Live)
     wait_until(lambda: gone(live, pool), 60, lambda: live.batch.get_pool(pool))
 
 
-def test_a_job_with_its_pool(live: Live) -> None:
+def _a_job_with_its_pool(live: Live) -> None:
     live.batch.create_job(
         batch.BatchJobCreateOptions(
             id="single", pool_info=auto(live, "job"), all_tasks_complete_mode="noaction"
