@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from poolwright.commands import jobs, pools, resources
+from poolwright.commands import jobs, pools, resources, schedules
 from poolwright.commands.context import Context, Preconditions
 from poolwright.commands.resources import Accepted, Outline
 from poolwright.domain.account import Account
@@ -12,7 +12,7 @@ from poolwright.domain.errors import ManagementError
 from poolwright.domain.resource import Resource
 from poolwright.domain.resource_id import ACCOUNTS, ResourceId
 from poolwright.domain.rules import is_account_name
-from poolwright.domain.states import JobState, PoolState, ResourceState
+from poolwright.domain.states import JobState, PoolState, ResourceState, ScheduleState
 from poolwright.store.base import Tx
 
 _PAGE = 500  # rows looked at in one step while an account is emptied
@@ -107,6 +107,12 @@ def begin_delete(tx: Tx, ctx: Context, resource: Resource) -> Accepted:
 
 def _empty(tx: Tx, ctx: Context, name: str) -> None:
     after: str | None = None
+    while listed := tx.schedules.page(name, after, _PAGE):
+        for schedule in listed:
+            if schedule.state is not ScheduleState.DELETING:
+                schedules.delete(tx, ctx, name, schedule.id, Preconditions())
+        after = listed[-1].id
+    after = None
     while page := tx.jobs.page(name, after, _PAGE):
         for job in page:
             if job.state is not JobState.DELETING:
@@ -116,5 +122,5 @@ def _empty(tx: Tx, ctx: Context, name: str) -> None:
     while found := tx.pools.page(name, after, _PAGE):
         for pool in found:
             if pool.state is not PoolState.DELETING:
-                pools.delete(tx, ctx, name, pool.id, Preconditions())
+                pools.delete(tx, ctx, name, pool.id, Preconditions(), force=True)
         after = found[-1].id

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from poolwright.commands import accounts, auto_pools, jobs
 from poolwright.commands.context import Caller, Context, Preconditions, next_modified, record, wake
-from poolwright.domain.auto_pool import JOB, SCHEDULE
+from poolwright.domain.auto_pool import JOB, SCHEDULE, AutoPool
 from poolwright.domain.clock import MINUTE, SECOND, Clock, Ids
 from poolwright.domain.errors import ServiceError, bad_property, within
 from poolwright.domain.job import Job
@@ -56,12 +56,13 @@ def create(tx: Tx, ctx: Context, account: str, id: str, spec: ScheduleSpec, docu
     return schedule
 
 
-def check_spec(ctx: Context, spec: ScheduleSpec) -> None:
-    """Rules that need no state. Raises as `create` says."""
+def check_spec(ctx: Context, spec: ScheduleSpec, known: AutoPool | None = None) -> None:
+    """Rules that need no state. Raises as `create` says. A `known` auto pool was judged before: a shared key may change
+    the times of a schedule whose image it may not use."""
     _check_timing(spec.timing)
     try:
         jobs.check_spec(spec.job)
-        if spec.job.auto_pool is not None:
+        if spec.job.auto_pool is not None and spec.job.auto_pool != known:
             auto_pools.check(ctx, spec.job.auto_pool, scheduled=True)
     except ServiceError as error:
         raise within("jobSpecification.", error) from None
@@ -94,7 +95,7 @@ def change(
     """
     schedule = _open(tx, account, id, pre)
     spec, document = changing(schedule)
-    check_spec(ctx, spec)
+    check_spec(ctx, spec, schedule.spec.job.auto_pool)
     changed = replace(schedule, spec=spec, document=document)
     if spec.job.auto_pool != schedule.spec.job.auto_pool:
         changed = replace(changed, pool=None)  # the next job gets a pool of the new kind

@@ -243,6 +243,9 @@ def _tasks_hold(situation: TaskSituation) -> Explanation | None:
 def _pool_holds(situation: TaskSituation) -> Explanation | None:
     pool, needed = situation.pool, situation.task.spec.required_slots
     name = situation.job.spec.pool
+    if pool is None and situation.job.spec.auto_pool is not None:
+        message = f"The pool {name}, which was made for the job, was deleted by force."
+        return Explanation("AutoPoolGone", message, "Terminate the job, and add it anew.")
     if pool is None:
         return Explanation(
             "PoolNotFound", f"The job's pool {name} does not exist.", f"Create the pool {name}."

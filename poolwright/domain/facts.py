@@ -30,7 +30,7 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class DirtyKey:
-    """A noun whose loop should look again. noun: "pool" | "job" | "resource" | "collector"."""
+    """A noun whose loop should look again. noun: "pool" | "autopool" | "job" | "schedule" | "resource" | ..."""
 
     noun: str
     account: str

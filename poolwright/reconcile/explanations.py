@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from poolwright.decide import autoscale, explain, schedule
 from poolwright.decide.explain import TaskSituation
 from poolwright.domain.facts import Explanation
@@ -62,7 +64,11 @@ class Explanations:
         view = snapshots.load(tx, self._kit, account, pool_id, self._kit.clock.now())
         if view is None:
             raise not_found("pool", pool_id)
-        return autoscale.explain(view.snapshot.pool, explain.resize(view.snapshot))
+        said = autoscale.explain(view.snapshot.pool, explain.resize(view.snapshot))
+        row = tx.auto_pools.get(account, pool_id)
+        if row is None:
+            return said
+        return replace(said, evidence=(*said.evidence, ("autoPoolOf", f"{row.owner} {row.owner_id}")))
 
     def job_schedule(self, tx: Tx, account: str, id: str) -> Explanation:
         """When the next job is made, or why none is. Raises ServiceError JobScheduleNotFound."""

@@ -28,7 +28,7 @@ from poolwright.store.base import Tx
 
 _CHANGING = frozenset({ResourceState.CREATING, ResourceState.UPDATING})
 BURIED = "buried:"  # owner of files whose resource is gone while they were in use
-_COUNTED = 1000  # pools and jobs counted of an account being emptied; more are more
+_COUNTED = 1000  # jobs and schedules counted of an account being emptied; more are more
 
 
 def view(tx: Tx, key: str, seen: Seen | None, live: frozenset[str]) -> View | None:
@@ -56,7 +56,8 @@ def _left(tx: Tx, resource: Resource) -> int:
         members = tx.resources.select(resource.subscription, resource.name, None)
         return sum(member.type != GROUPS for member in members)
     if resource.type == ACCOUNTS:
-        return tx.pools.count(resource.name) + len(tx.jobs.page(resource.name, None, _COUNTED))
+        left = len(tx.jobs.page(resource.name, None, _COUNTED))
+        return tx.pools.count(resource.name) + left + len(tx.schedules.page(resource.name, None, _COUNTED))
     return len(tx.pools.with_image(resource.key)) if resource.type == IMAGES else 0
 
 

@@ -11,7 +11,7 @@ from poolwright.commands.context import NO_CONDITIONS, Context
 from poolwright.domain.auto_pool import JOB, SCHEDULE, AutoPool
 from poolwright.domain.clock import FOREVER, MINUTE, Instant
 from poolwright.domain.errors import ServiceError
-from poolwright.domain.job import TERMINATE_DONE, JobSpec
+from poolwright.domain.job import NO_ACTION, TERMINATE_DONE, JobSpec
 from poolwright.domain.job_schedule import JobSchedule, ScheduleSpec, Timing
 from poolwright.domain.occurrences import occurrence
 from poolwright.domain.pool import PoolSpec
@@ -41,11 +41,15 @@ def auto_pool(rng: Random, spec: PoolSpec, lifetime: str = JOB) -> AutoPool:
 
 
 def create(tx: Tx, ctx: Context, account: str, rng: Random, pools: Sequence[str], spec: PoolSpec) -> str:
-    """A new schedule whose jobs end when their tasks have (or at once, having none)."""
+    """A new schedule. Its jobs end when their tasks have (or at once, having none), or only by request."""
     auto = None
     if rng.random() < 0.6:
         auto = auto_pool(rng, spec, rng.choice((JOB, SCHEDULE)))
-    job = JobSpec("" if auto else rng.choice(pools), on_all_tasks_complete=TERMINATE_DONE, auto_pool=auto)
+    job = JobSpec(
+        "" if auto else rng.choice(pools),
+        on_all_tasks_complete=rng.choice((TERMINATE_DONE, NO_ACTION)),
+        auto_pool=auto,
+    )
     timing = Timing(
         not_before=rng.choice((None, ctx.now + MINUTE)),
         not_after=rng.choice((None, None, ctx.now + 10 * MINUTE)),

@@ -11,12 +11,16 @@ import pytest
 from poolwright.decide import placement, task_life
 from poolwright.decide.task_life import End
 from poolwright.domain.clock import MINUTE
+from poolwright.domain.facts import DirtyKey
 from poolwright.domain.node import Node
+from poolwright.domain.states import ScheduleState
 from poolwright.domain.task import Task
-from poolwright.reconcile import confirm, endings, events, hello
+from poolwright.reconcile import confirm, endings, events, hello, jobs
+from poolwright.reconcile import schedules as schedule_loop
 from poolwright.reconcile.fleet import ExecEvent
 from poolwright.sim import story
 from poolwright.sim.story import Story, Violation
+from poolwright.store.tables.auto_pools import AutoPoolTable
 
 SEEDS = range(1, 13)
 
@@ -104,3 +108,31 @@ def test_a_system_that_does_not_settle(
     monkeypatch.setattr(where, what, instead)
     monkeypatch.setattr(story, "SETTLE_MAX", 40 * MINUTE)
     caught("settled")
+
+
+def test_a_schedule_that_does_not_wait_for_its_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = schedule_loop.load
+
+    def blind(tx: Any, account: str, id: str, now: int) -> Any:
+        found = real(tx, account, id, now)
+        if found is None or found.schedule.state is not ScheduleState.ACTIVE:
+            return found
+        return replace(found, jobs=())
+
+    monkeypatch.setattr(schedule_loop, "load", blind)
+    caught("OneJobASchedule")
+
+
+def test_a_pool_that_is_let_go_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AutoPoolTable, "holder", lambda *_: None)
+    monkeypatch.setattr(jobs, "_let_go", lambda tx, job: None)
+    real = jobs.run
+
+    def hasty(tx: Any, kit: Any, account: str, id: str, now: int) -> Any:
+        job = tx.jobs.get(account, id)
+        if job is not None and job.spec.auto_pool is not None:
+            tx.mark_dirty(DirtyKey("autopool", account, job.spec.pool))
+        return real(tx, kit, account, id, now)
+
+    monkeypatch.setattr(jobs, "run", hasty)
+    caught("OnePoolAnOwner")

@@ -41,5 +41,12 @@ def test_the_stories_together_meet_every_kind_of_misfortune() -> None:
     for what in ("restart_service", "crash_machines", "agent_away", "cut", "memory", "room", "image"):
         assert f"-- {what}" in told, f"no story has {what}"
     orders = ("reboot", "reimage", "deallocate", "start", "preempt", "disable")
-    for what in (*orders, "taskcompletion", "retaineddata", "delete_pool"):
+    for what in (
+        *orders,
+        "taskcompletion",
+        "retaineddata",
+        "delete_pool",
+        "create_schedule",
+        "schedule_order",
+    ):
         assert what in told, f"no story has {what}"

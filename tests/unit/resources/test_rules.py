@@ -8,11 +8,13 @@ from collections.abc import Callable
 
 import pytest
 
-from poolwright.commands import batch_accounts, groups, images, jobs, vm_actions
+from poolwright.commands import batch_accounts, groups, images, jobs, schedules, vm_actions
 from poolwright.commands.resources import Accepted, Outline
+from poolwright.domain.auto_pool import AutoPoolRow
 from poolwright.domain.compute import DiskSpec, ImageChoice, image_state, machine_state
 from poolwright.domain.errors import ManagementError
 from poolwright.domain.job import JobSpec
+from poolwright.domain.job_schedule import ScheduleSpec, Timing
 from poolwright.domain.resource_id import ACCOUNTS, DISKS, IMAGES, MACHINES, SNAPSHOTS, group_id
 from poolwright.domain.states import JobState, PoolState, ResourceState
 from poolwright.images.base import DiskBusy
@@ -73,6 +75,10 @@ async def test_an_account_waits_for_its_pools_and_jobs(house: House) -> None:
     await house.store.write(lambda tx: tx.pools.insert(pool_of(at(IMAGES, "golden").text)))
     spec = JobSpec(pool="pool-1")
     await house.write(lambda tx, ctx: jobs.create(tx, ctx, "render1", "job-1", spec, b"{}"))
+    owned = AutoPoolRow("render1", "pool-1", "job", "job-1", keep_alive=False, made_at=1)
+    await house.store.write(lambda tx: tx.auto_pools.insert(owned))
+    timed = ScheduleSpec(Timing(), spec, b"{}")
+    await house.write(lambda tx, ctx: schedules.create(tx, ctx, "render1", "timed", timed, b"{}"))
     gone = await house.write(lambda tx, ctx: batch_accounts.delete(tx, ctx, id))
     assert gone is not None
     await house.loop.pass_all()
@@ -87,6 +93,9 @@ async def test_an_account_waits_for_its_pools_and_jobs(house: House) -> None:
     # What the loops of pools and jobs do in the end:
     await house.store.write(lambda tx: tx.jobs.delete("render1", "job-1"))
     await house.store.write(lambda tx: tx.pools.delete("render1", "pool-1"))
+    await house.loop.pass_all()
+    assert (await house.operation(gone)).status == "InProgress", "its schedule is there yet"
+    await house.store.write(lambda tx: tx.schedules.delete("render1", "timed"))
     await house.settle()
     assert (await house.operation(gone)).status == "Succeeded"
     assert await house.find(ACCOUNTS, "render1") is None
