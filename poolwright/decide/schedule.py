@@ -93,7 +93,8 @@ def _active(snapshot: ScheduleSnapshot) -> SchedulePlan:
     if due is None:
         return _last(snapshot)
     if now < due.at:
-        why = Explanation("NextRunLater", "The next job is not due yet.", "Wait.", _times(due.at, due.until))
+        message = f"The next job is due at {_utc(due.at)}."
+        why = Explanation("NextRunLater", message, "Wait.", _times(due.at, due.until))
         return SchedulePlan(replace(schedule, due_at=due.at), why=why)
     waits = replace(schedule, due_at=due.at)
     if snapshot.jobs:
@@ -139,4 +140,4 @@ def _times(at: Instant, until: Instant) -> tuple[tuple[str, str], ...]:
 
 
 def _utc(at: Instant) -> str:
-    return (_EPOCH + timedelta(microseconds=at)).isoformat()
+    return f"{_EPOCH + timedelta(microseconds=at):%Y-%m-%dT%H:%M:%SZ}"

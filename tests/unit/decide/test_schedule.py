@@ -130,6 +130,7 @@ def test_a_job_that_still_runs_holds_the_next_until_the_window_is_over() -> None
     assert (waiting.step, waiting.why.code) == (Step.NONE, "PreviousJobRuns")
     lost = plan(ScheduleSnapshot(life.row, (parts.job(),), NOW + 13 * MINUTE))
     assert (lost.why.code, lost.schedule.due_at) == ("NextRunLater", NOW + 20 * MINUTE)
+    assert dict(lost.why.evidence)["dueAt"] in lost.why.message
 
 
 def test_a_schedule_of_one_job_completes_with_it() -> None:
