@@ -74,7 +74,9 @@ class NodePlan:
 def tick(node: Node, snapshot: PoolSnapshot) -> NodePlan:
     """The next step of this node at `snapshot.now`."""
     plan = _tick(node_logins.expired(node, snapshot.now), snapshot)
-    if plan.act is None and node_logins.outdated(plan.node, snapshot.now):
+    if plan.act is None and node_logins.outdated(
+        plan.node, snapshot.now, node_logins.travellers(snapshot.pool)
+    ):
         plan = replace(plan, act=Act.LOGINS)
     wakes = [at for at in (plan.wake_at, node_logins.wake_at(plan.node, snapshot.now)) if at is not None]
     return replace(plan, wake_at=min(wakes)) if wakes else plan

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from poolwright.domain.clock import SECOND, Instant, Micros
 from poolwright.domain.node import Node
+from poolwright.domain.pool import Pool
 from poolwright.domain.states import NodeState
 
 #: Wait before a machine that could not be told is told again.
@@ -31,12 +33,21 @@ def expired(node: Node, now: Instant) -> Node:
     return replace(node, logins=replace(node.logins, users=kept, wanted=node.logins.wanted + 1, retry_at=0))
 
 
-def outdated(node: Node, now: Instant) -> bool:
-    """Whether the machine has to be told now who may log in."""
+def outdated(node: Node, now: Instant, travellers: Sequence[str] = ()) -> bool:
+    """Whether the machine has to be told now who may log in; `travellers` are accounts that always may."""
     logins = node.logins
-    if node.state not in _TELLABLE or logins.retry_at > now or not (logins.users or logins.applied):
+    if (
+        node.state not in _TELLABLE
+        or logins.retry_at > now
+        or not (logins.users or logins.applied or travellers)
+    ):
         return False
     return (logins.wanted, node.fence) != (logins.applied, logins.applied_fence)
+
+
+def travellers(pool: Pool) -> tuple[str, ...]:
+    """Accounts of the pool that go from node to node with their key pair."""
+    return tuple(account.name for account in pool.spec.accounts if account.private_key is not None)
 
 
 def wake_at(node: Node, now: Instant) -> Instant | None:

@@ -162,6 +162,9 @@ class Login:
     admin: bool
     password_hash: str | None = field(default=None, repr=False)
     public_key: str | None = None
+    kept: bool = (
+        False  # an account the machine has of its pool: it comes with the keys in its own home, and stays
+    )
 
 
 class Engine(Protocol):

@@ -61,7 +61,7 @@ class Applier:
         moved = await self._removes(work.removes)
         moved = await self._evicts(work.evicts) or moved
         moved = await self._halts(work.halts) or moved
-        moved = await self._logins(work.logins) or moved
+        moved = await self._logins(work.logins, work.travellers) or moved
         return await self._creates(work) or moved
 
     async def delete_orphans(self, names: Sequence[str]) -> None:
@@ -91,10 +91,11 @@ class Applier:
         now = self._kit.clock.now()
         return await self._store.write(lambda tx: confirm.halted(tx, answers, now))
 
-    async def _logins(self, orders: Sequence[tuple[Life, Logins]]) -> bool:
+    async def _logins(self, orders: Sequence[tuple[Life, Logins]], travellers: Sequence[str]) -> bool:
         moved = False
         for life, logins in orders:
             people = [Login(u.name, u.admin, u.password_hash, u.public_key) for u in logins.users]
+            people += [Login(name, admin=False, kept=True) for name in travellers]
             answer: EngineError | None = None
             try:
                 await self._engine.set_logins(life.machine, people)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from poolwright.decide import pool_plan, task_life
 from poolwright.decide.node_life import Act
+from poolwright.decide.node_logins import travellers
 from poolwright.decide.pool_plan import PoolPlan
 from poolwright.decide.snapshot import ImagePreparing
 from poolwright.decide.task_life import REQUEUE, TERMINATE, End
@@ -59,6 +60,7 @@ class PoolWork:
     wipes: list[Life] = field(default_factory=list)  # of reimages: to be deleted before their create
     halts: list[Life] = field(default_factory=list)  # to be stopped, none follows
     logins: list[tuple[Life, Logins]] = field(default_factory=list)  # machines to tell who may log in
+    travellers: tuple[str, ...] = ()  # accounts that may always log in, from other nodes
     removes: list[Life] = field(default_factory=list)
     evicts: list[Life] = field(default_factory=list)
     prepare: Pool | None = None
@@ -180,6 +182,7 @@ def ordered(execution: Execution, reason: str) -> bool:
 
 
 def _acts(work: PoolWork, plan: PoolPlan, nodes: dict[str, Node], disks: DiskSet | None) -> None:
+    work.travellers = travellers(plan.pool)
     for act, planned in plan.acts:
         node = nodes[planned.id]
         if act is Act.REMOVE and len(work.removes) < CREATE_BATCH_MAX:

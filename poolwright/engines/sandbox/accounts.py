@@ -97,7 +97,7 @@ UsePAM no
 UseDNS no
 ClientAliveInterval 60
 X11Forwarding no
-AllowUsers $wanted
+AllowUsers $wanted $kept
 Subsystem sftp internal-sftp
 CONFIG
 part() { # a program of newer servers, and the setting that names it
@@ -105,6 +105,13 @@ part() { # a program of newer servers, and the setting that names it
 }
 part sshd-session SshdSessionPath
 part sshd-auth SshdAuthPath
+if [ -n "$kept" ]; then
+    cat >>"$state/sshd_config" <<CONFIG
+Match User $(echo "$kept" | tr ' ' ,)
+    AuthorizedKeysFile .ssh/authorized_keys
+    PasswordAuthentication no
+CONFIG
+fi
 if [ ! -s "$state/host_ed25519" ]; then $keygen -q -t ed25519 -N '' -f "$state/host_ed25519"; fi
 if runs; then
     kill -HUP "$pid"
@@ -133,24 +140,27 @@ runs() { [ -n "$pid" ] && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = sshd ]; }
 
 def script(logins: Sequence[Login]) -> list[str]:
     """The lines of the script that leaves just these accounts. Names must have been checked by the caller."""
-    wanted = " ".join(login.name for login in logins)
+    people = [login for login in logins if not login.kept]
+    wanted = " ".join(login.name for login in people)
+    kept = " ".join(login.name for login in logins if login.kept)
     lines = [
         _HEAD,
         _TOOLS,
         f"wanted={shlex.quote(wanted)}",
+        f"kept={shlex.quote(kept)}",
         'for name in $(cat "$state/users"); do',
         '    case " $wanted " in *" $name "*) ;; *) forget "$name" ;; esac',
         "done",
     ]
-    for login in logins:
+    for login in people:
         name = shlex.quote(login.name)
         lines.append(f"give {name} {'yes' if login.admin else 'no'}")
         if login.public_key is None:
             lines.append(f'rm -f "$state/keys/"{name}')
         else:
             lines.append(f"printf '%s\\n' {shlex.quote(login.public_key)} >\"$state/keys/\"{name}")
-    if logins:
-        hashes = "\n".join(f"{login.name}:{login.password_hash or '*'}" for login in logins)
+    if people:
+        hashes = "\n".join(f"{login.name}:{login.password_hash or '*'}" for login in people)
         lines += ["chpasswd -e <<'HASHES'", hashes, "HASHES"]
     lines += [_RUNS, _SERVER if logins else _NO_SERVER]
     return lines

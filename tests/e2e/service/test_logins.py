@@ -115,6 +115,44 @@ def test_users_log_in_to_an_image_without_a_server(live: Live, tmp_path: Path) -
     assert [error["code"] for error in errors] == ["RemoteLoginUnavailable"]
 
 
+def test_accounts_of_a_pool_go_from_node_to_node(live: Live, tmp_path: Path) -> None:
+    key = tmp_path / "travel"
+    subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "", "-f", str(key)], check=True)
+    linux = batch.LinuxUserConfiguration(ssh_private_key=key.read_text())
+    accounts = [
+        batch.UserAccount(name="rank", password=PASSWORD, linux_user_configuration=linux),
+        batch.UserAccount(name="other", password=PASSWORD),
+    ]
+    live.idle_pool(dedicated=1, enable_inter_node_communication=True, user_accounts=accounts)
+    (node,) = live.batch.list_nodes("pool")
+    assert "PRIVATE" not in str(live.batch.get_pool("pool").as_dict())
+    options = [
+        "-i",
+        str(key),
+        "-oStrictHostKeyChecking=no",
+        "-oUserKnownHostsFile=/dev/null",
+        "-oBatchMode=yes",
+    ]
+    options += ["-oLogLevel=ERROR", "-F", "none", "-oIdentityAgent=none", "-oConnectTimeout=10"]
+
+    def go(user: str) -> subprocess.CompletedProcess[str]:
+        script = "id -un; cat .ssh/id_rsa .ssh/authorized_keys"
+        return subprocess.run(
+            ["ssh", *options, f"{user}@{node['ipAddress']}", script],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    wait_until(lambda: go("rank").returncode == 0, 60, lambda: f"{go('rank')}\n{live.service.log_tail()}")
+    said = go("rank").stdout.splitlines()
+    assert said[0] == "rank"
+    assert said[1:-1] == key.read_text().splitlines(), "every node has the pair, to go on with"
+    assert said[-1].split()[:2] == key.with_suffix(".pub").read_text().split()[:2]
+    assert go("other").returncode != 0, "no key pair, no way in"
+
+
 def test_an_image_with_a_server_and_sudo_uses_its_own(live: Live, tmp_path: Path) -> None:
     start = batch.BatchStartTask(
         command_line=INSTALL, wait_for_success=True, user_identity=ADMIN, max_task_retry_count=3

@@ -8,6 +8,7 @@ from poolwright.decide.node_life import Act, tick
 from poolwright.decide.snapshot import PoolSnapshot
 from poolwright.domain.clock import SECOND
 from poolwright.domain.node import Logins, Node, NodeUser
+from poolwright.domain.pool import UserAccount
 from poolwright.domain.states import NodeState
 from tests.unit.decide.parts import NOW, node, pool
 
@@ -67,3 +68,17 @@ def test_users_live_as_long_as_the_disk_they_are_on() -> None:
 def test_a_machine_that_does_not_run_is_not_told() -> None:
     row = node(state=NodeState.DEALLOCATED, booted_at=None, logins=BOTH)
     assert tick(row, at(NOW, row)).act is None
+
+
+def test_accounts_that_travel_need_the_server_in_every_life() -> None:
+    row = node()
+    assert not node_logins.outdated(row, NOW)
+    assert node_logins.outdated(row, NOW, ["rank"])
+    told = node_logins.applied(row, row.logins.wanted, None)
+    assert not node_logins.outdated(told, NOW, ["rank"])
+    assert node_logins.outdated(replace(told, fence=told.fence + 1), NOW, ["rank"])
+    key = UserAccount("rank", private_key="KEY", public_key="ssh-rsa AAAA")
+    base = pool(1)
+    assert node_logins.travellers(base) == ()
+    spec = replace(base.spec, accounts=(UserAccount("plain"), key))
+    assert node_logins.travellers(replace(base, spec=spec)) == ("rank",)
