@@ -10,6 +10,8 @@ from hypothesis import settings
 
 from tests.support import waiting
 from tests.support.leaks import Watch
+from tests.support.storage import Storage
+from tools.azurite import Unavailable
 
 pytest_plugins = ("tests.support.loud",)
 
@@ -40,6 +42,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def wait_until() -> Callable[[Callable[[], object], float, waiting.Describe], None]:
     """`wait_until(condition, deadline_s, describe)`: see tests.support.waiting."""
     return waiting.wait_until
+
+
+@pytest.fixture(scope="session")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
+    """Blob storage, shared by the tests of one process; each makes its own containers."""
+    try:
+        made = Storage(tmp_path_factory.mktemp("azurite"))
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 @pytest.fixture

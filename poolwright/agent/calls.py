@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Callable
 from typing import Any
 
-from poolwright.agent import files
+from poolwright.agent import files, logs
 from poolwright.agent.frames import Message, encode_binary
+from poolwright.agent.layout import TRASH
 from poolwright.agent.links import Links
 from poolwright.agent.machines import Machines
+from poolwright.agent.transfers import Transfers
 
 _MAX_SCRIPT = 1024 * 1024
 
@@ -35,12 +38,14 @@ class Calls:
         facts: Callable[[], dict[str, Any]],
         send: Callable[[Message], None],
         send_bytes: Callable[[bytes], None],
+        transfers: Transfers,
     ) -> None:
         self._machines = machines
         self._links = links
         self._facts = facts
         self._send = send
         self._send_bytes = send_bytes
+        self._transfers = transfers
         self._methods: dict[str, Callable[[int, Params, Answer], None]] = {
             "create": self._create,
             "list": lambda _id, _params, answer: answer({"machines": machines.all()}),
@@ -52,6 +57,9 @@ class Calls:
             "files.read": self._read_file,
             "files.delete": self._delete_file,
             "files.usage": self._usage,
+            "logs": self._logs,
+            "transfer": self._transfer,
+            "transfer.stop": self._stop_transfer,
             "info": lambda _id, _params, answer: answer(self._facts()),
         }
 
@@ -84,6 +92,7 @@ class Calls:
         keep = bool(params.get("keep_storage"))
         for name in params["names"]:
             self._links.drop(name)
+            self._transfers.stop_below(os.path.abspath(self._machines.files_root(name)))
         self._machines.delete(params["names"], keep, lambda outcomes: answer({"outcomes": outcomes}))
 
     def _purge(self, _call_id: int, params: Params, answer: Answer) -> None:
@@ -141,3 +150,30 @@ class Calls:
     def _usage(self, _call_id: int, params: Params, answer: Answer) -> None:
         with self._tree(params) as tree:
             answer(dict(tree.usage()))
+
+    def _logs(self, _call_id: int, params: Params, answer: Answer) -> None:
+        known = [machine for machine in self._machines.all() if machine["name"] == params["machine"]]
+        if not known:
+            raise CallError("NotFound", f"no machine {params['machine']}")
+        answer({"files": logs.of_machine("log", known[0])})
+
+    def _transfer(self, _call_id: int, params: Params, answer: Answer) -> None:
+        """Do a job of the transfer worker (transfer/jobs.py) in a running machine's directories. A fetch for an
+        execution that may have begun is answered with `known`: its directory is no longer ours to fill."""
+        name, id, job = str(params["machine"]), str(params["id"]), dict(params["job"])
+        if not any(m.name == name and m.fence == params["fence"] for m in self._machines.running()):
+            raise CallError("NotFound", f"no machine {name} of this life runs here")
+        if job["kind"] == "fetch" and self._links.knows(id):
+            return answer({"known": True})
+        if "dir" in job:
+            job["root"] = os.path.abspath(self._machines.files_root(name))
+
+        def done(outcome: dict[str, Any]) -> None:
+            if job["kind"] == "fetch":
+                self._machines.empty_trash(name, TRASH)
+            answer(outcome)
+
+        return self._transfers.run(id, job, done)
+
+    def _stop_transfer(self, _call_id: int, params: Params, answer: Answer) -> None:
+        self._transfers.stop(str(params["id"]), lambda: answer({}))

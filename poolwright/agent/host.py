@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import poolwright
@@ -17,6 +19,7 @@ from poolwright.agent.links import Links
 from poolwright.agent.loop import Loop
 from poolwright.agent.machines import Machine, MachinesMaker
 from poolwright.agent.service import Service, pressure
+from poolwright.agent.transfers import Transfers
 
 _IDLE_EXIT_S = 5.0
 _WATCH_S = 0.5
@@ -30,15 +33,20 @@ _USAGE_TURNS = (
 class HostAgent:
     """Wires the parts together. Its current directory is the data directory: socket paths stay short."""
 
-    def __init__(self, run_dir: str, grace_s: float, make_machines: MachinesMaker) -> None:
+    def __init__(
+        self, run_dir: str, grace_s: float, make_machines: MachinesMaker, transfer_worker: Sequence[str]
+    ) -> None:
         self._grace_s = grace_s
         self._started_us = time.time_ns() // 1000
         self._loop = Loop()
         self._links = Links(self._loop, lambda: self._machines, self._report)
         self._machines = make_machines(self._loop, self._on_running, self._on_gone)
-        self._service = Service(self._loop, run_dir, self._hello, self._on_message, self._usage)
+        transfers = Transfers(self._loop, transfer_worker)
+        self._service = Service(
+            self._loop, run_dir, self._hello, self._on_message, self._usage, transfers.stop_all
+        )
         self._calls = Calls(
-            self._machines, self._links, self._facts, self._service.send, self._service.send_bytes
+            self._machines, self._links, self._facts, self._service.send, self._service.send_bytes, transfers
         )
         self._dial_by = time.monotonic() + _GREETING_PATIENCE_S
         self._ending = False
@@ -154,5 +162,7 @@ class HostAgent:
         self._report_machine(machine, "gone", "its first process ended")
 
     def _report_machine(self, machine: Machine, state: str, detail: str) -> None:
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        sys.stderr.write(f"{at} machine {machine.name}, life {machine.fence}: {state} {detail}\n")
         item = {"t": "machine", "name": machine.name, "fence": machine.fence, "state": state}
         self._report({**item, "address": machine.address, "detail": detail})

@@ -50,6 +50,7 @@ class Order:
     fresh: bool
     environment: dict[str, str]
     readable: bool = False  # by every account of the machine: the start task's directory
+    adopt: bool = False  # a transfer filled the directory for this execution: what it made goes to the user
 
 
 def check(spec: dict[str, Any]) -> Order:
@@ -71,8 +72,9 @@ def check(spec: dict[str, Any]) -> Order:
     environment = spec.get("env") or {}
     directory = f"{ROOT_DIRECTORY}/{relative}"
     readable = spec.get("kind") == "start"
-    fresh = bool(spec.get("fresh", True))
-    return Order(str(spec["exec"]), tuple(words), directory, fresh, environment, readable)
+    adopt = bool(spec.get("adopt"))
+    fresh = bool(spec.get("fresh", True)) and not adopt
+    return Order(str(spec["exec"]), tuple(words), directory, fresh, environment, readable, adopt)
 
 
 def _split(command: str) -> list[str]:
@@ -152,6 +154,8 @@ class Launcher:
             os.makedirs(directory, mode=mode)
         if identity.uid != 0:
             os.chown(directory, identity.uid, identity.gid)
+            if order.adopt:
+                _hand_over(directory, identity)
 
     def _discard(self, directory: str) -> None:
         self._trashed += 1
@@ -205,6 +209,16 @@ def tail(path: str) -> str:
     if status.st_size > _TAIL_BYTES and b"\n" in raw[: _TAIL_BYTES // 2]:
         raw = raw.partition(b"\n")[2]
     return raw.decode("utf-8", "replace").replace("\0", "\ufffd").strip()
+
+
+def _hand_over(directory: str, identity: Identity) -> None:
+    """Give what a transfer made below a directory to its user; links are given, never followed. What belongs to others
+    already, or has a second name, is no work of a transfer."""
+    for _, directories, names, fd in os.fwalk(directory):
+        for name in (*directories, *names):
+            status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            if status.st_uid == 0 and (stat.S_ISDIR(status.st_mode) or status.st_nlink == 1):
+                os.chown(name, identity.uid, identity.gid, dir_fd=fd, follow_symlinks=False)
 
 
 def _become(identity: Identity) -> None:

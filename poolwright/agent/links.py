@@ -49,6 +49,7 @@ class Links:
         self._report = report
         self._links: dict[str, Link] = {}
         self._owners: dict[str, Link] = {}  # of executions
+        self._adopting: dict[str, None] = {}  # executions ordered into a directory that a transfer filled
         self._serial = 0
 
     def open(self, machine: Machine) -> None:
@@ -84,10 +85,18 @@ class Links:
         for done in link.commands.values():
             done({"error": f"machine {name} ended"})
 
+    def knows(self, exec_id: str) -> bool:
+        """Whether the execution may have begun: then its directory is its own, and nothing is to be made anew there."""
+        return exec_id in self._owners or exec_id in self._adopting
+
     def start(self, items: list[dict[str, Any]]) -> None:
         """Hand execution orders to their machines, one message a machine."""
         groups: dict[str, list[dict[str, Any]]] = {}
         for item in items:
+            if item.get("adopt"):
+                self._adopting[item["exec"]] = None
+                if len(self._adopting) > _MAX_EXECS:
+                    del self._adopting[next(iter(self._adopting))]
             groups.setdefault(item["machine"], []).append(item)
         for name, orders in groups.items():
             link = self._links.get(name)

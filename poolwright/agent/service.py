@@ -28,12 +28,14 @@ class Service:
         hello: Callable[[], Message],
         on_message: Callable[[Message], None],
         usage: Callable[[], Message],
+        on_lost: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._run_dir = run_dir
         self._hello = hello
         self._on_message = on_message
         self._usage = usage
+        self._on_lost = on_lost
         self._connection: Connection | None = None
         self._welcomed = False
         self._retry_s = _FIRST_RETRY_S
@@ -103,6 +105,7 @@ class Service:
         if self._welcomed:
             self._welcomed = False
             self.away_since = time.monotonic()
+            self._on_lost()
         if self._beat is not None:
             self._beat.cancel()
         self._items.clear()

@@ -28,6 +28,7 @@ from poolwright.cli.limits import (
     Simulate,
 )
 from poolwright.cli.places import CREDENTIALS, NoService, default_data_dir, load_credentials
+from poolwright.cli.transfers import AutoStorage, TransferNetworks, networks, whole
 
 app = typer.Typer(
     name="poolwright",
@@ -85,6 +86,8 @@ def up(
     allow_reimage: AllowReimage = False,
     simulate: Simulate = False,
     regrow: Regrow = True,
+    auto_storage: AutoStorage = None,
+    transfer_networks: TransferNetworks = None,
     log_level: Annotated[LogLevel, typer.Option(help="What is written to standard error.")] = LogLevel.INFO,
 ) -> None:
     """Run the service in the foreground until SIGTERM or Ctrl-C."""
@@ -119,6 +122,8 @@ def up(
                 ),
                 log_level=log_level.value,
                 simulate=simulate,
+                auto_storage=whole(auto_storage),
+                transfer_networks=networks(transfer_networks),
             )
         )
     )

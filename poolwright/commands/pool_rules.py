@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from poolwright.commands.context import Context
+from poolwright.commands.file_rules import check_linked
 from poolwright.commands.storage_rules import check_disk_count, check_image_disks
 from poolwright.domain import sizes
 from poolwright.domain.catalogue import AGENT_SKUS, find_image, find_sku
@@ -27,8 +28,8 @@ AGENT_SKU = _MACHINE + "nodeAgentSKUId"
 SLOTS_PER_CORE = 4  # public limit
 
 
-def check_spec(spec: PoolSpec) -> None:
-    """Rules that need no state: known size, slots, timeout, form of the image id, known agent and its image.
+def check_spec(ctx: Context, spec: PoolSpec) -> None:
+    """Rules that need no state: known size, slots, timeout, form of the image id, agent and image, linked storage.
 
     Raises InvalidPropertyValue (400) or NodeAgentSKUNotFound (404).
     """
@@ -41,6 +42,8 @@ def check_spec(spec: PoolSpec) -> None:
         raise bad_property("taskSlotsPerNode", spec.slots_per_node, reason)
     check_timeout(spec.resize_timeout)
     check_disk_count(spec)
+    if spec.start_task is not None:
+        check_linked(spec.start_task.resource_files, ctx.settings, "startTask.resourceFiles")
     image = spec.image
     if image.image_id is not None:
         wanted = parse(image.image_id)

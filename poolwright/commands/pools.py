@@ -67,7 +67,7 @@ def create(
     PoolBeingDeleted, PoolQuotaReached. Form is judged before the caller, the caller before the image.
     """
     check_id("pool", id)
-    pool_rules.check_spec(spec)
+    pool_rules.check_spec(ctx, spec)
     autoscale = new_settings(scale, target_dedicated, target_low_priority, ctx.now)
     if autoscale is None:
         pool_rules.check_targets(ctx, spec, target_dedicated, target_low_priority)
@@ -147,7 +147,7 @@ def patch(tx: Tx, ctx: Context, account: str, id: str, change: PoolChange, pre: 
     """
     pool = changeable(tx, account, id, pre)
     spec, document = change(pool)
-    pool_rules.check_spec(spec)
+    pool_rules.check_spec(ctx, spec)
     fixed = [name for name in _FIXED if getattr(spec, name) != getattr(pool.spec, name)]
     image_changed = spec.image != pool.spec.image or spec.agent_sku != pool.spec.agent_sku
     image = None

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from poolwright.commands import jobs
 from poolwright.commands.context import Context, Preconditions, next_modified, record, wake
+from poolwright.commands.file_rules import check_linked
 from poolwright.commands.job_tasks import check_not_of_job
 from poolwright.domain.clock import Micros
 from poolwright.domain.errors import ServiceError, bad_property
@@ -52,7 +53,7 @@ def add_many(
         raise ServiceError("RequestBodyTooLarge", None, (("Limit", str(TASKS_PER_COLLECTION_MAX)),))
     found = jobs.get(tx, account, job)
     jobs.check_open(found)
-    refusals = [_refusal(new, found) for new in news]
+    refusals = [_refusal(ctx, new, found) for new in news]
     fit = [new for new, refusal in zip(news, refusals, strict=True) if refusal is None]
     stored = iter(tx.tasks.insert_many(found.pk, fit, ctx.now) if fit else ())
     outcomes: list[Task | ServiceError] = []
@@ -183,9 +184,11 @@ def reactivate(tx: Tx, ctx: Context, account: str, job: str, id: str, pre: Preco
     return again
 
 
-def _refusal(new: NewTask, job: Job) -> ServiceError | None:
+def _refusal(ctx: Context, new: NewTask, job: Job) -> ServiceError | None:
     try:
         check_id("task", new.id)
+        if new.spec.resource_files:
+            check_linked(new.spec.resource_files, ctx.settings, "resourceFiles")
         _check_constraints(new)
         _check_relations(new, job)
     except ServiceError as refusal:

@@ -44,6 +44,7 @@ class TaskSituation:
     job_running: int = 0
     blockers: Sequence[Blocker] = ()
     barred: frozenset[str] = frozenset()
+    transfer: str | None = None  # what is being downloaded or uploaded for it now, in words
 
 
 def task(situation: TaskSituation) -> Explanation:
@@ -59,13 +60,19 @@ def task(situation: TaskSituation) -> Explanation:
     if state is TaskState.PREPARING:
         message = f"The job's preparation task runs on node {situation.task.node}."
         return Explanation("JobPreparing", message, "Read its stdout.txt and stderr.txt on the node.")
+    if state is not TaskState.ACTIVE and situation.transfer is not None:
+        text = f"The task is on node {situation.task.node}; {situation.transfer}."
+        return Explanation("TransferringFiles", text, "Wait, or see whether the storage answers.")
     if state is not TaskState.ACTIVE:
         return Explanation("TaskRunning", f"The task runs on node {situation.task.node}.")
     return _job_holds(situation) or _tasks_hold(situation) or _pool_holds(situation) or _nodes_hold(situation)
 
 
-def node(row: Node, pool: Pool, slots_used: int = 0) -> Explanation:
-    """Why the node takes no (more) tasks, or that it does."""
+def node(row: Node, pool: Pool, slots_used: int = 0, transfer: str | None = None) -> Explanation:
+    """Why the node takes no (more) tasks, or that it does. `transfer`: what its start task waits for, in words."""
+    if row.state is NodeState.WAITING_FOR_START_TASK and transfer is not None:
+        text = f"The pool's start task has not begun; {transfer}."
+        return Explanation("TransferringFiles", text, "Wait, or see whether the storage answers.")
     if row.drain is not None:
         return Explanation(
             "NodeDraining",

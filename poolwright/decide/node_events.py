@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from poolwright.decide.task_life import End
+from poolwright.decide.task_life import End, category
 from poolwright.domain.clock import MINUTE, SECOND, Instant, Micros
 from poolwright.domain.limits import ERRORS_PER_NODE_MAX, NODE_RECOVERIES_MAX
 from poolwright.domain.node import Failure, Logins, Node, NodeError, StartTaskInfo
@@ -233,7 +233,8 @@ def _start_failure(end: End) -> Failure:
         message = f"The start task exited with {end.status}"
         return Failure("usererror", "FailureExitCode", message, end.details)
     if end.reason == "failed":
-        return Failure("usererror", end.code or "CommandLaunchFailed", end.message, end.details)
+        code = end.code or "CommandLaunchFailed"
+        return Failure(category(code), code, end.message, end.details)
     return Failure("servererror", "TaskEnded", f"The start task was ended ({end.reason})", end.details)
 
 

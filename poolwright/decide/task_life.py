@@ -10,13 +10,16 @@ from poolwright.domain.limits import SYSTEM_REQUEUES_MAX
 from poolwright.domain.node import Failure
 from poolwright.domain.states import TASK, ExecutionResult, TaskState, advance
 from poolwright.domain.task import Task
+from poolwright.domain.transfer import SERVER_CODES, OutputFile
 
 REQUEUE = "requeue"
 TERMINATE = "terminate"
 #: The agent's code for a start that met no such life of its machine: try again, elsewhere.
 STALE = "StaleFence"
 
-_SERVER_CODES = frozenset({"DiskFull", "InternalError", "CommandLaunchFailed"})
+_SERVER_CODES = SERVER_CODES | {"InternalError", "CommandLaunchFailed"}
+#: Ends after which output files are uploaded: the program ran and was not ended by request.
+_DELIVERS = frozenset({"exit", "wallclock"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class End:
     message: str = ""
     details: tuple[tuple[str, str], ...] = ()
     started_at: Instant | None = None
+    delivered: bool = False  # its output files were dealt with
+    undelivered: Failure | None = None  # why they could not be uploaded
 
     @property
     def status(self) -> int | None:
@@ -98,8 +103,8 @@ def ended(task: Task, job_retries: int, end: End, now: Instant) -> Task:
     if end.reason == "exit":
         return _exited(task, job_retries, end, now)
     if end.reason == "failed" and end.code != STALE:
-        category = "servererror" if end.code in _SERVER_CODES else "usererror"
-        failure = Failure(category, end.code or "CommandLaunchFailed", end.message, end.details)
+        code = end.code or "CommandLaunchFailed"
+        failure = Failure(category(code), code, end.message, end.details)
         return _completed(task, now, end, failure)
     if end.reason == "wallclock":
         message = "The task was ended because it ran longer than its maxWallClockTime."
@@ -110,6 +115,20 @@ def ended(task: Task, job_retries: int, end: End, now: Instant) -> Task:
     if reason == TERMINATE:
         return terminated(task, now, "The task was ended by request.")
     return _lost(task, end, now)
+
+
+def deliveries(before: Task, after: Task, end: End) -> tuple[OutputFile, ...]:
+    """What is to be uploaded before the task may become what `ended` says: only its last attempt uploads."""
+    if not before.spec.output_files or end.delivered or end.reason not in _DELIVERS:
+        return ()
+    if after is before or after.state is not TaskState.COMPLETED:
+        return ()
+    return tuple(file for file in before.spec.output_files if file.condition.holds(end.status))
+
+
+def category(code: str) -> str:
+    """Whose fault a failure code is, as the public service tells it."""
+    return "servererror" if code in _SERVER_CODES else "usererror"
 
 
 def terminated(task: Task, now: Instant, message: str) -> Task:
@@ -160,8 +179,13 @@ def _again(task: Task, now: Instant, **counters: Instant) -> Task:
 
 
 def _completed(task: Task, now: Instant, end: End, failure: Failure | None) -> Task:
+    failure = end.undelivered or failure
     advance(f"task {task.id}", TASK, task.state, TaskState.COMPLETED)
-    started_at = end.started_at if end.started_at is not None else task.started_at
+    started_at = task.started_at
+    if (
+        end.started_at is not None and not task.spec.resource_files
+    ):  # the public start time includes downloads
+        started_at = end.started_at
     return replace(
         task,
         state=TaskState.COMPLETED,

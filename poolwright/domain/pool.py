@@ -9,6 +9,7 @@ from poolwright.domain.clock import Instant, Micros
 from poolwright.domain.limits import RESIZE_TIMEOUT_DEFAULT
 from poolwright.domain.states import AllocationState, DeallocationOption, FillType, JobOrder, PoolState
 from poolwright.domain.storage import PoolDisk
+from poolwright.domain.transfer import ResourceFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class StartTask:
     user: UserIdentity = UserIdentity()
     max_retries: int = 0  # -1: without limit
     wait_for_success: bool = True
+    resource_files: tuple[ResourceFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from poolwright.domain.limits import RETENTION_DEFAULT
 from poolwright.domain.node import Failure
 from poolwright.domain.pool import UserIdentity
 from poolwright.domain.states import ExecutionResult, TaskState
+from poolwright.domain.transfer import OutputFile, ResourceFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class TaskSpec:
     depends_on: Dependencies | None = None
     exit_conditions: ExitConditions | None = None
     job_token: bool = False  # it is given a token for its own job
+    resource_files: tuple[ResourceFile, ...] = ()
+    output_files: tuple[OutputFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

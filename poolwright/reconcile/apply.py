@@ -10,7 +10,7 @@ from poolwright.domain.node import Logins
 from poolwright.engines.base import Engine, EngineError, Login, MachineRequest, NotFound, Outcome
 from poolwright.reconcile import confirm
 from poolwright.reconcile.events import Reaction
-from poolwright.reconcile.fleet import ExecSpec, Fleet, Kill
+from poolwright.reconcile.fleet import ExecSpec, Kill, MovingFleet
 from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.pools import Life, PoolWork
 from poolwright.store.base import Store
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 class Applier:
     """Performs work. Every step may be repeated; none is taken before the row that owns it is durable."""
 
-    def __init__(self, store: Store, engine: Engine, fleet: Fleet, kit: Kit) -> None:
+    def __init__(self, store: Store, engine: Engine, fleet: MovingFleet, kit: Kit) -> None:
         self._store = store
         self._engine = engine
         self._fleet = fleet
@@ -42,6 +42,8 @@ class Applier:
             self._fleet.ack(reaction.acks)
         self._kit.delivery.note(reaction.heard, self._kit.clock.now())
         self.orders(reaction.starts, reaction.kills)
+        if reaction.uploads:
+            self._fleet.send_uploads(reaction.uploads)
 
     def orders(self, starts: Sequence[ExecSpec], kills: Sequence[Kill]) -> None:
         """Send starts and kills; nothing is assumed of their arrival."""

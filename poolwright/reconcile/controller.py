@@ -11,7 +11,7 @@ from poolwright.engines.base import Engine
 from poolwright.reconcile.agents import Agents
 from poolwright.reconcile.apply import Applier
 from poolwright.reconcile.dispatch import Dispatcher, Handler
-from poolwright.reconcile.fleet import Fleet
+from poolwright.reconcile.fleet import MovingFleet
 from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.loop import Loop
 from poolwright.reconcile.schedules import JobMaker
@@ -40,7 +40,7 @@ class Reconciler:
     def connect(
         self,
         engine: Engine,
-        fleet: Fleet,
+        fleet: MovingFleet,
         others: Mapping[str, Handler] | None = None,
         more_keys: Callable[[Tx], list[DirtyKey]] = lambda _: [],
         make_job: JobMaker | None = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from poolwright.decide import task_life
 from poolwright.decide.task_life import End
@@ -13,24 +13,38 @@ from poolwright.domain.facts import DirtyKey, Fact
 from poolwright.domain.job import NO_ACTION, TERMINATE_IDLE, Job
 from poolwright.domain.states import ExecutionResult, JobState, TaskState
 from poolwright.domain.task import Execution, Task
+from poolwright.domain.transfer import OutputFile
 from poolwright.reconcile import job_nodes
 from poolwright.store.base import Tx
 
 
-def finish(tx: Tx, over: Sequence[tuple[Execution, End]], now: Instant) -> None:
-    """Record the ends of these live executions.
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An end that waits until its task's output files are uploaded; nothing of it is recorded yet."""
+
+    execution: Execution
+    end: End
+    task: Task
+    job: Job
+    files: tuple[OutputFile, ...]
+
+
+def finish(tx: Tx, over: Sequence[tuple[Execution, End]], now: Instant) -> list[Held]:
+    """Record the ends of these live executions; returns those that wait for uploads.
 
     Only the present attempt of a task changes the task: an older execution (of a task deleted or started anew since)
     just frees its slots. Wakes the job if something waits for it, and the job's pool if a task is active again.
     """
     over = job_nodes.finish(tx, over, now)
     if not over:
-        return
+        return []
     tasks = tx.tasks.by_pks([execution.task_pk for execution, _ in over])
     jobs: dict[int, Job | None] = {}
     changed: list[Task] = []
     facts: list[Fact] = []
     totals: dict[tuple[str, str], dict[str, tuple[int, int]]] = {}
+    held: list[Held] = []
+    names: list[str] = []
     for execution, end in over:
         pk = execution.job_pk
         if pk not in jobs:
@@ -38,15 +52,20 @@ def finish(tx: Tx, over: Sequence[tuple[Execution, End]], now: Instant) -> None:
         job, task = jobs[pk], tasks.get(execution.task_pk)
         success = False
         if job is not None and task is not None and task.execution == execution.name:
-            after = task_life.ended(_with_order(task, execution), job.spec.max_task_retries, end, now)
+            before = _with_order(task, execution)
+            after = task_life.ended(before, job.spec.max_task_retries, end, now)
+            if files := task_life.deliveries(before, after, end):
+                held.append(Held(execution, end, task, job, files))
+                continue
             if after is not task:
                 changed.append(after)
                 success = after.result is ExecutionResult.SUCCESS
                 _tell(facts, job, after, now)
                 jobs[pk] = act_on_job(tx, job, after, now)
         _count(totals, execution, success)
+        names.append(execution.name)
     freed = tx.tasks.update_many(changed)
-    tx.executions.delete_many([execution.name for execution, _ in over])
+    tx.executions.delete_many(names)
     for (account, pool), deltas in totals.items():
         tx.nodes.add_task_totals(account, pool, deltas)
     if facts:
@@ -55,6 +74,7 @@ def finish(tx: Tx, over: Sequence[tuple[Execution, End]], now: Instant) -> None:
     for pk, job in jobs.items():
         if job is not None:
             _wake(tx, job, pk in active_again or (freed and job.spec.uses_dependencies))
+    return held
 
 
 def act_on_job(tx: Tx, job: Job, task: Task, now: Instant) -> Job:

@@ -87,6 +87,7 @@ def task_spec(
         env=env,
         user=task.spec.user,
         wall_clock_s=None if limit >= FOREVER else limit / 1_000_000,
+        resource_files=task.spec.resource_files,
     )
 
 
@@ -128,4 +129,5 @@ def start_spec(start: StartTask, attempt: int, pool: Pool, node: Node, account_u
         command=start.command_line,
         env=env,
         user=start.user,
+        resource_files=start.resource_files,
     )

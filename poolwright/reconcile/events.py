@@ -19,8 +19,9 @@ from poolwright.domain.pool import Pool
 from poolwright.domain.states import NodeState
 from poolwright.domain.task import Execution
 from poolwright.reconcile import endings
-from poolwright.reconcile.environment import parse_start, start_name, start_spec
-from poolwright.reconcile.fleet import Event, ExecEvent, ExecSpec, Kill, MachineEvent
+from poolwright.reconcile.endings import Held
+from poolwright.reconcile.environment import node_environment, parse_start, start_name, start_spec, task_spec
+from poolwright.reconcile.fleet import Event, ExecEvent, ExecSpec, Kill, MachineEvent, Upload
 from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.placer import Placer, settle
 from poolwright.store.base import Tx
@@ -34,6 +35,7 @@ class Reaction:
     starts: list[ExecSpec] = field(default_factory=list)
     kills: list[Kill] = field(default_factory=list)
     heard: list[str] = field(default_factory=list)
+    uploads: list[Upload] = field(default_factory=list)
 
 
 class Batch:
@@ -159,8 +161,23 @@ def _tasks(batch: Batch, items: Sequence[ExecEvent]) -> set[str]:
         reaction.acks.append(item.name)
         if execution is not None and known:
             over.setdefault(item.name, (execution, item.end))
-    endings.finish(batch.tx, list(over.values()), batch.now)
+    held = endings.finish(batch.tx, list(over.values()), batch.now)
+    if held:
+        _hold(batch, held)
     return {execution.machine for execution, _ in over.values()}
+
+
+def _hold(batch: Batch, held: Sequence[Held]) -> None:
+    """These ends are recorded once the output files are uploaded: until then the agents keep them."""
+    waiting = {one.execution.name for one in held}
+    batch.reaction.acks = [name for name in batch.reaction.acks if name not in waiting]
+    for one in held:
+        node = batch.node(one.execution.machine)
+        if node is not None:
+            common = node_environment(batch.pool(node), node, batch.kit.account_url(node.account))
+            spec = task_spec(one.task, one.job, node, common)
+            batch.reaction.uploads.append(Upload(spec, one.files, one.end))
+    batch.reaction.heard += waiting
 
 
 def _start_task(batch: Batch, item: ExecEvent) -> set[str]:

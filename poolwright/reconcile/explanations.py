@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from poolwright.decide import autoscale, explain, schedule
 from poolwright.decide.explain import TaskSituation
+from poolwright.domain.clock import Instant
 from poolwright.domain.facts import Explanation
 from poolwright.domain.rules import not_found
 from poolwright.reconcile import job_nodes, schedules, snapshots
+from poolwright.reconcile.environment import start_name
 from poolwright.reconcile.kit import Kit
+from poolwright.reconcile.transfers import seconds
 from poolwright.store.base import Tx
 
 #: Of what a task waits for, this many are named.
@@ -19,8 +23,12 @@ BLOCKERS_MAX = 20
 class Explanations:
     """Answers in words; each method reads in the caller's transaction."""
 
-    def __init__(self, kit: Kit) -> None:
+    def __init__(
+        self, kit: Kit, transfers: Callable[[str], tuple[str, Instant] | None] = lambda _: None
+    ) -> None:
+        """`transfers`: what is being transferred for an execution, and since when."""
         self._kit = kit
+        self._transfers = transfers
 
     def task(self, tx: Tx, account: str, job_id: str, task_id: str) -> Explanation:
         """Why the task waits. Raises ServiceError JobNotFound, TaskNotFound."""
@@ -42,12 +50,20 @@ class Explanations:
             job_running=counts.running,
             barred=job_nodes.barred(tx, job, job.spec.pool, {n.id: n for n in nodes}),
             blockers=tx.tasks.blockers(row, BLOCKERS_MAX) if row.unmet else (),
+            transfer=self._transfer(row.execution),
         )
         said = explain.task(situation)
         if said.code != "PoolEmpty":
             return said
         why = self.pool(tx, account, job.spec.pool)
         return Explanation(said.code, f"{said.message} {why.message}", why.next_step, why.evidence)
+
+    def _transfer(self, execution: str) -> str | None:
+        doing = self._transfers(execution)
+        if doing is None:
+            return None
+        what, since = doing
+        return f"{what}, since {seconds(since, self._kit.clock.now())} s"
 
     def node(self, tx: Tx, account: str, pool_id: str, node_id: str) -> Explanation:
         """Why the node takes no tasks. Raises ServiceError PoolNotFound, NodeNotFound."""
@@ -57,7 +73,11 @@ class Explanations:
         row = tx.nodes.get(account, pool_id, node_id)
         if row is None:
             raise not_found("node", node_id)
-        return explain.node(row, pool, tx.executions.slots(account, pool_id).get(row.id, 0))
+        used = tx.executions.slots(account, pool_id).get(row.id, 0)
+        transfer = None
+        if row.start_task is not None and row.start_task.ended_at is None:
+            transfer = self._transfer(start_name(row, row.start_task.attempt))
+        return explain.node(row, pool, used, transfer)
 
     def pool(self, tx: Tx, account: str, pool_id: str) -> Explanation:
         """Why the pool has not the size that was asked for. Raises ServiceError PoolNotFound."""

@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from poolwright.decide.task_life import End
+from poolwright.decide.task_life import End, category
 from poolwright.domain.clock import Instant
 from poolwright.domain.limits import KILL_GRACE_S
+from poolwright.domain.node import Failure
 from poolwright.domain.pool import UserIdentity
+from poolwright.domain.transfer import OutputFile, ResourceFile
 
 Json = Mapping[str, Any]
 
@@ -34,6 +36,14 @@ class Fleet(Protocol):
         ...
 
 
+class MovingFleet(Fleet, Protocol):
+    """A fleet that moves the files of executions too: see reconcile/transfers.py."""
+
+    def send_uploads(self, uploads: Sequence[Upload], /) -> object:
+        """Upload output files of executions that ended; their ends are reported again once that is done."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ExecSpec:
     """One execution to start. `directory` is relative to the node's root directory."""
@@ -47,9 +57,10 @@ class ExecSpec:
     env: Mapping[str, str]
     user: UserIdentity
     wall_clock_s: float | None = None
+    resource_files: tuple[ResourceFile, ...] = ()
 
     def as_json(self) -> Json:
-        return {
+        item: dict[str, Any] = {
             "machine": self.machine,
             "fence": self.fence,
             "exec": self.name,
@@ -62,6 +73,18 @@ class ExecSpec:
             "fresh": self.kind
             != "start",  # what a start task left survives reboots, so it must be re-entrant
         }
+        if self.resource_files:
+            item["fetch"] = self.resource_files
+        return item
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Output files to upload of an execution that ended as `end` says."""
+
+    spec: ExecSpec
+    files: tuple[OutputFile, ...]
+    end: End
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +168,8 @@ def read_exec(item: Json, now: Instant) -> ExecEvent:
             message=item.get("message") or "",
             details=_pairs(item),
             started_at=item.get("start_us"),
+            delivered="delivered" in item,
+            undelivered=_undelivered(item.get("delivered")),
         )
     elif state == "failed":
         end = End(
@@ -157,6 +182,13 @@ def read_exec(item: Json, now: Instant) -> ExecEvent:
     elif state != "running":
         raise ValueError(f"unknown state of an execution: {state!r}")
     return ExecEvent(item["machine"], int(item["fence"]), item["exec"], end)
+
+
+def _undelivered(outcome: Json | None) -> Failure | None:
+    if outcome is None or outcome.get("ok"):
+        return None
+    code = str(outcome["code"])
+    return Failure(category(code), code, str(outcome["message"]), _pairs(outcome))
 
 
 def _read_machine(item: Json) -> MachineEvent:

@@ -51,6 +51,7 @@ from poolwright.reconcile.fleet import Fleet
 from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.pool_images import PoolImages
 from poolwright.reconcile.resources import ResourceReconciler
+from poolwright.reconcile.transfers import Transfers
 from poolwright.serve.adapters import (
     Explainer,
     HostCommander,
@@ -63,9 +64,11 @@ from poolwright.serve.credentials import Known, read_secret
 from poolwright.serve.disk_bytes import PlaneBytes
 from poolwright.serve.doors import LoginDoors
 from poolwright.serve.login_server import BroughtLoginServer
+from poolwright.serve.node_logs import NodeLogUploads
 from poolwright.serve.options import Options
 from poolwright.serve.simulation import SYSTEMS, Simulation
 from poolwright.serve.system import SystemClock, SystemIds
+from poolwright.serve.transfers import HubCarrier, LinkedStorage
 from poolwright.store.sqlite import SqliteStore
 
 _log = logging.getLogger(__name__)
@@ -100,7 +103,8 @@ class House:
     """One service. `open` then `app`; `close` in any case."""
 
     def __init__(self, options: Options) -> None:
-        self.options = options
+        settings = replace(options.settings, auto_storage=options.auto_storage is not None)
+        self.options = replace(options, settings=settings)
         self.clock = SystemClock()
         self.ids = SystemIds()
         self.store = SqliteStore(options.data_dir)
@@ -112,6 +116,9 @@ class House:
         self.login_server = BroughtLoginServer(
             LoginKit(cache, options.data_dir / "run" / "ssh", f"/{LOGIN_KIT}")
         )
+        self.linked_storage = LinkedStorage(options.auto_storage)
+        self._transfers: Transfers | None = None
+        self._log_uploads: NodeLogUploads | None = None
         self._reconciler: Reconciler | None = None
         self._resources: ResourceReconciler | None = None
         self._hub: AgentHub | None = None
@@ -182,6 +189,10 @@ class House:
             await self._reconciler.stop()
         if self._simulation is not None:
             self._simulation.close()
+        if self._transfers is not None:
+            await self._transfers.close()
+        if self._log_uploads is not None:
+            await self._log_uploads.close()
         if self._resources is not None:
             await self._resources.close()
         if self._agent is not None:
@@ -195,14 +206,15 @@ class House:
 
     async def _engines(
         self, real: Engine, hub: AgentHub, listener: BesideListener, kit: Kit, agents: Agents
-    ) -> tuple[Engine, Fleet]:
+    ) -> tuple[Engine, Transfers]:
         """Where the loops get machines, and through whom they tell agents."""
         if not self.options.simulate:
-            return real, hub
+            return real, self._move_files(hub, hub, agents)
         self._simulation = Simulation(self.clock, kit.rng, agents)
         kit.capabilities = await self._simulation.open(self.store)
         _log.info("nodes of images that nothing here can run are simulated")
-        return self._simulation.beside(real, hub, listener)
+        engine, fleet = self._simulation.beside(real, hub, listener)
+        return engine, self._move_files(fleet, hub, agents)
 
     async def _first_start(self) -> tuple[Identity, Account | None, str]:
         ctx = Context(self.clock, self.ids, self.options.settings, Caller("system", "start"))
@@ -263,10 +275,11 @@ class House:
             accounts=Accounts(callers.known),
             authenticate=callers.to_data,
             files=HostFiles(hub),
-            explain=Explainer(self.store, Explanations(kit)),
+            explain=Explainer(self.store, Explanations(kit, self._doing)),
             images=supported_images(self.images.catalogue),
             doors=self.doors,
             catalogue=self.images.catalogue,
+            node_logs=self._node_logs(hub),
             endpoint=endpoint,
         )
         blobs = BlobServices(self.store, self.clock, self.disk_bytes)
@@ -276,6 +289,20 @@ class House:
             BatchApp(data),
             callers.known.refresh,
         )
+
+    def _move_files(self, fleet: Fleet, hub: AgentHub, agents: Agents) -> Transfers:
+        networks = self.options.transfer_networks
+        made = Transfers(self.store, fleet, HubCarrier(hub), self.clock, self.linked_storage, networks)
+        made.connect(agents.on_events)
+        self._transfers = made
+        return made
+
+    def _node_logs(self, hub: AgentHub) -> NodeLogUploads:
+        self._log_uploads = NodeLogUploads(hub, self.clock, self.ids, self.options.transfer_networks)
+        return self._log_uploads
+
+    def _doing(self, execution: str) -> tuple[str, int] | None:
+        return None if self._transfers is None else self._transfers.doing(execution)
 
     def _agents_token(self) -> str:
         path = self.options.data_dir / "run" / "agents.token"

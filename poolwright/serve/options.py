@@ -23,3 +23,5 @@ class Options:
     settings: Settings = Settings()
     log_level: str = "info"
     simulate: bool = False
+    auto_storage: Path | None = None  # holds the connection string of the accounts' linked storage
+    transfer_networks: tuple[str, ...] | None = None  # all that transfers may connect to (CIDR)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from poolwright.domain.clock import MILLISECOND, SECOND, Instant, Micros
 from poolwright.domain.limits import HEARTBEAT_PERIOD, NODE_LEASE
 from poolwright.engines.fake import FakeFleet
+from poolwright.reconcile.fleet import Upload
 from poolwright.sim.faults import Faults
 from poolwright.sim.virtual import Timeline
 
@@ -87,6 +88,9 @@ class Host:
 
     def send_kill(self, items: Sequence[Mapping[str, Any]], /) -> None:
         self._down(self.fleet.kill, items)
+
+    def send_uploads(self, uploads: Sequence[Upload], /) -> None:
+        """Tasks of stories have no output files."""
 
     def ack(self, executions: Sequence[str], /) -> None:
         self._down(self.fleet.ack, executions)

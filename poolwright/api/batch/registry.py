@@ -13,6 +13,7 @@ from poolwright.api.batch import (
     files,
     job_schedules,
     jobs,
+    node_logs,
     node_users,
     nodes,
     pools,
@@ -157,6 +158,9 @@ SERVED: tuple[Operation, ...] = (
         200,
         nodes.get_extension,
     ),
+    _operation(
+        "upload_node_logs", "POST", _NODE + "/uploadbatchservicelogs", "nodes/action", 200, node_logs.upload
+    ),
     _operation("preempt_node", "POST", _NODE + "/preempt", "nodes/action", 202, nodes.preempt),
     _operation("get_node_history", "GET", _NODE + "/history", "nodes/read", 200, nodes.history),
     _operation("explain_node", "GET", _NODE + "/explain", "nodes/read", 200, explain.node),
@@ -251,7 +255,6 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
     ("create_certificate", "POST", "/certificates"),
     ("upgrade_pool_os", "POST", _POOL + "/upgradeos"),
     ("get_node_remote_desktop_file", "GET", _NODE + "/rdp"),
-    ("upload_node_logs", "POST", _NODE + "/uploadbatchservicelogs"),
     ("list_subtasks", "GET", _TASK + "/subtasksinfo"),
 )
 """Operations of the public API that this version does not have."""

@@ -10,9 +10,11 @@ from poolwright.api.auth import DEFAULT_ROLES, Principal, RoleBook
 from poolwright.api.auth.requests import Scope
 from poolwright.domain.catalogue import SUPPORTED_IMAGES, SupportedImage
 from poolwright.domain.clock import Clock, Ids, Instant
-from poolwright.domain.facts import Explanation
+from poolwright.domain.facts import Explanation, Fact
 from poolwright.domain.limits import Settings
 from poolwright.domain.marketplace import Catalogue
+from poolwright.domain.node import Node
+from poolwright.domain.node_logs import LogRequest, LogUpload
 from poolwright.store.base import Store
 
 
@@ -105,6 +107,14 @@ class Doors(Protocol):
         ...
 
 
+class NodeLogs(Protocol):
+    """Uploads of the logs of nodes."""
+
+    async def upload(self, node: Node, facts: Sequence[Fact], request: LogRequest) -> LogUpload:
+        """Begin an upload; `facts` are the journal's of the node, newest first. Raises NodeUnreachable."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class BatchServices:
     """Everything the handlers use. `endpoint` (`https://host:port`) stands in where a request has no Host header."""
@@ -121,4 +131,5 @@ class BatchServices:
     images: Sequence[SupportedImage] = SUPPORTED_IMAGES
     doors: Doors | None = None
     catalogue: Catalogue = list  # marketplace images this host has or can build
+    node_logs: NodeLogs | None = None
     roles: RoleBook = DEFAULT_ROLES

@@ -11,7 +11,7 @@ import msgspec
 from poolwright.domain.autoscale import ScaleRequest
 from poolwright.domain.clock import Micros, etag
 from poolwright.domain.errors import ServiceError, bad_property
-from poolwright.domain.limits import RESIZE_TIMEOUT_DEFAULT
+from poolwright.domain.limits import RESIZE_TIMEOUT_DEFAULT, START_TASK_BYTES_MAX
 from poolwright.domain.pool import Pool, PoolSpec, ResizeError, StartTask, UserAccount
 from poolwright.domain.rules import check_id
 from poolwright.domain.states import AllocationState, DeallocationOption
@@ -32,6 +32,7 @@ from poolwright.wire.convert.shared import (
     show_user,
 )
 from poolwright.wire.convert.storage import read_data_disks, read_os_disk
+from poolwright.wire.convert.transfer import read_resource_files
 from poolwright.wire.convert.user_account import Secrets, read_accounts, show_accounts, without_keys
 from poolwright.wire.durations import format_duration
 from poolwright.wire.generated import batch_models as models
@@ -45,7 +46,7 @@ _NOT_YET = (
     "application_package_references",
     "mount_configuration",
 )
-_START_TASK_NOT_YET = ("container_settings", "resource_files")
+_START_TASK_NOT_YET = ("container_settings",)
 #: Members of a create body that live in the pool itself and change there.
 _NOT_KEPT = (
     "targetDedicatedNodes",
@@ -225,13 +226,23 @@ def _read_start_task(body: models.BatchStartTask | None) -> StartTask | None:
     if body is None:
         return None
     refuse_given(body, _START_TASK_NOT_YET, "startTask.")
+    _check_start_task_size(body)
     return StartTask(
         check_command_line(body.command_line, "startTask.commandLine"),
         read_environment(body.environment_settings, "startTask.environmentSettings"),
         read_user(body.user_identity, "startTask.userIdentity"),
         check_retries(body.max_task_retry_count, "startTask.maxTaskRetryCount") or 0,
         True if body.wait_for_success is None else body.wait_for_success,
+        read_resource_files(body.resource_files, "startTask.resourceFiles"),
     )
+
+
+def _check_start_task_size(body: models.BatchStartTask) -> None:
+    size = len(encode_document(body))
+    if size > START_TASK_BYTES_MAX:
+        reason = f"A start task with all its files and variables may have {START_TASK_BYTES_MAX} bytes."
+        values = (("PropertyName", "startTask"), ("PropertyValue", f"{size} bytes"), ("Reason", reason))
+        raise ServiceError("RequestEntityTooLarge", None, values)
 
 
 def read_resize(raw: bytes) -> ResizeRequest:

@@ -29,6 +29,7 @@ from poolwright.wire.convert.shared import (
     show_failure,
     show_user,
 )
+from poolwright.wire.convert.transfer import read_output_files, read_resource_files
 from poolwright.wire.durations import format_duration
 from poolwright.wire.generated import batch_models as models
 from poolwright.wire.links import Links
@@ -36,8 +37,6 @@ from poolwright.wire.times import iso
 
 _NOT_YET = (
     "container_settings",
-    "resource_files",
-    "output_files",
     "multi_instance_settings",
     "application_package_references",
 )
@@ -101,6 +100,8 @@ def _new_task(body: models.BatchTaskCreateOptions) -> NewTask:
         read_token_access(body.authentication_token_settings)
         if body.authentication_token_settings
         else False,
+        read_resource_files(body.resource_files, "resourceFiles"),
+        read_output_files(body.output_files, "outputFiles"),
     )
     return NewTask(body.id, spec, encode_document(body))
 

@@ -81,6 +81,9 @@ class Silent:
     def send_kill(self, items: Any, /) -> None:
         self.killed += [item["exec"] for item in items]
 
+    def send_uploads(self, uploads: Any, /) -> None:
+        raise NotImplementedError
+
     def ack(self, executions: Any, /) -> None:
         self.acked += executions
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.wire.batch.bad_files import FILES, START_TASKS
 from tests.wire.batch.bad_storage import STORAGE
 
 VM = "virtualMachineConfiguration"
@@ -33,6 +34,7 @@ def scaled(**change: object) -> dict[str, object]:
 
 POOLS = [
     *STORAGE,
+    *START_TASKS,
     ({"nonsense": 1}, "UnsupportedProperty", "nonsense"),
     ({"vmSize": None}, "MissingRequiredProperty", "vmSize"),
     ({"vmSize": 7}, "InvalidPropertyValue", "vmSize"),
@@ -231,11 +233,6 @@ POOLS = [
         "startTask.maxTaskRetryCount",
     ),
     (
-        {"startTask": {"commandLine": "x", "resourceFiles": [{"httpUrl": "http://x"}]}},
-        "UnsupportedProperty",
-        "startTask.resourceFiles",
-    ),
-    (
         {"startTask": {"commandLine": "x", "userIdentity": {"username": ""}}},
         "InvalidPropertyValue",
         "startTask.userIdentity.username",
@@ -306,12 +303,11 @@ JOBS = [
     ({"jobReleaseTask": {"commandLine": "x"}}, "InvalidPropertyValue", "jobReleaseTask"),
 ]
 TASKS = [
+    *FILES,
     ({"commandLine": ""}, "InvalidPropertyValue", "commandLine"),
     ({"commandLine": "a\0b"}, "InvalidPropertyValue", "commandLine"),
     ({"requiredSlots": 0}, "InvalidPropertyValue", "requiredSlots"),
     ({"constraints": {"maxTaskRetryCount": -5}}, "InvalidPropertyValue", "constraints.maxTaskRetryCount"),
-    ({"resourceFiles": [{"httpUrl": "http://x", "filePath": "x"}]}, "UnsupportedProperty", "resourceFiles"),
-    ({"outputFiles": [{"filePattern": "*"}]}, "MissingRequiredProperty", "outputFiles[0].destination"),
     ({"dependsOn": {"taskIds": ["a"]}}, "TaskDependenciesNotSpecifiedOnJob", "dependsOn"),
     (
         {"multiInstanceSettings": {"numberOfInstances": 2, "coordinationCommandLine": "/bin/true"}},

@@ -192,7 +192,6 @@ def test_verbs(call: Caller) -> None:
     [
         ("POST", "/pools/base/upgradeos"),
         ("GET", "/applications"),
-        ("POST", "/pools/base/nodes/n/uploadbatchservicelogs"),
         ("GET", "/certificates(thumbprintAlgorithm=sha1,thumbprint=ab)"),
     ],
 )

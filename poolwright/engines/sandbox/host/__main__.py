@@ -8,11 +8,14 @@ import os
 import resource
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+import poolwright
 from poolwright.agent import node, syscalls
 from poolwright.agent.host import HostAgent
 from poolwright.agent.loop import Loop
 from poolwright.agent.machines import Machine, Machines
+from poolwright.agent.transfers import worker_command
 from poolwright.engines.sandbox.host.layout import Layout
 from poolwright.engines.sandbox.host.machines import SandboxMachines, enter_private_mounts
 from poolwright.engines.sandbox.host.records import start_time
@@ -67,7 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
             return UnusableMachines(reason)
         return SandboxMachines(loop, layout, node.run, options.grace_s, on_running, on_gone)
 
-    HostAgent(layout.run, options.grace_s, make_machines).run()
+    package_root = str(Path(poolwright.__file__).resolve().parent.parent)
+    HostAgent(layout.run, options.grace_s, make_machines, worker_command(package_root)).run()
     return 0
 
 

@@ -1,0 +1,209 @@
+"""Files of tasks, from real storage to real nodes and back."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.batch import models as batch
+
+from tests.e2e.service.live import Live
+from tests.support import faulty
+from tests.support.faulty import DATA, Faulty
+from tests.support.storage import Storage
+from tests.support.waiting import wait_until
+
+
+def output(pattern: str, container: str, when: str = "taskcompletion", **more: Any) -> batch.OutputFile:
+    """An output file of a task."""
+    destination = batch.OutputFileBlobContainerDestination(container_url=container, **more)
+    return batch.OutputFile(
+        file_pattern=pattern,
+        destination=batch.OutputFileDestination(container=destination),
+        upload_options=batch.OutputFileUploadConfiguration(upload_condition=when),
+    )
+
+
+SCRIPT = b"""#!/bin/sh
+mkdir out
+cat one.txt data/deep/two.txt > out/all.txt
+stat -c '%a %U' data/deep/two.txt tool
+"""
+
+
+def test_files_come_before_a_task_and_go_after_it(live: Live, storage: Storage) -> None:
+    inputs = storage.container(one=b"one\n", deep__two_dot_txt=b"two\n", tool=SCRIPT)
+    results = storage.container()
+    kept = storage.signed(results)
+    live.idle_pool(dedicated=1)
+    live.job()
+    tool = batch.ResourceFile(http_url=storage.signed(inputs, "tool"), file_path="tool", file_mode="0500")
+    one = batch.ResourceFile(http_url=storage.signed(inputs, "one"), file_path="one.txt")
+    data = batch.ResourceFile(
+        storage_container_url=storage.signed(inputs), blob_prefix="deep/", file_path="data"
+    )
+    none = batch.ResourceFile(http_url=storage.signed(inputs, "no"), file_path="x")
+    outputs = [
+        output("out/**/*", kept, "tasksuccess", path="results"),
+        output("../std*.txt", kept, path="logs"),
+        output("one.txt", kept, "taskfailure", path="never"),
+    ]
+    live.task("works", "./tool", resource_files=[one, data, tool], output_files=outputs)
+    failed = output("$AZ_BATCH_TASK_DIR/stdout.txt", kept, "taskfailure", path="failed")
+    live.task("fails", "exit 3", output_files=[failed])
+    live.task("lacks", "true", resource_files=[none], output_files=outputs)
+    live.task("cannot", "true", output_files=[output("../stdout.txt", storage.signed("no-such-container"))])
+    live.wait_completed(4)
+
+    assert live.output("works") == "770 _azbatch\n500 _azbatch\n"
+    assert storage.blobs(results) == {
+        "results/all.txt": b"one\ntwo\n",
+        "logs/stdout.txt": b"770 _azbatch\n500 _azbatch\n",
+        "logs/stderr.txt": b"",
+        "failed": b"",
+    }
+    assert "out/all.txt -> results/all.txt" in live.output("works", name="fileuploadout.txt")
+    ends = {
+        id: live.batch.get_task("job", id)["executionInfo"] for id in ("works", "fails", "lacks", "cannot")
+    }
+    assert {id: end.get("exitCode") for id, end in ends.items()} == {
+        "works": 0,
+        "fails": 3,
+        "lacks": None,
+        "cannot": 0,
+    }
+    codes = {id: end["failureInfo"]["code"] for id, end in ends.items() if "failureInfo" in end}
+    assert codes == {
+        "fails": "FailureExitCode",
+        "lacks": "BlobNotFound",
+        "cannot": "FileUploadContainerNotFound",
+    }
+    assert "sig=" not in str(ends)
+
+
+class Gate:
+    """A server that sends half of a file and no more until it is opened."""
+
+    def __init__(self) -> None:
+        self.server = Faulty()
+        self.server.plan = self._serve
+        self._open = threading.Event()
+
+    def _serve(self, _: int, request: BaseHTTPRequestHandler) -> None:
+        if self._open.is_set():
+            faulty.whole(request)
+            return
+        with contextlib.suppress(OSError):
+            faulty.broken(request, len(DATA) // 2)
+            request.wfile.flush()
+            self._open.wait(120)
+
+    def wait_asked(self, times: int) -> None:
+        """Wait until the file was asked for so often."""
+        wait_until(lambda: len(self.server.requests) >= times, 60, lambda: self.server.requests)
+
+    def open(self) -> None:
+        self._open.set()
+
+    def close(self) -> None:
+        self._open.set()
+        self.server.close()
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    made = Gate()
+    yield made
+    made.close()
+
+
+def worker(live: Live) -> int:
+    """The transfer worker's process id."""
+    agent = live.agent_pid()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == agent and b"transfer.worker" in (process / "cmdline").read_bytes():
+                return int(process.name)
+    raise AssertionError("no transfer worker runs")
+
+
+def test_transfers_outlive_kills(live: Live, gate: Gate) -> None:
+    live.idle_pool(dedicated=1)
+    live.job()
+    url = gate.server.url
+    one = batch.ResourceFile(http_url=f"{url}/one", file_path="one")
+    live.task("killed", "md5sum < one", resource_files=[one])
+    live.task("ended", "true", resource_files=[batch.ResourceFile(http_url=f"{url}/two", file_path="two")])
+    gate.wait_asked(2)
+    assert live.state("killed") == "running"
+    assert "resource files are being downloaded" in live.why("jobs", "job", "tasks", "killed")
+    live.batch.terminate_task("job", "ended")
+    asked = 2
+    for victim in (worker(live), live.agent_pid(), live.ready.pid):
+        os.kill(victim, signal.SIGKILL)
+        if victim == live.ready.pid:
+            live.service.wait_dead()
+            live.start()
+        asked += 1
+        gate.wait_asked(asked)
+    gate.open()
+    task = live.wait_task("killed", "completed")
+    assert task["executionInfo"]["exitCode"] == 0, task
+    assert live.output("killed").split()[0] == hashlib.md5(DATA, usedforsecurity=False).hexdigest()
+    assert live.batch.get_task("job", "ended")["executionInfo"]["failureInfo"]["code"] == "TaskEnded"
+    live.task("next", "echo a slot is free")
+    live.wait_completed(3)
+
+
+def test_linked_storage_start_tasks_and_logs(live: Live, storage: Storage, tmp_path: Path) -> None:
+    linked = tmp_path / "linked"
+    linked.touch(0o600)
+    linked.write_text(storage.connection_string)
+    live.start_again("--auto-storage", str(linked))
+    inputs = storage.container(start__tool=b"#!/bin/sh\necho from storage > $AZ_BATCH_NODE_SHARED_DIR/made\n")
+    tool = batch.ResourceFile(auto_storage_container_name=inputs, blob_prefix="start/")
+    live.idle_pool(
+        dedicated=1, start_task=batch.BatchStartTask(command_line="start/tool", resource_files=[tool])
+    )
+    assert live.ledger(name="shared/made") == ["from", "storage"]
+
+    (node,) = live.batch.list_nodes("pool")
+    kept = storage.container()
+    options = batch.UploadBatchServiceLogsOptions(
+        container_url=storage.signed(kept), start_time=datetime.now(UTC) - timedelta(hours=1)
+    )
+    told = live.batch.upload_node_logs("pool", node["id"], options)
+    wait_until(
+        lambda: len(storage.blobs(kept)) == told.number_of_files_uploaded == 3,
+        60,
+        lambda: storage.blobs(kept),
+    )
+    logs = {
+        name.removeprefix(f"{told.virtual_directory_name}/"): text
+        for name, text in storage.blobs(kept).items()
+    }
+    assert b": running" in logs["agent.log"]
+    assert b"idle" in logs["node.log"]
+    options.end_time = options.start_time
+    assert live.batch.upload_node_logs("pool", node["id"], options).number_of_files_uploaded == 0
+
+    absent = batch.ResourceFile(auto_storage_container_name="absent")
+    live.pool(
+        "fails",
+        dedicated=1,
+        start_task=batch.BatchStartTask(command_line="true", resource_files=[absent], max_task_retry_count=5),
+    )
+    live.wait_nodes("fails", {"starttaskfailed": 1})
+    (node,) = live.batch.list_nodes("fails")
+    info = node["startTaskInfo"]
+    assert (info["failureInfo"]["code"], info["retryCount"]) == ("ResourceContainerNotFound", 0)
