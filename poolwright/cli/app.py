@@ -105,28 +105,25 @@ def up(
         custom_image_max_dedicated=image_limit_dedicated,
         custom_image_max_low_priority=image_limit_low_priority,
     )
-    raise typer.Exit(
-        run(
-            Options(
-                data_dir=(data_dir or default_data_dir()).resolve(),
-                host=host,
-                port=port,
-                ready_file=ready_file.resolve() if ready_file else None,
-                base_cache=base_cache.resolve() if base_cache else None,
-                grace_s=grace,
-                settings=Settings(
-                    quotas=quotas,
-                    strict_custom_image_auth=not relax_custom_image_auth,
-                    allow_reimage=allow_reimage,
-                    regrow_large_pools=regrow,
-                ),
-                log_level=log_level.value,
-                simulate=simulate,
-                auto_storage=whole(auto_storage),
-                transfer_networks=networks(transfer_networks),
-            )
-        )
+    options = Options(
+        data_dir=(data_dir or default_data_dir()).resolve(),
+        host=host,
+        port=port,
+        ready_file=ready_file.resolve() if ready_file else None,
+        base_cache=base_cache.resolve() if base_cache else None,
+        grace_s=grace,
+        settings=Settings(
+            quotas=quotas,
+            strict_custom_image_auth=not relax_custom_image_auth,
+            allow_reimage=allow_reimage,
+            regrow_large_pools=regrow,
+        ),
+        log_level=log_level.value,
+        simulate=simulate,
+        auto_storage=whole(auto_storage),
+        transfer_networks=networks(transfer_networks),
     )
+    raise typer.Exit(run(options))
 
 
 @app.command()
