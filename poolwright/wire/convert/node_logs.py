@@ -18,7 +18,7 @@ def read_log_upload(raw: bytes) -> LogRequest:
     """The body of an upload-logs request. Raises ServiceError."""
     body = decode_body(raw, models.UploadBatchServiceLogsOptions)
     if body.identity_reference is not None:
-        refuse_identity(body.identity_reference, "")
+        refuse_identity(body.identity_reference)
     url = check_container_url(body.container_url, "containerUrl")
     start = _time(body.start_time, "startTime")
     end = None if body.end_time is None else _time(body.end_time, "endTime")

@@ -45,10 +45,10 @@ def check_container_url(url: str, name: str) -> str:
     return url
 
 
-def refuse_identity(given: models.BatchNodeIdentityReference | None, name: str) -> None:
+def refuse_identity(given: models.BatchNodeIdentityReference | None, within: str = "") -> None:
     """Refuse an identity to fetch with."""
     if given is not None:
-        raise refuse(f"{name}.identityReference", given.resource_id or "", _IDENTITY)
+        raise refuse(f"{within}identityReference", given.resource_id or "", _IDENTITY)
 
 
 def _bound(count: int, most: int, name: str) -> None:
@@ -59,7 +59,7 @@ def _bound(count: int, most: int, name: str) -> None:
 
 
 def _resource(file: models.ResourceFile, name: str) -> ResourceFile:
-    refuse_identity(file.identity_reference, name)
+    refuse_identity(file.identity_reference, f"{name}.")
     sources = {
         Source.HTTP: file.http_url,
         Source.CONTAINER: file.storage_container_url,
@@ -93,7 +93,7 @@ def _output(file: models.OutputFile, name: str) -> OutputFile:
     where = f"{name}.destination.container"
     if container is None:
         raise bad_property(where, "none", "A container to upload to is needed.")
-    refuse_identity(container.identity_reference, where)
+    refuse_identity(container.identity_reference, f"{where}.")
     if not file.file_pattern or "\0" in file.file_pattern:
         raise bad_property(
             f"{name}.filePattern", file.file_pattern, "A pattern is not empty and has no NUL character."

@@ -34,9 +34,10 @@ from poolwright.api.batch.services import (
 from poolwright.api.identity import TlsFiles, ensure_tls, identity_routes
 from poolwright.commands import jobs, nodes, pools, schedules, tasks
 from poolwright.domain.account import Account
-from poolwright.domain.facts import Explanation
+from poolwright.domain.facts import Explanation, Fact
 from poolwright.domain.limits import Settings
 from poolwright.domain.node import Node
+from poolwright.domain.node_logs import LogRequest, LogUpload
 from poolwright.domain.states import AllocationState, NodeState, TaskState
 from poolwright.store.base import Tx
 from poolwright.store.sqlite import SqliteStore
@@ -271,12 +272,20 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             files=files,
             explain=StateExplainer(store),
             doors=FixedDoors(),
+            node_logs=PromisedLogs(),
             endpoint=f"https://localhost:{port}",
         )
         app = Starlette(routes=[*identity_routes(parts.issuer), *routes(services)])
         with _served(app, tls, listener):
             yield Live(parts, tls, port, store, files, data_dir / "store" / "poolwright.db")
     asyncio.run(store.close())
+
+
+class PromisedLogs:
+    """Promises two files and uploads none."""
+
+    async def upload(self, node: Node, facts: Sequence[Fact], request: LogRequest) -> LogUpload:
+        return LogUpload(f"{node.pool}/{node.id}/x", 2)
 
 
 @contextmanager
