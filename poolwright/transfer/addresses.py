@@ -47,8 +47,8 @@ REFUSED: tuple[Network, ...] = tuple(
 )
 
 
-class AddressRefused(NewConnectionError):
-    """The operator's rules, or ours, forbid this address."""
+class AddressRefused(Exception):
+    """The operator's rules, or ours, forbid this address. No error of the HTTP libraries, so that none tries again."""
 
 
 class Policy:
@@ -136,7 +136,7 @@ def _connect(connection: HTTPConnection, policy: Policy) -> socket.socket:
         raise NewConnectionError(connection, f"{host}: the name cannot be resolved: {error}") from None
     permitted = [entry for entry in found if policy.permits(str(entry[4][0]))]
     if not permitted:
-        raise AddressRefused(connection, f"{host}: this service does not fetch from that address")
+        raise AddressRefused("this service does not connect to that address")
     last: OSError | None = None
     for family, kind, number, _, where in permitted:
         sock = socket.socket(family, kind, number)

@@ -12,9 +12,9 @@ from azure.core.exceptions import AzureError, HttpResponseError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import ContainerClient, ContentSettings
 
-from poolwright.transfer.addresses import CONNECT_S, READ_S, certificates
+from poolwright.transfer.addresses import CONNECT_S, READ_S, AddressRefused, certificates
 from poolwright.transfer.failures import TransferFailed, error_code, shown
-from poolwright.transfer.fetching import PARALLEL, refusal
+from poolwright.transfer.fetching import PARALLEL
 from poolwright.transfer.patterns import BadPattern, expand, parse
 from poolwright.transfer.trees import Found, Origin
 
@@ -63,6 +63,8 @@ class Uploader:
                 validate_content=not self._secure,
                 max_concurrency=2,
             )
+        except AddressRefused as refused:
+            raise self._failed("FileUploadAccessDenied", str(refused)) from None
         except (AzureError, ValueError) as error:
             raise self._explained(error, name) from None
 
@@ -79,8 +81,6 @@ class Uploader:
             return self._failed(
                 "FileUploadMiscError", f"{name}: the server answered {error.status_code}", more
             )
-        if refused := refusal(error):
-            return self._failed("FileUploadAccessDenied", refused)
         if "imed out" in str(error):
             return self._failed("FileUploadTimedOut", f"{name}: no answer in time")
         return self._failed("FileUploadMiscError", f"{name}: the connection failed")

@@ -156,9 +156,9 @@ class _Download:
             raise self._failed("BlobDownloadMiscError", "redirected too often") from None
         except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL, UnicodeError):
             raise self._failed("BlobDownloadMiscError", "the address cannot be used") from None
-        except requests.ConnectionError as error:
-            if refused := refusal(error):
-                raise self._failed("BlobAccessDenied", refused) from None
+        except AddressRefused as refused:
+            raise self._failed("BlobAccessDenied", str(refused)) from None
+        except requests.ConnectionError:
             raise _Passing("BlobDownloadMiscError", "the connection failed") from None
         except (requests.Timeout, urllib3.exceptions.TimeoutError):
             raise _Passing("BlobDownloadTimedOut", "no answer in time") from None
@@ -246,8 +246,12 @@ def blobs(session: requests.Session, item: Mapping[str, Any]) -> Iterator[Item]:
             connection_timeout=CONNECT_S,
             read_timeout=READ_S,
             retry_total=4,
+            initial_backoff=1,
+            increment_base=2,
         )
-        for count, blob in enumerate(client.list_blobs(name_starts_with=item.get("prefix") or None)):
+        for count, blob in enumerate(
+            client.list_blobs(name_starts_with=item.get("prefix") or None, include=["metadata"])
+        ):
             if count >= BLOBS_MAX:
                 text = f"{shown(url)}: more than {BLOBS_MAX} blobs; narrow them with blobPrefix"
                 raise TransferFailed("ResourceContainerListMiscError", text, details)
@@ -255,6 +259,9 @@ def blobs(session: requests.Session, item: Mapping[str, Any]) -> Iterator[Item]:
                 continue
             path = "/".join(split(str(item.get("path") or "")) + split(blob.name))
             yield Item(client.get_blob_client(blob.name).url, path, int(item["mode"]))
+    except AddressRefused as refused:
+        text = f"{shown(url)}: {refused}"
+        raise TransferFailed("ResourceContainerAccessDenied", text, details) from None
     except (AzureError, ValueError) as error:
         raise _container_failure(error, url, details) from None
 
@@ -270,26 +277,11 @@ def _container_failure(error: Exception, url: str, details: tuple[tuple[str, str
             code, text = "ResourceContainerNotFound", "the container does not exist"
         elif error.status_code in _FORBIDDEN or reason == "PublicAccessNotPermitted":
             code, text = "ResourceContainerAccessDenied", "access is denied"
-    elif refused := refusal(error):
-        code, text = "ResourceContainerAccessDenied", refused
     elif isinstance(error, (ServiceRequestError, ServiceResponseError)) and "imed out" in str(error):
         code, text = "ResourceContainerListTimedOut", "no answer in time"
     elif isinstance(error, ValueError):
         text = "the address cannot be used"
     return TransferFailed(code, f"{shown(url)}: {text}", details)
-
-
-def refusal(error: BaseException) -> str | None:
-    """Why an address was refused, if that is what an error is about."""
-    seen: list[Any] = [error]
-    while seen:
-        one = seen.pop()
-        if isinstance(one, AddressRefused):
-            return "this service does not fetch from that address"
-        if isinstance(one, BaseException):
-            inner = [getattr(one, "reason", None), getattr(one, "inner_exception", None), *one.args]
-            seen += [each for each in inner if isinstance(each, BaseException)]
-    return None
 
 
 def _strong(tag: str | None) -> str | None:

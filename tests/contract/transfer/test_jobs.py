@@ -139,6 +139,11 @@ def test_what_servers_do_wrong_is_told(
 def test_the_operator_limits_what_is_connected_to(root: Path, server: Faulty) -> None:
     outcome = fetch(root, {"url": server.url + "/f"}, networks=["10.0.0.0/8"])
     assert (outcome["code"], server.requests) == ("BlobAccessDenied", [])
+    item = {"from": "container", "url": server.url + "/c?sig=1", "path": ""}
+    assert fetch(root, item, networks=["10.0.0.0/8"])["code"] == "ResourceContainerAccessDenied"
+    (root / WD / "f").write_text("x")
+    sent = {"pattern": "f", "url": "http://169.254.169.254/c?sig=1", "path": "", "headers": []}
+    assert deliver(root, sent)["code"] == "FileUploadAccessDenied"
     url = server.url.replace("127.0.0.1", "localhost")
     assert fetch(root, {"url": url + "/f"}, networks=["127.0.0.0/8"])["ok"]
 
