@@ -46,7 +46,7 @@ class Faulty:
 def answer(request: BaseHTTPRequestHandler, status: int, data: bytes = b"", **headers: str) -> None:
     """A whole answer; `Content_Length` may lie."""
     request.send_response(status)
-    told = {"Content_Length": str(len(data)), **headers}
+    told = {"Content_Length": str(len(data)), "Connection": "close", **headers}
     for name, value in told.items():
         request.send_header(name.replace("_", "-"), value)
     request.end_headers()
