@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,22 +38,14 @@ class Target:
     def make_directory(self, path: str) -> int:
         """Open a directory, made with its parents where missing; the caller closes it. Raises TransferFailed."""
         with disk_errors("ResourceDirectoryCreateFailed", path):
-            fd = os.dup(self._fd)
-            for part in split(path):
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(part, DIRECTORY_MODE, dir_fd=fd)
-                    self._own(part, fd)
-                inner = _step(fd, part)
-                os.close(fd)
-                fd = inner
-            return fd
+            return _down(self._fd, split(path), DIRECTORY_MODE, self._owner)
 
     @contextlib.contextmanager
     def file(self, path: str, mode: int) -> Iterator[BinaryIO]:
         """A new file, which takes its name when the block ends well. Raises TransferFailed."""
         parent, _, name = path.rpartition("/")
         directory = self.make_directory(parent)
-        part = f".{os.getpid()}-{abs(hash(path))}{_PART}"
+        part = f".{secrets.token_hex(8)}{_PART}"
         try:
             with disk_errors("ResourceFileCreateFailed", path):
                 flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -80,11 +73,6 @@ class Target:
         finally:
             self.close()
 
-    def _own(self, name: str, directory: int) -> None:
-        """Give a new directory its owner and mode."""
-        os.chmod(name, DIRECTORY_MODE, dir_fd=directory)
-        os.chown(name, *self._owner, dir_fd=directory, follow_symlinks=False)
-
 
 def split(path: str) -> list[str]:
     """The parts of a relative path. Raises TransferFailed when it leads upwards or is absolute."""
@@ -105,7 +93,7 @@ def prepare(root: str, directory: str, *, fresh: bool) -> Target:
             status = os.fstat(top)
             owner = (status.st_uid, status.st_gid)
             *parents, name = split(directory)
-            holder = _parents(top, parents, owner)
+            holder = _down(top, parents, _PARENT_MODE, owner)
             try:
                 if fresh:
                     _discard(top, holder, name)
@@ -117,18 +105,26 @@ def prepare(root: str, directory: str, *, fresh: bool) -> Target:
         os.close(top)
 
 
-def _parents(top: int, parts: list[str], owner: tuple[int, int]) -> int:
-    fd = os.dup(top)
-    for part in parts:
-        try:
-            os.mkdir(part, _PARENT_MODE, dir_fd=fd)
-            os.chmod(part, _PARENT_MODE, dir_fd=fd)
-            os.chown(part, *owner, dir_fd=fd, follow_symlinks=False)
-        except FileExistsError:
-            pass
-        inner = _step(fd, part)
+def _down(start: int, parts: list[str], mode: int, owner: tuple[int, int]) -> int:
+    """The directory that `parts` lead to, made where missing; the caller closes it. Only what is open is changed: a
+    name may be a link by the time it is used again."""
+    fd = os.dup(start)
+    try:
+        for part in parts:
+            made = True
+            try:
+                os.mkdir(part, 0o700, dir_fd=fd)
+            except FileExistsError:
+                made = False
+            inner = _step(fd, part)
+            os.close(fd)
+            fd = inner
+            if made:
+                os.fchown(fd, *owner)
+                os.fchmod(fd, mode)
+    except BaseException:
         os.close(fd)
-        fd = inner
+        raise
     return fd
 
 
@@ -137,8 +133,12 @@ def _discard(top: int, holder: int, name: str) -> None:
         status = os.stat(name, dir_fd=holder, follow_symlinks=False)
     except FileNotFoundError:
         return
-    grave = f"{TRASH}/transfer-{status.st_ino}-{status.st_ctime_ns}"
-    os.rename(name, grave, src_dir_fd=holder, dst_dir_fd=top)
+    trash = _step(top, TRASH)
+    try:
+        grave = f"transfer-{status.st_ino}-{status.st_ctime_ns}"
+        os.rename(name, grave, src_dir_fd=holder, dst_dir_fd=trash)
+    finally:
+        os.close(trash)
 
 
 def _step(fd: int, name: str) -> int:
