@@ -6,7 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from poolwright.commands import accounts, auto_pools, jobs
-from poolwright.commands.context import Caller, Context, Preconditions, next_modified, record, wake
+from poolwright.commands.context import (
+    NO_CONDITIONS,
+    Caller,
+    Context,
+    Preconditions,
+    next_modified,
+    record,
+    wake,
+)
 from poolwright.domain.auto_pool import JOB, SCHEDULE, AutoPool
 from poolwright.domain.clock import MINUTE, SECOND, Clock, Ids
 from poolwright.domain.errors import ServiceError, bad_property, within
@@ -22,6 +30,10 @@ from poolwright.store.base import Tx
 ScheduleChange = Callable[[JobSchedule], tuple[ScheduleSpec, bytes]]
 """Computes the new spec and document from the schedule as it is."""
 
+#: Why the jobs of a schedule that is terminated end (public word).
+REASON = "TerminateJobSchedule"
+#: Jobs that may be open at a time: one, and such as are being deleted.
+_OPEN_MAX = 100
 #: Why a schedule that is ending cannot be changed any more, by its state.
 _ENDED = {
     ScheduleState.TERMINATING: "JobScheduleBeingTerminated",
@@ -127,14 +139,29 @@ def enable(tx: Tx, ctx: Context, account: str, id: str, pre: Preconditions) -> J
     return _written(tx, ctx, _moved(ctx, schedule, ScheduleState.ACTIVE), "schedule.enable")
 
 
-def terminate(tx: Tx, ctx: Context, account: str, id: str, pre: Preconditions) -> JobSchedule:
-    """End the schedule and the job that is active, with the reason TerminateJobSchedule. Raises as `enable`."""
+def terminate(
+    tx: Tx, ctx: Context, account: str, id: str, pre: Preconditions, *, force: bool = False
+) -> JobSchedule:
+    """End the schedule and the job that is active, with the reason TerminateJobSchedule; `force` as for a job. Raises
+    as `enable`."""
     schedule = _open(tx, account, id, pre)
+    for job in tx.jobs.open_of_schedule(schedule.account, id, _OPEN_MAX) if force else ():
+        _end_at_once(tx, ctx, job)
     return _written(tx, ctx, _moved(ctx, schedule, ScheduleState.TERMINATING), "schedule.terminate")
 
 
-def delete(tx: Tx, ctx: Context, account: str, id: str, pre: Preconditions) -> JobSchedule:
-    """Begin to delete the schedule with its jobs, their tasks and files; its loop does it in bounded steps.
+def _end_at_once(tx: Tx, ctx: Context, job: Job) -> None:
+    if job.state is JobState.DELETING:
+        jobs.delete(tx, ctx, job.account, job.id, NO_CONDITIONS, force=True)
+    else:
+        jobs.terminate(tx, ctx, job.account, job.id, REASON, NO_CONDITIONS, force=True)
+
+
+def delete(
+    tx: Tx, ctx: Context, account: str, id: str, pre: Preconditions, *, force: bool = False
+) -> JobSchedule:
+    """Begin to delete the schedule with its jobs, their tasks and files; its loop does it in bounded steps. `force` as
+    for a job.
 
     Raises 404 JobScheduleNotFound, 409 JobScheduleBeingDeleted, 412.
     """
@@ -142,6 +169,8 @@ def delete(tx: Tx, ctx: Context, account: str, id: str, pre: Preconditions) -> J
     pre.check_write(schedule.modified_at)
     if schedule.state is ScheduleState.DELETING:
         raise ServiceError("JobScheduleBeingDeleted")
+    for job in tx.jobs.open_of_schedule(schedule.account, id, _OPEN_MAX) if force else ():
+        jobs.delete(tx, ctx, job.account, job.id, NO_CONDITIONS, force=True)
     return _written(tx, ctx, _moved(ctx, schedule, ScheduleState.DELETING), "schedule.delete")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from poolwright.api.batch.answers import Answer, validators, written
 from poolwright.api.batch.call import Call, check_read, collect, read_listing
@@ -130,12 +131,10 @@ async def enable(call: Call) -> Answer:
 
 async def terminate(call: Call) -> Answer:
     """POST /jobschedules/{jobScheduleId}/terminate."""
-    call.query.flag("force")
-    return await _order(call, schedules.terminate)
+    return await _order(call, partial(schedules.terminate, force=call.query.flag("force")))
 
 
 async def delete(call: Call) -> Answer:
     """DELETE /jobschedules/{jobScheduleId}."""
-    call.query.flag("force")
-    await _order(call, schedules.delete)
+    await _order(call, partial(schedules.delete, force=call.query.flag("force")))
     return Answer()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -11,7 +12,7 @@ from poolwright.commands import jobs, pools, schedules
 from poolwright.commands.context import NO_CONDITIONS, Caller, Preconditions
 from poolwright.domain.auto_pool import SCHEDULE, AutoPool
 from poolwright.domain.clock import MINUTE, SECOND
-from poolwright.domain.job import Job, JobSpec
+from poolwright.domain.job import FORCE, Job, JobSpec
 from poolwright.domain.job_schedule import JobSchedule, ScheduleSpec, Timing
 from poolwright.domain.states import JobState, PoolState, ScheduleState
 from poolwright.reconcile import auto_pools
@@ -157,6 +158,17 @@ def test_terminating_ends_the_active_job(world: World) -> None:
     row = seen(world)
     assert (row.state, row.ended_at) == (ScheduleState.COMPLETED, world.source.time)
     world.do(schedules.delete, "S", NO_CONDITIONS)
+
+
+@pytest.mark.parametrize("order", [schedules.terminate, schedules.delete])
+def test_force_waits_for_no_node(world: World, order: Callable[..., object]) -> None:
+    create(world)
+    look(world)
+    world.do(partial(order, force=True), "S", NO_CONDITIONS)
+    wanted = JobState.TERMINATING if order is schedules.terminate else JobState.DELETING
+    assert (job(world, 1).state, job(world, 1).disable_tasks) == (wanted, FORCE)
+    look(world)
+    assert job(world, 1).disable_tasks == FORCE, "the loop leaves it so"
 
 
 def test_deleting_takes_all_jobs_along(world: World) -> None:
