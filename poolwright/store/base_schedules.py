@@ -6,6 +6,7 @@ from typing import Protocol
 
 from poolwright.domain.auto_pool import AutoPoolRow
 from poolwright.domain.clock import Instant
+from poolwright.domain.job import JobStats, TaskCounts
 from poolwright.domain.job_schedule import JobSchedule
 
 
@@ -29,6 +30,10 @@ class Schedules(Protocol):
     def due(self, now: Instant) -> list[JobSchedule]:
         """Schedules whose loop has to look by now: their `due_at` has come, and if they are active, no
         job of theirs is still open (nothing can happen before its end)."""
+        ...
+
+    def stats(self, account: str, id: str) -> tuple[TaskCounts, JobStats]:
+        """(completed tasks, statistics) of all its jobs that are there yet; costs as much as there are jobs."""
         ...
 
 

@@ -11,12 +11,15 @@ from poolwright.api.batch.call import Call, check_read, collect, read_listing
 from poolwright.api.batch.secrets import SECRETS
 from poolwright.commands import schedules
 from poolwright.commands.context import Context, Preconditions
+from poolwright.domain.clock import Instant
 from poolwright.domain.job_schedule import JobSchedule, ScheduleSpec
 from poolwright.store.base import Tx
 from poolwright.wire import filters
 from poolwright.wire.convert import job as job_convert
 from poolwright.wire.convert import job_schedule as convert
 from poolwright.wire.convert.shared import Document
+from poolwright.wire.convert.stats import show_schedule_stats
+from poolwright.wire.odata import wants_stats
 
 _Order = Callable[[Tx, Context, str, str, Preconditions], JobSchedule]
 
@@ -48,7 +51,7 @@ async def list_all(call: Call) -> Answer:
             listing,
             lambda after, limit: tx.schedules.page(call.account, after, limit),
             lambda schedule: schedule.id,
-            lambda schedule: convert.show_schedule(schedule, call.now, call.links),
+            lambda schedule: _show(tx, call, schedule),
         )
 
     return call.page("jobschedules", *await call.read(query))
@@ -70,23 +73,33 @@ async def list_jobs(call: Call) -> Answer:
     return call.page("jobs", *await call.read(query))
 
 
-async def _find(call: Call) -> JobSchedule:
-    pre = call.preconditions
-    found = await call.read(lambda tx: schedules.get(tx, call.account, call.params["jobScheduleId"]))
-    check_read(pre, found.modified_at)
-    return found
+def _show(tx: Tx, call: Call, schedule: JobSchedule) -> Document:
+    document = convert.show_schedule(schedule, call.now, call.links)
+    if wants_stats(call.query):
+        summed = tx.schedules.stats(call.account, schedule.id)
+        document["stats"] = show_schedule_stats(schedule, *summed, call.links)
+    return document
 
 
 async def get(call: Call) -> Answer:
     """GET /jobschedules/{jobScheduleId}."""
-    found = await _find(call)
-    document = convert.show_schedule(found, call.now, call.links)
-    return call.entity("jobschedule", "jobschedules", document, found.modified_at)
+    pre = call.preconditions
+
+    def query(tx: Tx) -> tuple[Document, Instant]:
+        found = schedules.get(tx, call.account, call.params["jobScheduleId"])
+        check_read(pre, found.modified_at)
+        return _show(tx, call, found), found.modified_at
+
+    document, modified_at = await call.read(query)
+    return call.entity("jobschedule", "jobschedules", document, modified_at)
 
 
 async def exists(call: Call) -> Answer:
     """HEAD /jobschedules/{jobScheduleId}."""
-    return Answer(headers=validators((await _find(call)).modified_at))
+    pre = call.preconditions
+    found = await call.read(lambda tx: schedules.get(tx, call.account, call.params["jobScheduleId"]))
+    check_read(pre, found.modified_at)
+    return Answer(headers=validators(found.modified_at))
 
 
 async def patch(call: Call) -> Answer:

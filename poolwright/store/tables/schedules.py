@@ -6,6 +6,7 @@ import sqlite3
 from dataclasses import replace
 
 from poolwright.domain.clock import Instant
+from poolwright.domain.job import JobStats, TaskCounts
 from poolwright.domain.job_schedule import JobSchedule
 from poolwright.store.base import Duplicate, Stale
 from poolwright.store.connection import Db
@@ -55,3 +56,10 @@ class ScheduleTable:
 
     def due(self, now: Instant) -> list[JobSchedule]:
         return [_SCHEDULE.read(row) for row in self._db.all(_SQL["due"], (now,))]
+
+    def stats(self, account: str, id: str) -> tuple[TaskCounts, JobStats]:
+        where = (account, id.lower())
+        ended, sums = self._db.one(_SQL["ended"], where), self._db.one(_SQL["stats"], where)
+        assert ended is not None
+        assert sums is not None
+        return TaskCounts(succeeded=ended[0], failed=ended[1]), JobStats(*sums)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from poolwright.domain.clock import Instant, Micros
 from poolwright.domain.job import Job, JobStats, TaskCounts
+from poolwright.domain.job_schedule import JobSchedule
 from poolwright.domain.task import Task
 from poolwright.wire.convert.shared import Document
 from poolwright.wire.durations import format_duration
@@ -13,9 +14,17 @@ from poolwright.wire.times import iso
 
 def show_job_stats(job: Job, counts: TaskCounts, stats: JobStats, links: Links) -> Document:
     """`stats` of a job."""
-    updated = max(stats.last_at, job.started_at)
+    return _of_jobs(links.job(job.id), job.started_at, counts, stats)
+
+
+def show_schedule_stats(schedule: JobSchedule, counts: TaskCounts, stats: JobStats, links: Links) -> Document:
+    """`stats` of a schedule: those of its jobs, taken together."""
+    return _of_jobs(links.job_schedule(schedule.id), schedule.created_at, counts, stats)
+
+
+def _of_jobs(url: str, began: Instant, counts: TaskCounts, stats: JobStats) -> Document:
     return {
-        **_common(f"{links.job(job.id)}/stats", job.started_at, updated, stats.wall, stats.waited),
+        **_common(f"{url}/stats", began, max(stats.last_at, began), stats.wall, stats.waited),
         "numSucceededTasks": str(counts.succeeded),
         "numFailedTasks": str(counts.failed),
         "numTaskRetries": str(stats.retries),

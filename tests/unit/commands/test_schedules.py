@@ -12,7 +12,7 @@ from poolwright.commands import jobs, pools, schedules
 from poolwright.commands.context import NO_CONDITIONS, Caller, Preconditions
 from poolwright.domain.auto_pool import SCHEDULE, AutoPool
 from poolwright.domain.clock import MINUTE, SECOND
-from poolwright.domain.job import FORCE, Job, JobSpec
+from poolwright.domain.job import FORCE, Job, JobSpec, JobStats
 from poolwright.domain.job_schedule import JobSchedule, ScheduleSpec, Timing
 from poolwright.domain.states import JobState, PoolState, ScheduleState
 from poolwright.reconcile import auto_pools
@@ -145,6 +145,20 @@ def test_orders_in_states_they_do_not_fit(world: World) -> None:
         world.refused(code, schedules.change, "S", lambda old: (old.spec, old.document), NO_CONDITIONS)
     world.refused("JobScheduleBeingDeleted", schedules.delete, "S", NO_CONDITIONS)
     world.refused("JobScheduleBeingDeleted", schedules.create, "S", spec_of(), b"{}")
+
+
+def test_statistics_are_those_of_all_jobs(world: World) -> None:
+    create(world)
+    look(world)
+    first = job(world, 1)
+    spent = [(first.pk, 7, 3, 1, world.source.time)]
+    world.store._connection.executemany("INSERT INTO job_stats VALUES (?, ?, ?, ?, ?)", spent)
+    world.store._connection.execute(
+        "INSERT INTO task_count (job_pk, slots, succeeded, failed) VALUES (?, 1, 4, 2)", (first.pk,)
+    )
+    counts, stats = world.read(lambda tx: tx.schedules.stats(A, "s"))
+    assert (counts.succeeded, counts.failed, stats) == (4, 2, JobStats(7, 3, 1, world.source.time))
+    assert world.read(lambda tx: tx.schedules.stats(A, "none"))[1] == JobStats()
 
 
 def test_terminating_ends_the_active_job(world: World) -> None:

@@ -175,6 +175,10 @@ def test_the_end_of_a_schedule(client: BatchClient, live: Live) -> None:
     look(live, id)
     end_job(live, f"{id}:job-1")
     look(live, id, late=35 * MINUTE)
+    statistics = client.get_job_schedule(id, expand=["stats"]).job_schedule_statistics
+    assert statistics is not None
+    assert (statistics.succeeded_tasks_count, statistics.wall_clock_time) == (0, timedelta(0))
+    assert client.get_job_schedule(id).job_schedule_statistics is None
     ending = client.begin_terminate_job_schedule(id, **POLL)
     assert client.get_job_schedule(id).state == "terminating"
     look(live, id)
