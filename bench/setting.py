@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,15 +33,18 @@ class Setting:
 
 
 @contextmanager
-def running(parent: Path | None = None) -> Iterator[Setting]:
-    """Start a service in a fresh data directory below `parent`, make an image, hand it out, clean up."""
+def running(parent: Path | None = None, script: Sequence[str] = ()) -> Iterator[Setting]:
+    """Start a service in a fresh data directory below `parent`, make an image, hand it out, clean up.
+
+    `script` is run in the machine that the image is made of.
+    """
     scratch = Path(tempfile.mkdtemp(prefix="poolwright-bench-", dir=parent))
     scratch.chmod(0o755)
     service = Service(scratch / "data", scratch / "service.log", Path(".dev/cache/base").resolve())
     try:
         ready = service.start()
         clients = connect(ready)
-        yield _prepare(clients, scratch / "data", ready.pid)
+        yield _prepare(clients, scratch / "data", ready.pid, script)
     except Exception:
         print(service.log_tail())
         raise
@@ -51,7 +54,7 @@ def running(parent: Path | None = None) -> Iterator[Setting]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _prepare(clients: Clients, data_dir: Path, pid: int) -> Setting:
+def _prepare(clients: Clients, data_dir: Path, pid: int, script: Sequence[str]) -> Setting:
     subscription = next(iter(clients.subscriptions.subscriptions.list()))
     location = next(
         iter(clients.subscriptions.subscriptions.list_locations(subscription.subscription_id))
@@ -68,6 +71,9 @@ def _prepare(clients: Clients, data_dir: Path, pid: int) -> Setting:
     )
     machines = clients.compute.virtual_machines
     made_machine = machines.begin_create_or_update(GROUP, "template", machine, **POLL).result()
+    if script:
+        command = compute.RunCommandInput(command_id="RunShellScript", script=list(script))
+        machines.begin_run_command(GROUP, "template", command, **POLL).result()
     machines.begin_deallocate(GROUP, "template", **POLL).result()
     machines.generalize(GROUP, "template")
     image = clients.compute.images.begin_create_or_update(

@@ -36,6 +36,7 @@ class Need:
 NEEDS = (
     Need("ca-certificates", files=("/etc/ssl/certs/ca-certificates.crt",)),
     Need("e2fsprogs", programs=("mkfs.ext4", "resize2fs", "e2fsck")),
+    Need("fdisk", programs=("sfdisk",)),
     Need("gpg", programs=("gpg",)),
     Need("iproute2", programs=("ip",)),
     Need("mmdebstrap", programs=("mmdebstrap",)),

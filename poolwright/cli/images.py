@@ -34,7 +34,10 @@ class BadFile(Exception):
 @image_app.command("import")
 def import_image(
     file: Annotated[
-        Path, typer.Argument(help="VHD, VHDX, qcow2 or raw disk, or a tar of a root file system.")
+        Path,
+        typer.Argument(
+            help="VHD, VHDX, qcow2 or raw disk, a tar of a root file system, or a container image saved as an archive."
+        ),
     ],
     name: Annotated[str, typer.Option(help="Name of the image.")],
     group: Annotated[str, typer.Option(help="Resource group; made when there is none.")] = "images",
@@ -64,16 +67,33 @@ def import_image(
 def check(
     name: Annotated[str, typer.Argument(help="Name of the image.")],
     group: Annotated[str, typer.Option(help="Resource group.")] = "images",
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Make a corrected copy, in which what may safely go is gone.")
+    ] = False,
+    into: Annotated[
+        str | None, typer.Option("--into", help="Name of the corrected copy; NAME-fixed if not given.")
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """What in an image will trouble its nodes, as found when it was made. Exit code 3 when nodes will fail."""
+    """What in an image will trouble its nodes, as found when it was made. Exit code 3 when nodes will fail.
+
+    An image is never written again, and pools may use it: --fix leaves it and makes another, whose id is printed.
+    """
     with Management(load_credentials((data_dir or default_data_dir()).resolve())) as service:
-        image = service.call("GET", "resourceGroups", group, "providers", "Microsoft.Compute", "images", name)
-    known = image["properties"].get("poolwright")
-    if known is None:
-        raise BadFile(
-            f"the image {name} is not made yet: its state is {image['properties']['provisioningState']}"
-        )
+        images = ("resourceGroups", group, "providers", "Microsoft.Compute", "images")
+        image = service.call("GET", *images, name)
+        known = _known(image)
+        if fix and known["findings"]:
+            name = into or f"{name}-fixed"
+            body = {
+                "location": image["location"],
+                "properties": {"poolwright": {"correctedFrom": image["id"]}},
+            }
+            service.follow("PUT", *images, name, body=body)
+            image = service.call("GET", *images, name)
+            known = _known(image)
+            _tell_fixed(known["fixed"])
+            typer.echo(image["id"])
     if not known["findings"]:
         typer.echo(f"{name}: nothing found")
         return
@@ -85,6 +105,23 @@ def check(
     Console().print(table)
     if any(found["severity"] == "error" for found in known["findings"]):
         raise typer.Exit(3)
+
+
+def _known(image: Any) -> Any:
+    known = image["properties"].get("poolwright", {})
+    if "findings" not in known:
+        state = image["properties"]["provisioningState"]
+        raise BadFile(f"the image {image['name']} is not made yet: its state is {state}")
+    return known
+
+
+def _tell_fixed(fixed: list[dict[str, str]]) -> None:
+    table = Table(show_header=True, box=None, pad_edge=False)
+    for column in ("fixed", "what it was"):
+        table.add_column(column, overflow="fold")
+    for found in fixed:
+        table.add_row(escape(found["code"]), escape(found["message"]))
+    Console(stderr=True).print(table)
 
 
 def _upload(service: Management, disk: tuple[str, ...], file: Path, location: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from poolwright.commands import disk_access, resources
 from poolwright.commands.context import Context
+from poolwright.commands.image_sources import source_image
 from poolwright.commands.platform_images import offering
 from poolwright.commands.resources import Accepted, Outline, bad, conflict
 from poolwright.domain.compute import (
@@ -20,7 +21,7 @@ from poolwright.domain.compute import (
 )
 from poolwright.domain.marketplace import Catalogue
 from poolwright.domain.resource import DiskRow, Resource
-from poolwright.domain.resource_id import DISKS, IMAGES, SNAPSHOTS, ResourceId
+from poolwright.domain.resource_id import DISKS, SNAPSHOTS, ResourceId
 from poolwright.domain.states import PowerState, ResourceState
 from poolwright.store.base import Tx
 
@@ -118,7 +119,7 @@ def _from_image(
         return None, Recipe(name, "base", size_bytes=grown, urn=urn), ""
     if spec.source_id is None:
         raise bad(target, "null", "A disk from an image needs the image's id.")
-    source = resources.referred(tx, target, spec.source_id, (IMAGES,))
+    source = source_image(tx, target, spec.source_id)
     state = image_state(source.inner)
     if spec.image_lun is None:
         file, size = state.os_disk, state.os_size

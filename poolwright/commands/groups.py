@@ -10,7 +10,7 @@ from poolwright.commands.resources import Accepted, Outline
 from poolwright.domain.compute import disk_state, image_state
 from poolwright.domain.errors import ManagementError
 from poolwright.domain.resource import Resource
-from poolwright.domain.resource_id import ACCOUNTS, DISKS, GROUPS, IMAGES, SNAPSHOTS, group_id
+from poolwright.domain.resource_id import ACCOUNTS, DISKS, GROUPS, IMAGE_TYPES, SNAPSHOTS, group_id
 from poolwright.domain.states import ResourceState
 from poolwright.store.base import Tx
 
@@ -72,7 +72,7 @@ def delete(tx: Tx, ctx: Context, subscription: str, name: str) -> Accepted:
 
 
 def _check_member(tx: Tx, resource: Resource, accounts: frozenset[str], keys: set[str]) -> None:
-    if resource.type == IMAGES and not image_state(resource.inner).force:
+    if resource.type in IMAGE_TYPES and not image_state(resource.inner).force:
         images.check_unused(tx, resource, ignore_accounts=accounts)
     if resource.type == DISKS:
         attached_to = disk_state(resource.inner).attached_to
@@ -80,7 +80,7 @@ def _check_member(tx: Tx, resource: Resource, accounts: frozenset[str], keys: se
             raise resources.conflict(
                 f"The disk '{resource.id}' is attached to '{attached_to}' of another group."
             )
-    if resource.type in (DISKS, SNAPSHOTS, IMAGES):
+    if resource.type in IMAGE_TYPES or resource.type in (DISKS, SNAPSHOTS):
         for edge in tx.resources.children(resource.key):
             if edge.child not in keys:
                 resources.check_child(tx, resource, edge.child, "delete it")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-
 from poolwright.commands.context import Context
 from poolwright.commands.file_rules import check_linked
 from poolwright.commands.storage_rules import check_disk_count, check_image_disks
 from poolwright.domain import sizes
 from poolwright.domain.catalogue import AGENT_SKUS, find_image, find_sku
 from poolwright.domain.clock import MINUTE, Micros
+from poolwright.domain.compute import image_state
 from poolwright.domain.errors import ServiceError, bad_property
+from poolwright.domain.gallery import resolve
 from poolwright.domain.limits import (
     INTER_NODE_POOL_MAX,
     POOL_TARGET_MAX,
@@ -18,13 +18,14 @@ from poolwright.domain.limits import (
     SLOTS_PER_NODE_MAX,
 )
 from poolwright.domain.pool import PoolSpec
-from poolwright.domain.resource_id import IMAGES, parse
+from poolwright.domain.resource_id import GALLERY_IMAGES, GALLERY_VERSIONS, IMAGES, image_key, parse
 from poolwright.domain.states import ResourceState
 from poolwright.store.base import Tx
 
 _MACHINE = "virtualMachineConfiguration."
 IMAGE_ID = _MACHINE + "imageReference.virtualMachineImageId"
 AGENT_SKU = _MACHINE + "nodeAgentSKUId"
+_NAMED_TYPES = frozenset({IMAGES, GALLERY_IMAGES, GALLERY_VERSIONS})
 SLOTS_PER_CORE = 4  # public limit
 
 
@@ -47,10 +48,11 @@ def check_spec(ctx: Context, spec: PoolSpec) -> None:
     image = spec.image
     if image.image_id is not None:
         wanted = parse(image.image_id)
-        if wanted is None or wanted.type != IMAGES:
+        if wanted is None or wanted.type not in _NAMED_TYPES:
             reason = (
-                "The id of a managed image has the form /subscriptions/{subscription}/resourceGroups/{group}"
-                "/providers/Microsoft.Compute/images/{image}."
+                "The id of an image has the form /subscriptions/{subscription}/resourceGroups/{group}"
+                "/providers/Microsoft.Compute/images/{image}, or in place of images/{image}"
+                " galleries/{gallery}/images/{definition}, with /versions/{version} when one version is meant."
             )
             raise bad_property(IMAGE_ID, image.image_id, reason)
     else:
@@ -136,28 +138,34 @@ def check_caller(ctx: Context, spec: PoolSpec) -> None:
 
 
 def check_image(tx: Tx, spec: PoolSpec) -> str | None:
-    """The key of the custom image (None for a marketplace image), which must be ready and fit the agent.
+    """The key of what the pool names (None for a marketplace image), whose image must be ready and fit the agent.
 
     Raises InvalidPropertyValue (400), or NodeAgentSKUNotFound (404) for an agent that nothing knows.
     """
     id = spec.image.image_id
-    wanted = None if id is None else parse(id)
-    if id is None or wanted is None:
+    if id is None:
         return None
-    image = tx.resources.get(wanted.key)
-    if image is None or image.type != IMAGES:
-        raise bad_property(IMAGE_ID, id, "There is no such image.")
+    named = tx.resources.get(image_key(id))
+    image = resolve(tx.resources, id)
+    if image is None:
+        reason = "There is no such image."
+        if named is not None and named.type == GALLERY_IMAGES:
+            reason = "The definition has no version that is whole and not excluded from latest."
+        raise bad_property(IMAGE_ID, id, reason)
     if image.state is not ResourceState.SUCCEEDED:
         raise bad_property(
             IMAGE_ID, id, f"The image cannot be used: its provisioning state is {image.state}."
         )
-    made = json.loads(image.inner)
-    check_image_disks(spec, made)
-    agent = made.get("agent_sku")
+    state = image_state(image.inner)
+    if state.os_state != "Generalized":
+        reason = f"The image is {state.os_state.lower()}; nodes are made from generalized images only."
+        raise bad_property(IMAGE_ID, id, reason)
+    check_image_disks(spec, state)
+    agent = state.agent_sku
     if agent is None:  # an operating system without an agent of its own: the caller must know
         check_agent_sku(spec.agent_sku)
     elif agent.lower() != spec.agent_sku.lower():
         check_agent_sku(spec.agent_sku)
         reason = f"The image holds the operating system of '{agent}', the pool asks for '{spec.agent_sku}'."
         raise bad_property(AGENT_SKU, spec.agent_sku, reason)
-    return image.key
+    return image_key(id)

@@ -253,29 +253,6 @@ def remove_nodes(
     return _start_resize(tx, ctx, pool, targets, timeout, option, tuple(found))
 
 
-def image_users(tx: Tx, image_resource_key: str) -> list[Pool]:
-    """Pools of any account made from this image."""
-    return tx.pools.with_image(image_resource_key)
-
-
-def shared_image_usage(tx: Tx, pool: Pool) -> tuple[int, int]:
-    """(dedicated, low-priority) targets of the other pools made from this pool's image, or from an image that has a
-    source (snapshot, disk or machine) in common with it. Pools being deleted do not count."""
-    if pool.spec.image.image_id is None:
-        return 0, 0
-    images = {pool.spec.image.image_id.lower()}
-    for source in tx.resources.parents(next(iter(images))):
-        images.update(edge.child for edge in tx.resources.children(source.parent))
-    own = pool_key(pool.account, pool.id)
-    dedicated = low_priority = 0
-    for image in sorted(images):
-        for other in tx.pools.with_image(image):
-            if other.state is PoolState.ACTIVE and pool_key(other.account, other.id) != own:
-                dedicated += other.target_dedicated
-                low_priority += other.target_low_priority
-    return dedicated, low_priority
-
-
 def _check_active(pool: Pool) -> None:
     if pool.state is PoolState.DELETING:
         raise ServiceError("PoolBeingDeleted")

@@ -23,6 +23,10 @@ _NAMES = {
         re.compile(r"[\w().-]{0,89}[\w()-]\Z", re.ASCII),
         "1 to 90 letters, digits, underscores, hyphens, periods and parentheses, not ending with a period",
     ),
+    "microsoft.compute/galleries": (
+        re.compile(r"[A-Za-z0-9]([A-Za-z0-9._]{0,78}[A-Za-z0-9])?\Z"),
+        "1 to 80 letters, digits, underscores and periods, starting and ending with a letter or digit",
+    ),
     "microsoft.compute/virtualmachines": (
         re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_])?\Z"),
         "1 to 64 letters, digits, periods, hyphens and underscores, starting with a letter or digit",
@@ -132,8 +136,8 @@ def check_place(tx: Tx, wanted: ResourceId, outline: Outline) -> tuple[ResourceI
 def check_name(wanted: ResourceId) -> None:
     """400 unless the name follows the public rule of its type."""
     pattern, rule = _NAMES.get(wanted.type.lower(), _OTHER_NAME)
-    if pattern.match(wanted.name) is None:
-        text = f"The name '{wanted.name[:200]}' is not valid: {rule}."
+    if pattern.match(wanted.own_name) is None:
+        text = f"The name '{wanted.own_name[:200]}' is not valid: {rule}."
         raise ManagementError(400, "InvalidResourceName", text, "name")
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from poolwright.domain import sizes
-from poolwright.domain.compute import GIB
+from poolwright.domain.compute import GIB, ImageState
 from poolwright.domain.errors import bad_property
 from poolwright.domain.pool import PoolSpec
 
@@ -21,13 +18,10 @@ def check_disk_count(spec: PoolSpec) -> None:
         raise bad_property(_MACHINE + "dataDisks", f"{len(spec.data_disks)} disks", reason)
 
 
-def check_image_disks(spec: PoolSpec, image: Mapping[str, Any]) -> None:
-    """No LUN that a disk of the image has; no OS disk smaller than the image's. Raises InvalidPropertyValue (400).
-
-    `image` is the `inner` of a managed image, see domain/compute.py.
-    """
-    taken = {disk["lun"] for disk in image.get("data_disks", ())}
-    os_size = image.get("os_size", 0)
+def check_image_disks(spec: PoolSpec, image: ImageState) -> None:
+    """No LUN that a disk of the image has; no OS disk smaller than the image's. Raises InvalidPropertyValue (400)."""
+    taken = {disk.lun for disk in image.data_disks}
+    os_size = image.os_size
     for index, disk in enumerate(spec.data_disks):
         if disk.lun in taken:
             reason = "A data disk of the image has this LUN."

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from poolwright.commands import disk_access, resources
 from poolwright.commands.context import Context
 from poolwright.commands.disks import SIZE_GIB_MAX, record_file
+from poolwright.commands.image_sources import source_image
 from poolwright.commands.images import check_luns
 from poolwright.commands.platform_images import offering
 from poolwright.commands.resources import Accepted, Outline, bad, conflict
@@ -29,7 +30,7 @@ from poolwright.domain.compute import (
 )
 from poolwright.domain.marketplace import Catalogue, Offering
 from poolwright.domain.resource import Lineage, Resource
-from poolwright.domain.resource_id import DISKS, IMAGES, MACHINES, ResourceId
+from poolwright.domain.resource_id import DISKS, MACHINES, ResourceId
 from poolwright.domain.states import PowerState, ResourceState
 from poolwright.store.base import Tx
 
@@ -144,7 +145,7 @@ def _base(tx: Tx, spec: MachineSpec, catalogue: Catalogue) -> _Base:
         raise bad("properties.storageProfile.imageReference", "null", text)
     if choice.id is not None:
         target = "properties.storageProfile.imageReference.id"
-        image = resources.referred(tx, target, choice.id, (IMAGES,))
+        image = source_image(tx, target, choice.id)
         return _Base(image=image, state=image_state(image.inner))
     return _Base(offering=offering(catalogue, choice))
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from poolwright.decide import explain, node_life, pool_size
 from poolwright.decide.node_life import Act, NodePlan
-from poolwright.decide.snapshot import PoolSnapshot
+from poolwright.decide.snapshot import ImageReady, PoolSnapshot
 from poolwright.domain.clock import Ids, Instant
 from poolwright.domain.facts import Explanation, Fact
 from poolwright.domain.node import SIMULATED_MACHINES, SIMULATED_NODES, Node
@@ -85,6 +85,7 @@ def _new_nodes(snapshot: PoolSnapshot, grow: tuple[int, int], ids: Ids) -> tuple
     total = sum(grow)
     if not total:
         return ()
+    image = snapshot.image.image if isinstance(snapshot.image, ImageReady) else ""
     stamp = datetime.fromtimestamp(now // 1_000_000, UTC).strftime("%Y%m%dt%H%M%Sz").lower()
     number = int(ids.short(), 16) % 10**10
     return tuple(
@@ -99,6 +100,7 @@ def _new_nodes(snapshot: PoolSnapshot, grow: tuple[int, int], ids: Ids) -> tuple
             allocated_at=now,
             fence=1,
             seen_at=now,
+            image=image,
             history=((now, NodeState.CREATING.value, "asked for by the pool's size"),),
         )
         for index in range(total)

@@ -19,7 +19,7 @@ from poolwright.domain.compute import (
     machine_state,
 )
 from poolwright.domain.resource import DiskRow, Operation, Resource
-from poolwright.domain.resource_id import ACCOUNTS, DISKS, GROUPS, IMAGES, MACHINES, SNAPSHOTS
+from poolwright.domain.resource_id import ACCOUNTS, DISKS, GROUPS, IMAGE_TYPES, MACHINES, SNAPSHOTS
 from poolwright.domain.states import PowerState, ResourceState
 
 _CHANGING = frozenset({ResourceState.CREATING, ResourceState.UPDATING})
@@ -160,7 +160,7 @@ def next_step(view: View) -> Step:
         return _deleting(view)
     if resource.type == MACHINES:
         return _machine(view)
-    if resource.type in (DISKS, SNAPSHOTS, IMAGES):
+    if resource.type in IMAGE_TYPES or resource.type in (DISKS, SNAPSHOTS):
         return _files(view)
     return Settle(ResourceState.SUCCEEDED) if resource.state in _CHANGING else Done()
 
@@ -171,7 +171,7 @@ def _deleting(view: View) -> Step:
         return Wait(f"{view.left} resources of the group are still being deleted")
     if resource.type == ACCOUNTS and view.left:
         return Wait(f"{view.left} pools and jobs of the account are still being deleted")
-    if resource.type == IMAGES and view.left:
+    if resource.type in IMAGE_TYPES and view.left:
         if image_state(resource.inner).force:
             return Bury()
         return Wait(f"{view.left} pools still use the image")
@@ -194,7 +194,7 @@ def _files(view: View) -> Step:
         return Done()
     if resource.error is not None:
         return RemoveFile(view.files[0].name) if view.files else Settle(ResourceState.FAILED)
-    image = image_state(resource.inner) if resource.type == IMAGES else None
+    image = image_state(resource.inner) if resource.type in IMAGE_TYPES else None
     recipes = image.recipes if image is not None else (disk_state(resource.inner).recipe,)
     rows = {row.name: row for row in view.files}
     for recipe in recipes:

@@ -14,7 +14,9 @@ from poolwright.domain.states import NodeState
 
 @dataclass(frozen=True, slots=True)
 class ImageReady:
-    """The disks exist; machines can be made."""
+    """The disks exist; machines can be made. `image` is what new nodes are made from, as `Node.image`."""
+
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from poolwright.domain.clock import Instant
+
 GIB = 1024**3
 FOOTER_BYTES = 512  # of a fixed VHD, after the disk itself
 
@@ -52,13 +54,28 @@ class ImageDiskSpec:
 
 @dataclass(frozen=True, slots=True)
 class ImageSpec:
-    """An image to be made: from a generalized machine, or from single disks and snapshots."""
+    """An image to be made: from a generalized machine, from an image to be corrected, or from disks and snapshots."""
 
     machine_id: str | None = None
+    corrected_from: str | None = None  # an image, whose findings are put right where that is safe
     os_disk: ImageDiskSpec | None = None
     data_disks: tuple[ImageDiskSpec, ...] = ()
     os_state: str = "Generalized"
     generation: str = "V1"
+
+
+@dataclass(frozen=True, slots=True)
+class VersionSpec:
+    """A version of a gallery's image to be made: from one image or machine, or from single disks and snapshots.
+
+    `hidden`: not to be taken when the latest version is asked for. `keep_until`: not to be deleted before.
+    """
+
+    source_id: str | None = None
+    os_disk: ImageDiskSpec | None = None
+    data_disks: tuple[ImageDiskSpec, ...] = ()
+    hidden: bool = False
+    keep_until: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +108,8 @@ class MachineSpec:
 class Recipe:
     """How one file of the image plane is made.
 
-    `how`: "empty" (formatted ext4), "clone" (writable copy), "freeze" (frozen copy), "base" (writable copy of a
+    `how`: "empty" (formatted ext4), "clone" (writable copy), "freeze" (frozen copy), "correct" (frozen copy of an OS
+    disk with what should not be in an image taken out), "base" (writable copy of a
     marketplace image, `urn` = publisher, offer, sku, version), "blank" (zeros, to be written by a caller), "import"
     (the disk in the first `size_bytes` of a blank one, which is removed afterwards).
     """
@@ -169,7 +187,15 @@ class ImageState:
     digest: str | None = None
     os_volume: tuple[int, int] = (0, 0)  # bytes: offset and size of the root's partition; size 0: whole disk
     findings: tuple[Finding, ...] = ()
+    fixed: tuple[
+        Finding, ...
+    ] = ()  # of a corrected image: what was found in its source and is not in it any more
     force: bool = False  # being deleted although pools use it
+    os_storage: str = "Standard_LRS"
+    os_state: str = "Generalized"
+    generation: str = "V1"
+    hidden: bool = False  # gallery version: not the latest, whatever its number
+    keep_until: Instant | None = None  # gallery version: not to be deleted before
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +256,7 @@ def image_state(inner: bytes) -> ImageState:
             ),
             "os_volume": _volume(fields, "os_volume"),
             "findings": tuple(Finding(**found) for found in fields.get("findings", ())),
+            "fixed": tuple(Finding(**found) for found in fields.get("fixed", ())),
         }
     )
 

@@ -138,11 +138,22 @@ def within(prefix: str, error: ServiceError) -> ServiceError:
 
 
 class ManagementError(Exception):
-    """An answer to a management (Resource Manager) caller: HTTP status, code, text and an optional target."""
+    """An answer to a management (Resource Manager) caller: HTTP status, code, text and an optional target.
 
-    def __init__(self, status: int, code: str, message: str, target: str | None = None) -> None:
+    `details` are (code, target, message) of the single things behind it, such as the users of what cannot be deleted.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        target: str | None = None,
+        details: Sequence[tuple[str, str, str]] = (),
+    ) -> None:
         super().__init__(f"{code}: {message}")
         self.status = status
         self.code = code
         self.message = message
         self.target = target
+        self.details = tuple(details)

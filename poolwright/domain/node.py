@@ -118,6 +118,7 @@ class Node:
     notes: tuple[str, ...] = ()  # limits that could not be applied, and why
     phases_ms: dict[str, float] = field(default_factory=dict)
     logins: Logins = Logins()
+    image: str = ""  # what it is made from: id of an image or version, or publisher:offer:sku:version
     revision: int = 0
 
     @property

@@ -231,6 +231,12 @@ class ImagePlane(Protocol):
     def snapshot(self, source: DiskName, name: DiskName) -> DiskInfo:
         """A frozen copy: clone and freeze in one step. Raises DiskExists."""
 
+    def correct(self, source: DiskName, name: DiskName) -> DiskInfo:
+        """A frozen copy of an OS disk without what `lint` finds and may safely be taken away (see corrector.py).
+
+        Raises DiskExists, UnsupportedImage, BuildFailed.
+        """
+
     def resize(self, name: DiskName, size_bytes: int, *, grow_filesystem: bool = False) -> DiskInfo:
         """Grow the block device; smaller is refused. Raises DiskFrozen.
 

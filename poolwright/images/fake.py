@@ -213,6 +213,9 @@ class FakeImagePlane:
             copy.seal()
             return self._add(name, copy)
 
+    def correct(self, source: DiskName, name: DiskName) -> DiskInfo:
+        return self.snapshot(source, name)
+
     def resize(self, name: DiskName, size_bytes: int, *, grow_filesystem: bool = False) -> DiskInfo:
         check_name(name)
         check_size(size_bytes)

@@ -1,4 +1,4 @@
-"""Files of other formats made into raw disks: VHD, VHDX and qcow2, and tar archives of a root file system.
+"""Files of other formats made into raw disks: VHD, VHDX and qcow2; archives are unpacked by archives.py.
 
 The format is told by the file's own bytes, never by its name. qemu-img reads what is not plain bytes; it is given the
 format and an open file, and images that refer to other files are refused, because those would be files of this host.
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from pathlib import Path
 
 from poolwright.images import vhd
+from poolwright.images.archives import unpack_archive
 from poolwright.images.base import (
     MAX_DISK_BYTES,
     MIN_DISK_BYTES,
@@ -19,16 +19,12 @@ from poolwright.images.base import (
     BuildFailed,
     UnsupportedImage,
 )
-from poolwright.images.filesystem import make_ext4
-from poolwright.images.layout import remove_tree
 from poolwright.images.programs import run
-from poolwright.images.sparse import copy_disk, grow, make_empty
+from poolwright.images.sparse import copy_disk, grow
 
 RAW, FIXED_VHD, DYNAMIC_VHD, VHDX, QCOW2, TAR = "raw", "fixed VHD", "dynamic VHD", "VHDX", "qcow2", "tar"
 FORMATS = (RAW, FIXED_VHD, DYNAMIC_VHD, VHDX, QCOW2, TAR)
 CONVERT_TIMEOUT_S = 3600.0
-TAR_SLACK_BYTES = 1024**3
-"""Room that a root file system from an archive gets beyond twice its files; a sparse disk costs what is written."""
 _DRIVERS = {
     DYNAMIC_VHD: "driver=vpc,force_size_calc=current_size",
     VHDX: "driver=vhdx",
@@ -92,7 +88,7 @@ def fill_from(source: Path, target: Path, length: int) -> None:
     """
     format = detect(source, length)
     if format == TAR:
-        _unpack(source, target)
+        unpack_archive(source, target)
         return
     if format in _DRIVERS:
         _convert(source, target, _DRIVERS[format])
@@ -126,48 +122,3 @@ def _refuse_references(known: dict[str, object]) -> None:
     size = known.get("virtual-size")
     if not isinstance(size, int) or size > MAX_DISK_BYTES:
         raise UnsupportedImage(f"the disk in the file has {size} bytes; at most {MAX_DISK_BYTES} are allowed")
-
-
-def _unpack(source: Path, target: Path) -> None:
-    if os.geteuid() != 0:
-        raise UnsupportedImage(
-            "a root file system from an archive needs root rights: its files keep their owners"
-        )
-    tree = target.parent / "tree"
-    tree.mkdir(mode=0o755)
-    try:
-        # GNU tar neither leaves the directory by ".." or "/" nor follows links made by the archive itself.
-        argv = [
-            "tar",
-            "--extract",
-            f"--file={source}",
-            f"--directory={tree}",
-            "--numeric-owner",
-            "--same-owner",
-        ]
-        argv += ["--preserve-permissions", "--xattrs", "--xattrs-include=*", "--force-local"]
-        run(argv, timeout_s=CONVERT_TIMEOUT_S)
-        if not any((tree / name).is_dir() or (tree / name).is_symlink() for name in ("usr", "bin", "etc")):
-            raise UnsupportedImage(
-                "the archive holds no root file system: neither /usr, /bin nor /etc is in it"
-            )
-        size = 2 * _used(tree) + TAR_SLACK_BYTES
-        make_empty(target, size_bytes=-(-size // SECTOR_GRANULE_BYTES) * SECTOR_GRANULE_BYTES)
-        make_ext4(target, label="rootfs", tree=tree)
-    except BuildFailed as error:
-        if error.step == "tar":
-            raise UnsupportedImage(f"the archive cannot be unpacked: {error.output}") from error
-        raise
-    finally:
-        remove_tree(tree)
-
-
-def _used(tree: Path) -> int:
-    total = 0
-    for directory, _, files in os.walk(tree):
-        for name in files:
-            status = os.lstat(os.path.join(directory, name))
-            total += status.st_size if stat.S_ISREG(status.st_mode) else 0
-            total += SECTOR_GRANULE_BYTES
-        total += SECTOR_GRANULE_BYTES
-    return total

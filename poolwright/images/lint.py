@@ -13,6 +13,7 @@ from pathlib import Path
 
 from poolwright.domain.compute import Finding
 from poolwright.images.base import Inspection
+from poolwright.images.corrector import CACHES, EXTENSION, HISTORIES, LEFTOVERS, PACKAGE, TEMPORARY
 from poolwright.images.inspect import EXT
 from poolwright.images.programs import read_bounded, run
 
@@ -42,10 +43,12 @@ _LOGS = (
     "waagent.log",
     "cloud-init.log",
 )
-_HISTORIES = (".bash_history", ".sh_history", ".python_history")
-_TEMPORARY = ("/mnt", "/mnt/resource", "/mnt/batch", "/mnt/batch/tasks")
-_EXTENSION = re.compile(r"[A-Za-z]+(\.[A-Za-z0-9]+)+-\d[\d.]*\Z")
-"""Folder of a virtual machine extension: publisher, type, version."""
+_INITS = ("/sbin/init", "/usr/sbin/init", "/lib/systemd/systemd", "/usr/lib/systemd/systemd")
+_SECRET = re.compile(
+    rb"-----BEGIN [A-Z ]*PRIVATE KEY-----|AccountKey=[A-Za-z0-9+/]{20}|\bsig=[A-Za-z0-9%+/]{20}"
+    rb"|(?i:password|passwd|secret|token|api[-_]?key)[\"']?\s*[=:]\s*[\"']?[^\s\"']{6}"
+)
+"""What looks like a secret: keys in PEM form, storage keys, signed addresses, values given to telling names."""
 
 
 def lint(path: Path, seen: Inspection) -> tuple[Finding, ...]:
@@ -87,7 +90,8 @@ class _Ext:
 
     def findings(self) -> list[Finding]:
         looks = (self._clean, self._space, self._shell, self._identity, self._keys, self._logs, self._history,
-                 self._extensions, self._temporary)  # fmt: skip
+                 self._secrets, self._extensions, self._temporary, self._instance, self._caches, self._temporary_files,
+                 self._init)  # fmt: skip
         return [finding for look in looks if (finding := look()) is not None]
 
     def _clean(self) -> Finding | None:
@@ -145,14 +149,14 @@ class _Ext:
         return Finding("Logs", "warning", text, "Empty /var/log before capture.")
 
     def _history(self) -> Finding | None:
-        histories = [name for name in self._names("/root", full=True) if name in _HISTORIES]
+        histories = [name for name in self._names("/root", full=True) if name in HISTORIES]
         if not histories:
             return None
         text = f"Command histories of root are in the image ({_some(histories)}); they may hold secrets."
         return Finding("Histories", "warning", text, "Remove them from the home directory of root.")
 
     def _extensions(self) -> Finding | None:
-        folders = [name for name in self._names("/var/lib/waagent") if _EXTENSION.match(name)]
+        folders = [name for name in self._names("/var/lib/waagent") if EXTENSION.match(name)]
         if not folders:
             return None
         text = f"Virtual machine extensions are installed ({_some(folders)}); their agents disturb nodes."
@@ -161,12 +165,58 @@ class _Ext:
     def _temporary(self) -> Finding | None:
         for line in self._ask("cat /etc/fstab").splitlines():
             words = line.split()
-            if len(words) >= 3 and not words[0].startswith("#") and words[1].rstrip("/") in _TEMPORARY:
+            if len(words) >= 3 and not words[0].startswith("#") and words[1].rstrip("/") in TEMPORARY:
                 text = (
                     f"/etc/fstab mounts something at {words[1][:80]}, where nodes keep their temporary disk."
                 )
                 return Finding("TemporaryDrive", "warning", text, "Remove that line from /etc/fstab.")
         return None
+
+    def _secrets(self) -> Finding | None:
+        holding = [
+            name for name in self._names("/var/log", full=True) if self._has_secret(f"/var/log/{name}")
+        ]
+        if not holding:
+            return None
+        text = f"Logs hold what looks like passwords, keys or tokens ({_some(holding)})."
+        return Finding("SecretsInLogs", "warning", text, "Empty the logs, and change what was in them.")
+
+    def _has_secret(self, name: str) -> bool:
+        if re.search(r"[\s\"']", name):
+            return False
+        argv = ["debugfs", "-R", f"cat {name}", self._device]
+        raw = read_bounded(argv, limit=_LISTING_BYTES, timeout_s=PROGRAM_TIMEOUT_S, pass_fds=[self._fd])
+        return _SECRET.search(raw) is not None
+
+    def _instance(self) -> Finding | None:
+        left = [name for name in LEFTOVERS if self._is_there(name)]
+        if not left:
+            return None
+        text = f"The image remembers the machine it was made on ({_some(left)})."
+        return Finding("InstanceData", "info", text, f"Remove it: rm -rf {' '.join(left)}")
+
+    def _caches(self) -> Finding | None:
+        held = [
+            f"{folder}/{name}" for folder in CACHES for name in self._names(folder) if PACKAGE.match(name)
+        ]
+        if not held:
+            return None
+        text = f"Fetched packages are in the image ({_some(held)}); nodes do not need them."
+        return Finding("PackageCaches", "info", text, "Remove them: apt-get clean, or dnf clean all")
+
+    def _temporary_files(self) -> Finding | None:
+        folders = ("/tmp", "/var/tmp")  # noqa: S108 - those of the image
+        left = [f"{folder}/{name}" for folder in folders for name in self._names(folder)]
+        if not left:
+            return None
+        text = f"Temporary files of the source machine are in the image ({_some(left)})."
+        return Finding("TemporaryFiles", "info", text, "Remove what is in /tmp and /var/tmp.")
+
+    def _init(self) -> Finding | None:
+        if any(self._is_there(name) for name in _INITS):
+            return None
+        text = "There is no init program. Sandbox nodes need none; a virtual machine could not start from this disk."
+        return Finding("NoInit", "info", text, "Install one (systemd-sysv, say) if it is to start by itself.")
 
     def _ask(self, request: str) -> str:
         argv = ["debugfs", "-R", request, self._device]

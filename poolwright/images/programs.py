@@ -27,6 +27,7 @@ PACKAGES = {
     "qemu-img": "qemu-utils",
     "setpriv": "util-linux",
     "unshare": "util-linux",
+    "zstd": "zstd",
     "mount": "mount",
 }
 """Debian and Ubuntu package of each program used."""

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from poolwright.domain.compute import Finding
 from poolwright.images.base import (
-    BASE_PREFIX,
     CatalogueEntry,
     DiskBusy,
-    DiskExists,
     DiskFrozen,
     DiskInfo,
     DiskName,
@@ -29,13 +27,12 @@ from poolwright.images.base import (
     check_label,
     check_name,
     check_new_name,
-    check_range,
     check_size,
 )
 from poolwright.images.bases import BaseBuilder, HostBases
+from poolwright.images.correct import correct
 from poolwright.images.digest import digest_file
 from poolwright.images.filesystem import grow_ext, make_ext4
-from poolwright.images.formats import fill_from
 from poolwright.images.inspect import EXT, inspect_disk
 from poolwright.images.layout import RAW, SECTOR_BYTES, DiskDirectory, remove_tree, write_record
 from poolwright.images.lint import lint
@@ -46,20 +43,18 @@ from poolwright.images.sparse import (
     is_zero,
     link_file,
     make_empty,
-    punch,
     supports_reflinks,
     sync_directory,
     sync_file,
-    write_all,
 )
+from poolwright.images.transfers import StepHook, Transfers
 from poolwright.images.undo import Undo
 
-StepHook = Callable[[str], None]
 BASE_CACHE_VARIABLE = "POOLWRIGHT_BASE_CACHE"
 """Environment variable with the default of ``base_cache``."""
 
 
-class RawImagePlane:
+class RawImagePlane(Transfers):
     """Implements ``base.ImagePlane`` in the directory ``root``.
 
     ``base_cache`` may be shared by several planes and processes (default: ``root/bases``). ``bases`` replaces what
@@ -76,12 +71,12 @@ class RawImagePlane:
         on_step: StepHook = lambda _: None,
         lock_timeout_s: float = 30.0,
     ) -> None:
-        self._dir = DiskDirectory(root.absolute(), lock_timeout_s=lock_timeout_s)
+        directory = DiskDirectory(root.absolute(), lock_timeout_s=lock_timeout_s)
         cache = base_cache or Path(os.environ.get(BASE_CACHE_VARIABLE) or root / "bases")
-        self._bases = bases or BaseBuilder(
+        builder = bases or BaseBuilder(
             DiskDirectory(cache.absolute(), lock_timeout_s=lock_timeout_s), HostBases(), on_step
         )
-        self._step = on_step
+        super().__init__(directory, builder, on_step)
         self._content_lock = threading.Lock()
 
     def close(self) -> None:
@@ -97,41 +92,6 @@ class RawImagePlane:
         check_new_name(name)
         check_size(size_bytes)
         return self._make(name, f"creating disk {name}", partial(make_empty, size_bytes=size_bytes))
-
-    def import_file(self, name: DiskName, source: Path, length: int | None = None) -> DiskInfo:
-        check_new_name(name)
-        return self._make(name, f"importing {source.name}", partial(_fill_imported, source, length))
-
-    def import_disk(self, name: DiskName, source: DiskName, length: int) -> DiskInfo:
-        check_name(source, "source")
-        home = self._home(source)
-        with home.lock(source):  # writers hold it shared: none is half way through
-            return self.import_file(name, home.raw(source), length)
-
-    def read(self, name: DiskName, offset: int, length: int) -> bytes:
-        with open(self.get(name).path, "rb", buffering=0) as file:
-            return os.pread(file.fileno(), length, offset)
-
-    def write(self, name: DiskName, offset: int, data: bytes) -> None:
-        with self._writing(name, offset, len(data)) as fd:
-            write_all(fd, data, offset)
-
-    def clear(self, name: DiskName, offset: int, length: int) -> None:
-        with self._writing(name, offset, length) as fd:
-            punch(fd, offset, length)
-
-    @contextmanager
-    def _writing(self, name: DiskName, offset: int, length: int) -> Iterator[int]:
-        with self._home(check_name(name)).lock(name, shared=True):
-            info = self._writable(name, "write")
-            check_range(info.size_bytes, offset, length)
-            with full_disk_errors(f"writing disk {name}", info.path):
-                fd = os.open(info.path, os.O_WRONLY | os.O_CLOEXEC)
-                try:
-                    yield fd
-                    os.fdatasync(fd)
-                finally:
-                    os.close(fd)
 
     def clone(self, source: DiskName, name: DiskName) -> DiskInfo:
         check_name(source, "source")
@@ -153,6 +113,15 @@ class RawImagePlane:
             )
         self._share_content(name)
         return self._dir.info(info.name)
+
+    def correct(self, source: DiskName, name: DiskName) -> DiskInfo:
+        check_name(source, "source")
+        check_new_name(name)
+        home = self._home(source)
+        with home.lock(source, shared=True):
+            return self._make(
+                name, f"correcting a copy of disk {source}", partial(self._fill_corrected, home.raw(source))
+            )
 
     def resize(self, name: DiskName, size_bytes: int, *, grow_filesystem: bool = False) -> DiskInfo:
         check_name(name)
@@ -233,9 +202,6 @@ class RawImagePlane:
         self._step("delete:removed")
         return True
 
-    def get(self, name: DiskName) -> DiskInfo:
-        return self._home(check_name(name)).info(name)
-
     def list(self) -> tuple[DiskInfo, ...]:
         found = []
         for name in self._dir.names():
@@ -276,25 +242,6 @@ class RawImagePlane:
         removed += self._bases.recover()
         return Recovery(tuple(removed), tuple(thawed))
 
-    def _home(self, name: DiskName) -> DiskDirectory:
-        """The tree a disk lives in: base disks may be in a shared cache."""
-        return self._bases.directory if name.startswith(BASE_PREFIX) else self._dir
-
-    def _make(self, name: DiskName, doing: str, fill: Callable[[Path], None]) -> DiskInfo:
-        """``fill`` writes the raw file, and what belongs beside it, into a directory that appears whole."""
-        if self._dir.exists(name):
-            raise DiskExists(name)
-        with Undo() as undo, full_disk_errors(doing, self._dir.root):
-            temp = self._dir.make_temp(name)
-            undo.push("remove the half-made disk", partial(remove_tree, temp))
-            self._step("make:begun")
-            fill(temp / RAW)
-            self._step("make:filled")
-            self._dir.publish(temp, name)
-            undo.commit()
-            self._step("make:published")
-        return self._dir.info(name)
-
     def _rewrite(self, info: DiskInfo, doing: str, fill: Callable[[Path], None]) -> None:
         """Put what ``fill`` writes in the place of a disk's raw file, in one rename; the caller holds the disk."""
         with Undo() as undo, full_disk_errors(doing, info.path):
@@ -329,11 +276,12 @@ class RawImagePlane:
         self._step("copy:sealed")
         write_record(target.parent, {"digest": digest, "format": 1})
 
-    def _writable(self, name: DiskName, wanted: str) -> DiskInfo:
-        info = self._home(name).info(name)
-        if info.frozen:
-            raise DiskFrozen(name, wanted)
-        return info
+    def _fill_corrected(self, source: Path, target: Path) -> None:
+        self._fill_copy(source, target)
+        correct(target)
+        digest = _seal(target)
+        self._step("copy:sealed")
+        write_record(target.parent, {"digest": digest, "format": 1})
 
     def _share_content(self, name: DiskName) -> None:
         """Let frozen disks of equal content be one file. Only saves space: a kill in between loses nothing."""
@@ -376,12 +324,6 @@ def _seal(path: Path) -> str:
     path.chmod(0o444)
     sync_file(path)
     return digest_file(path)
-
-
-def _fill_imported(source: Path, length: int | None, target: Path) -> None:
-    size = source.stat().st_size
-    fill_from(source, target, size if length is None else min(length, size))
-    sync_file(target)
 
 
 def _fills_disk_with_ext(path: Path) -> bool:

@@ -20,6 +20,7 @@ class DiskSet:
     os: str = "linux"
     os_volume: tuple[int, int] = (0, 0)  # bytes: offset and size of the root's partition; size 0: whole disk
     made: bool = True  # False: this host cannot make the disks; only a simulated machine does without
+    image: str = ""  # as `Node.image`
 
 
 class ImageSource(Protocol):
@@ -27,6 +28,10 @@ class ImageSource(Protocol):
 
     def disks_for(self, tx: Tx, pool: Pool) -> DiskSet | ImagePreparing | ImageMissing:
         """The disks, or why there are none (yet). Never blocks, has no effect."""
+        ...
+
+    def disks_of(self, tx: Tx, image: str) -> DiskSet | None:
+        """The disks of what a node was made from (`Node.image`); None when they are not there. Never blocks."""
         ...
 
     def prepare(self, pool: Pool) -> None:

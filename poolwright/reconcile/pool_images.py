@@ -10,8 +10,10 @@ from poolwright.decide.snapshot import ImageMissing, ImagePreparing
 from poolwright.domain.catalogue import find_image
 from poolwright.domain.clock import MINUTE, SECOND, Clock, Instant, Micros
 from poolwright.domain.compute import image_state
+from poolwright.domain.gallery import resolve
 from poolwright.domain.marketplace import find
 from poolwright.domain.pool import ImageReference, Pool
+from poolwright.domain.resource_id import image_key
 from poolwright.domain.states import ResourceState
 from poolwright.engines.base import DiskMount
 from poolwright.images.base import DiskInfo, ImagePlane, ImagePlaneError, MarketplaceImage
@@ -25,6 +27,7 @@ RETRY_AFTER: Micros = MINUTE
 #: The catalogue is read from directories; what it offered is believed for so long, since every pass asks.
 OFFER_BELIEVED: Micros = 10 * SECOND
 OFFERS_MAX = 1000
+_URN_PARTS = 4
 
 
 class PoolImages:
@@ -56,6 +59,17 @@ class PoolImages:
             return self._custom(tx, reference.image_id)
         return self._marketplace(reference)
 
+    def disks_of(self, tx: Tx, image: str) -> DiskSet | None:
+        """The disks of what a node was made from; None when they are not there (yet)."""
+        parts = image.split(":")
+        if image.startswith("/"):
+            answer = self._custom(tx, image)
+        elif len(parts) == _URN_PARTS:
+            answer = self._marketplace(ImageReference(None, *parts))
+        else:
+            return None
+        return answer if isinstance(answer, DiskSet) else None
+
     def prepare(self, pool: Pool) -> None:
         """Begin to build the pool's base image unless that goes on already."""
         image = self._offered(pool.spec.image)
@@ -69,10 +83,10 @@ class PoolImages:
             self._building[image] = future
         future.add_done_callback(lambda done: self._built(image, done))
 
-    def _custom(self, tx: Tx, image_id: str) -> DiskSet | ImageMissing:
-        resource = tx.resources.get(image_id)
+    def _custom(self, tx: Tx, image_id: str) -> DiskSet | ImagePreparing | ImageMissing:
+        resource = resolve(tx.resources, image_id)
         if resource is None:
-            return ImageMissing(image_id, "The image does not exist any more.")
+            return ImageMissing(image_id, _why_none(tx, image_id))
         if resource.state is not ResourceState.SUCCEEDED:
             return ImageMissing(image_id, f"The image is in state {resource.state.value}.")
         made = image_state(resource.inner)
@@ -89,7 +103,7 @@ class PoolImages:
             )
         except ImagePlaneError as error:
             return ImageMissing(image_id, f"The image's disks cannot be used: {error}")
-        return DiskSet(os_path, data, made.os_type.lower(), made.os_volume)
+        return DiskSet(os_path, data, made.os_type.lower(), made.os_volume, image=resource.id)
 
     def _marketplace(self, reference: ImageReference) -> DiskSet | ImagePreparing | ImageMissing:
         name = "/".join(part or "latest" for part in _parts(reference))
@@ -99,7 +113,7 @@ class PoolImages:
         with self._guard:
             ready = self._ready.get(image)
             if ready is not None:
-                return DiskSet(ready)
+                return DiskSet(ready, image=image.urn)
             failed = self._failed.get(image)
             if failed is not None and self._clock.now() - failed[0] < RETRY_AFTER:
                 return ImageMissing(name, failed[1])
@@ -162,6 +176,13 @@ class _Follower:
 
     def __call__(self, stage: str, share: float) -> None:
         self._progress[self._image] = f"The base image is being built: {stage} ({share:.0%})."
+
+
+def _why_none(tx: Tx, image_id: str) -> str:
+    named = tx.resources.get(image_key(image_id))
+    if named is None:
+        return "The image does not exist any more."
+    return "No version of the image is whole and may be taken as the latest."
 
 
 def _parts(reference: ImageReference) -> tuple[str, str, str, str]:

@@ -27,6 +27,7 @@ from poolwright.reconcile.environment import start_name, start_spec
 from poolwright.reconcile.fleet import ExecSpec, Kill
 from poolwright.reconcile.images import DiskSet
 from poolwright.reconcile.kit import Kit
+from poolwright.reconcile.node_images import keep_versions
 from poolwright.reconcile.placer import Placer, settle
 from poolwright.reconcile.snapshots import PoolView
 from poolwright.store.base import Tx
@@ -96,6 +97,10 @@ def run(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolWork:
     _acts(work, plan, nodes, view.disks)
     for gone in (*work.wipes, *work.evicts):
         tx.job_nodes.wiped(gone.account, gone.pool, gone.node)
+    if view.disks is not None and work.creates:
+        asked = [(life.node, request) for life, request in work.creates]
+        kept = keep_versions(tx, kit, nodes, asked, view.disks)
+        work.creates = [(life, request) for (life, _), request in zip(work.creates, kept, strict=True)]
     _place(tx, kit, plan.pool, list(nodes.values()), now, work)
     _orders(tx, kit, view, nodes, now, work)
     return work

@@ -186,10 +186,11 @@ def _make(images: ImagePlane, recipe: Recipe, progress: Progress) -> DiskInfo:
             return images.import_disk(recipe.name, recipe.source, recipe.size_bytes)
         except DiskExists:
             return images.get(recipe.name)
-    if recipe.how == "freeze":
+    if recipe.how in ("freeze", "correct"):
         assert recipe.source is not None
+        copy = images.snapshot if recipe.how == "freeze" else images.correct
         try:
-            return images.snapshot(recipe.source, recipe.name)
+            return copy(recipe.source, recipe.name)
         except DiskExists:
             images.freeze(recipe.name)
             return images.get(recipe.name)

@@ -19,8 +19,18 @@ from poolwright.domain.compute import (
     machine_state,
 )
 from poolwright.domain.facts import DirtyKey, Fact
+from poolwright.domain.gallery import names_of
 from poolwright.domain.resource import DiskRow, Operation, Resource
-from poolwright.domain.resource_id import ACCOUNTS, DISKS, GROUPS, IMAGES, MACHINES, SNAPSHOTS, group_id
+from poolwright.domain.resource_id import (
+    ACCOUNTS,
+    DISKS,
+    GROUPS,
+    IMAGE_TYPES,
+    IMAGES,
+    MACHINES,
+    SNAPSHOTS,
+    group_id,
+)
 from poolwright.domain.states import RESOURCE, PowerState, ResourceState, advance
 from poolwright.engines.base import Machine
 from poolwright.images.base import DiskInfo
@@ -52,6 +62,8 @@ def view(tx: Tx, key: str, seen: Seen | None, live: frozenset[str]) -> View | No
 
 
 def _left(tx: Tx, resource: Resource) -> int:
+    if resource.type in IMAGE_TYPES:
+        return _pools_of(tx, resource)
     if resource.type == GROUPS:
         members = tx.resources.select(resource.subscription, resource.name, None)
         return sum(member.type != GROUPS for member in members)
@@ -92,8 +104,10 @@ def image_inspected(
         return
     sizes = {row.name: row.size_bytes for row in tx.resources.disks_of(key)}
     state = image_state(resource.inner)
+    left = {finding.code for finding in findings}
     known = replace(
         state,
+        fixed=tuple(finding for finding in state.fixed if finding.code not in left),
         os_size=sizes[state.os_disk],
         data_disks=tuple(
             replace(disk, size=sizes[disk.name], volume=volumes[disk.name]) for disk in state.data_disks
@@ -105,6 +119,15 @@ def image_inspected(
         digest=digest,
     )
     _write(tx, now, resource, known)
+
+
+def _pools_of(tx: Tx, image: Resource) -> int:
+    """Pools that name the image, and those of a version's definition with nodes made from it."""
+    count = len(tx.pools.with_image(image.key))
+    for definition in names_of(image)[1:]:
+        for pool in tx.pools.with_image(definition):
+            count += any(node.image == image.id for node in tx.nodes.of_pool(pool.account, pool.id))
+    return count
 
 
 def file_removing(tx: Tx, name: str) -> None:

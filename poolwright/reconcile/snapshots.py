@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from poolwright.decide import preempt
+from poolwright.decide.sharing import sharing_keys
 from poolwright.decide.snapshot import Headroom, Held, ImageMissing, ImagePreparing, ImageReady, PoolSnapshot
 from poolwright.domain import sizes
 from poolwright.domain.clock import Instant
@@ -54,7 +55,7 @@ def load(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolView | No
         pool=pool,
         nodes=tuple(nodes),
         now=now,
-        image=ImageReady() if isinstance(answer, DiskSet) else answer,
+        image=ImageReady(answer.image) if isinstance(answer, DiskSet) else answer,
         held={node: Held(count, ordered[node], slots[node]) for node, count in live.items()},
         retained_until=_retained(tx, nodes, live),
         headroom=headroom(tx, kit, pool, len(nodes)),
@@ -100,14 +101,12 @@ def headroom(tx: Tx, kit: Kit, pool: Pool, have: int) -> Headroom:
 
 
 def sharing(tx: Tx, pool: Pool) -> list[Pool]:
-    """Other pools made from the same custom image, or from an image of the same snapshot or disk."""
+    """Other pools whose nodes count together with this pool's: see decide/sharing.py."""
     image = pool.spec.image.image_id
     if image is None:
         return []
-    images = {image.lower()}
-    for origin in tx.resources.parents(image.lower()):
-        images |= {edge.child for edge in tx.resources.children(origin.parent)}
-    found = {(p.account, p.id.lower()): p for key in sorted(images) for p in tx.pools.with_image(key)}
+    keys = sorted(sharing_keys(tx.resources, image))
+    found = {(p.account, p.id.lower()): p for key in keys for p in tx.pools.with_image(key)}
     found.pop((pool.account, pool.id.lower()), None)
     return list(found.values())
 

@@ -70,6 +70,10 @@ class SimImages:
         del tx, pool
         return self.answer
 
+    def disks_of(self, tx: Tx, image: str) -> DiskSet | None:
+        del tx, image
+        return self.answer if isinstance(self.answer, DiskSet) else None
+
     def prepare(self, pool: Pool) -> None:
         """It makes itself."""
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from poolwright.api.arm import accounts, directory, disks, groups, images, machines, marketplace, operations
+from poolwright.api.arm import (
+    accounts,
+    directory,
+    disks,
+    galleries,
+    groups,
+    images,
+    machines,
+    marketplace,
+    operations,
+)
 from poolwright.api.arm.router import ArmApplication, ArmRoute, starlette_routes
 from poolwright.api.arm.services import ArmServices, EndpointInfo
 
@@ -13,6 +23,7 @@ ROUTES: tuple[ArmRoute, ...] = (
     *groups.ROUTES,
     *disks.ROUTES,
     *images.ROUTES,
+    *galleries.ROUTES,
     *machines.ROUTES,
     *marketplace.ROUTES,
     *accounts.ROUTES,

@@ -14,7 +14,7 @@ from poolwright.domain.errors import ManagementError
 from poolwright.domain.resource import Operation, Resource
 from poolwright.domain.resource_id import ACCOUNTS
 from poolwright.store.base import Tx
-from poolwright.wire.arm import compute_out
+from poolwright.wire.arm import compute_out, gallery_out
 from poolwright.wire.arm import operations as wire
 
 
@@ -42,7 +42,8 @@ def _output(found: _Followed) -> Any:
     if operation.verb == "runCommand":
         return compute_out.run_result(operation.result) if operation.result is not None else None
     if operation.verb == "create" and found.resource is not None:
-        render = compute_out.SIMPLE.get(found.resource.type)
+        type = found.resource.type
+        render = compute_out.SIMPLE.get(type) or gallery_out.RENDER.get(type)
         return render(found.resource) if render is not None else None
     return None
 

@@ -133,7 +133,8 @@ class ArmApplication:
         try:
             response = await self._answer(request)
         except ManagementError as error:
-            response = answer(error_body(error.code, error.message, error.target), error.status)
+            body = error_body(error.code, error.message, error.target, error.details)
+            response = answer(body, error.status)
         except AuthError as error:
             response = answer(error_body(error.code, error.message), error.status, error.headers)
         except ServiceError as error:

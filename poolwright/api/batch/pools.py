@@ -75,8 +75,7 @@ async def get(call: Call) -> Answer:
         document = _show(tx, pool, call)
         info = image_info(tx, pool)
         if info is not None:
-            nodes = document["currentDedicatedNodes"] + document["currentLowPriorityNodes"]
-            document["imageInfo"] = show_image_info(info.id, info.facts, info.origins, nodes)
+            document["imageInfo"] = show_image_info(info.id, info.facts, info.origins, info.versions)
         return document, pool.modified_at
 
     document, modified_at = await call.read(query)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from poolwright.domain.pool import Pool
 from poolwright.domain.resource import pool_key
+from poolwright.domain.resource_id import image_key
 from poolwright.store.base import Duplicate, Stale
 from poolwright.store.connection import Db
 from poolwright.store.errors import is_duplicate
@@ -20,7 +21,7 @@ _POOL = Rows(Pool)
 
 def _image_key(pool: Pool) -> str | None:
     image = pool.spec.image.image_id
-    return None if image is None else image.lower()
+    return None if image is None else image_key(image)
 
 
 class PoolTable:

@@ -59,7 +59,7 @@ def disk_spec(body: DiskBody) -> DiskSpec:
     given = body.properties
     creation = given.creation_data
     option = one_of("properties.creationData.createOption", creation.create_option, _DISK_OPTIONS)
-    reference = creation.image_reference
+    reference = creation.image_reference or creation.gallery_image_reference
     published = _MARKETPLACE_ID.fullmatch(reference.id or "") if reference is not None else None
     return DiskSpec(
         option=option or "",
@@ -100,6 +100,12 @@ def image_spec(body: ImageBody) -> ImageSpec:
     generation = one_of("properties.hyperVGeneration", given.hyper_v_generation, GENERATIONS, "V1")
     profile = given.storage_profile
     machine = given.source_virtual_machine
+    corrected = given.poolwright.corrected_from if given.poolwright is not None else None
+    if corrected is not None:
+        if machine is not None or profile is not None:
+            text = "A corrected copy has its disks from the image it corrects: give no other source."
+            raise ManagementError(400, "InvalidParameter", text, "properties.poolwright.correctedFrom")
+        return ImageSpec(corrected_from=corrected)
     if machine is not None:
         if profile is not None and (profile.os_disk is not None or profile.data_disks):
             raise ManagementError(

@@ -26,6 +26,7 @@ class DiskImageReference(Struct, frozen=True, omit_defaults=True):
 class CreationData(Struct, frozen=True, omit_defaults=True, rename="camel"):
     create_option: str
     image_reference: DiskImageReference | None = None
+    gallery_image_reference: DiskImageReference | None = None
     source_resource_id: str | None = None
     upload_size_bytes: int | None = None
 
@@ -90,9 +91,16 @@ class ImageStorageProfile(Struct, frozen=True, omit_defaults=True, rename="camel
     zone_resilient: bool | None = None
 
 
+class Correction(Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """Ours, not the public service's: the image is a corrected copy of another."""
+
+    corrected_from: str | None = None
+
+
 class ImageProperties(Struct, frozen=True, omit_defaults=True, rename="camel"):
     source_virtual_machine: SubResource | None = None
     storage_profile: ImageStorageProfile | None = None
+    poolwright: Correction | None = None
     hyper_v_generation: str | None = field(default=None, name="hyperVGeneration")
 
 

@@ -11,6 +11,7 @@ from poolwright.domain.compute import (
     FOOTER_BYTES,
     GIB,
     DiskState,
+    ImageState,
     MachineDisk,
     MachineState,
     disk_state,
@@ -88,12 +89,12 @@ def image(resource: Resource) -> Json:
     """A managed image, with what it was found to hold under `poolwright`."""
     state = image_state(resource.inner)
     properties = json.loads(resource.properties)
-    properties.setdefault("hyperVGeneration", "V1")
+    properties["hyperVGeneration"] = state.generation
     profile = properties.setdefault("storageProfile", {})
     profile.setdefault("osDisk", {"osType": state.os_type, "osState": "Generalized", "caching": "ReadWrite"})
     if state.os_size:
         profile["osDisk"]["diskSizeGB"] = -(-state.os_size // GIB)
-    profile["osDisk"].setdefault("storageAccountType", "Standard_LRS")
+    profile["osDisk"]["storageAccountType"] = state.os_storage
     given = {entry.get("lun"): entry for entry in profile.get("dataDisks", [])}
     profile["dataDisks"] = [
         {
@@ -106,14 +107,22 @@ def image(resource: Resource) -> Json:
         for disk in state.data_disks
     ]
     properties["provisioningState"] = resource.state.value
-    if state.digest is not None:
-        properties["poolwright"] = {
-            "digest": state.digest,
-            "nodeAgentSkuId": state.agent_sku,
-            "os": state.os,
-            "findings": [asdict(found) for found in state.findings],
-        }
+    properties["poolwright"] = properties.get("poolwright", {}) | found_in(state).get("poolwright", {})
     return envelope(resource, properties)
+
+
+def found_in(state: ImageState) -> Json:
+    """What an image or version was found to hold, once it is made."""
+    if state.digest is None:
+        return {}
+    found = {
+        "digest": state.digest,
+        "nodeAgentSkuId": state.agent_sku,
+        "os": state.os,
+        "findings": [asdict(finding) for finding in state.findings],
+        "fixed": [asdict(finding) for finding in state.fixed],
+    }
+    return {"poolwright": found}
 
 
 def machine(

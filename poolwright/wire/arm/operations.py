@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from poolwright.domain.resource import Operation
@@ -30,9 +31,13 @@ def status(operation: Operation, output: Any = None) -> dict[str, Any]:
     return answer
 
 
-def error(code: str, message: str, target: str | None = None) -> dict[str, Any]:
-    """Resource Manager's error body."""
+def error(
+    code: str, message: str, target: str | None = None, details: Sequence[tuple[str, str, str]] = ()
+) -> dict[str, Any]:
+    """Resource Manager's error body. `details` are (code, target, message)."""
     body: dict[str, Any] = {"code": code, "message": message}
     if target is not None:
         body["target"] = target
+    if details:
+        body["details"] = [{"code": part, "target": about, "message": text} for part, about, text in details]
     return {"error": body}

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from poolwright.domain.errors import ServiceError, bad_property
 from poolwright.domain.pool import ImageReference, PoolSpec
 from poolwright.wire.convert.pool_settings import check_machine
-from poolwright.wire.convert.shared import Document, refuse, refuse_given
+from poolwright.wire.convert.shared import Document, refuse
 from poolwright.wire.generated import batch_models as models
 
 _WITHIN = "virtualMachineConfiguration."
-_IMAGES_NOT_YET = ("shared_gallery_image_id", "community_gallery_image_id")
+_FOREIGN_GALLERY = (
+    "This service cannot reach galleries of other tenants: import the image into a gallery here and name it by "
+    "virtualMachineImageId."
+)
 
 
 def read_machine(body: models.VirtualMachineConfiguration) -> tuple[ImageReference, str]:
@@ -28,7 +31,12 @@ def read_machine(body: models.VirtualMachineConfiguration) -> tuple[ImageReferen
 
 def _read_image(body: models.BatchVmImageReference) -> ImageReference:
     within = _WITHIN + "imageReference."
-    refuse_given(body, _IMAGES_NOT_YET, within)
+    for name, id in (
+        ("sharedGalleryImageId", body.shared_gallery_image_id),
+        ("communityGalleryImageId", body.community_gallery_image_id),
+    ):
+        if id is not None:
+            raise refuse(within + name, id, _FOREIGN_GALLERY)
     marketplace = (body.publisher, body.offer, body.sku)
     if body.virtual_machine_image_id is not None:
         if any(part is not None for part in (*marketplace, body.version)):
@@ -65,11 +73,24 @@ def show_image(image: ImageReference) -> Document:
 
 
 def show_image_info(
-    id: str, facts: Document | None, origins: Sequence[tuple[str, str]], nodes: int
+    id: str,
+    facts: Document | None,
+    origins: Sequence[tuple[str, str]],
+    versions: Sequence[tuple[str, str | None, int]],
 ) -> Document:
-    """Our extension: what a pool was made from. An image does not change, so all nodes have one version of it."""
-    version: Document = {"id": id, "nodes": nodes}
-    if facts is not None and "digest" in facts:
-        version["digest"] = facts["digest"]
+    """Our extension: what a pool was made from. `versions` are (id, digest if known, nodes made from it)."""
+    shown: list[Document] = [
+        {"id": version, "nodes": nodes, **({"digest": digest} if digest else {})}
+        for version, digest, nodes in versions
+    ]
     lineage = [{"kind": kind, "id": origin} for kind, origin in origins]
-    return {"id": id, "exists": facts is not None, **(facts or {}), "lineage": lineage, "versions": [version]}
+    return {"id": id, "exists": facts is not None, **(facts or {}), "lineage": lineage, "versions": shown}
+
+
+def show_node_image(pool: ImageReference, made_from: str) -> Document:
+    """The image of one node: the pool's reference and the version it was made from, where that is known."""
+    shown = show_image(pool)
+    exact = made_from.rpartition("/versions/")[2] if "/versions/" in made_from else ""
+    if made_from and not made_from.startswith("/"):
+        exact = made_from.rpartition(":")[2]
+    return shown | ({"exactVersion": exact} if exact else {})

@@ -13,7 +13,7 @@ from poolwright.domain.pool import Pool
 from poolwright.domain.states import DeallocationOption, NodeState
 from poolwright.domain.task import Task
 from poolwright.wire.bodies import decode_body
-from poolwright.wire.convert.image import show_image
+from poolwright.wire.convert.image import show_node_image
 from poolwright.wire.convert.pool import show_start_task
 from poolwright.wire.convert.shared import Document, show_failure, show_pairs
 from poolwright.wire.convert.task import show_execution
@@ -119,11 +119,11 @@ def show_node(
     shown["isDedicated"] = node.dedicated
     if node.simulated:
         shown["simulated"] = True  # our extension
-    image = show_image(pool.spec.image)
+    image = show_node_image(pool.spec.image, node.image)
     if software is not None and node.booted_at is not None:
         shown["nodeAgentInfo"] = {"version": software.agent, "lastUpdateTime": iso(node.booted_at)}
     if software is not None and software.image is not None:
-        image["exactVersion"] = software.image
+        image.setdefault("exactVersion", software.image)
     shown["virtualMachineInfo"] = {"imageReference": image}
     return shown
 

@@ -13,8 +13,9 @@ from poolwright.images.base import CatalogueEntry, ImagePlane, MarketplaceImage
 from poolwright.images.bases import BaseBuilder, RootfsMaker
 from poolwright.images.fake import FakeImagePlane
 from poolwright.images.layout import DiskDirectory
-from poolwright.images.raw import RawImagePlane, StepHook
+from poolwright.images.raw import RawImagePlane
 from poolwright.images.rootfs import Build
+from poolwright.images.transfers import StepHook
 
 MIB = 1024**2
 TINY = CatalogueEntry(

@@ -146,6 +146,7 @@ FULL_NODE = replace(
     notes=("no cgroup",),
     phases_ms={"fork": 1.5},
     logins=Logins((NodeUser("u", True, 8, "$6$hash", "ssh-rsa AA"),), 3, 2, 1, 9, "no server"),
+    image="/subscriptions/s/x",
     tasks_run=3,
 )
 

@@ -55,9 +55,15 @@ def test_an_uploaded_vhd_runs_tasks_and_comes_back(live: Live, disk: Path, tmp_p
 
     checked = poolwright("image", "check", "elsewhere", data_dir=live.data_dir)
     assert (checked.returncode, "HostKeys" in checked.stdout) == (0, True), checked
+    fixed = poolwright("image", "check", "elsewhere", "--fix", "--into", "mended", data_dir=live.data_dir)
+    assert (fixed.returncode, "HostKeys" in fixed.stderr, "HostKeys" in fixed.stdout) == (0, True, False), (
+        fixed
+    )
+    mended = compute.images.get("images", "mended")
+    assert str(mended.id) in fixed.stdout
 
     machine = batch.VirtualMachineConfiguration(
-        image_reference=batch.BatchVmImageReference(virtual_machine_image_id=image.id),
+        image_reference=batch.BatchVmImageReference(virtual_machine_image_id=mended.id),
         node_agent_sku_id="batch.node.debian 12",
     )
     live.batch.create_pool(
@@ -70,9 +76,10 @@ def test_an_uploaded_vhd_runs_tasks_and_comes_back(live: Live, disk: Path, tmp_p
     )
     live.wait_nodes("pool", {"idle": 2})
     live.job()
-    live.task("t", "cat /etc/os-release")
+    live.task("t", "cat /etc/os-release; ls /etc/ssh")
     live.wait_task("t", "completed")
     assert "Elsewhere 12" in live.output("t")
+    assert "ssh_host" not in live.output("t")
 
     wanted = {"location": "local", "properties": {"creationData": {
         "createOption": "FromImage", "imageReference": {"id": image.id}}}}  # fmt: skip

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from poolwright.commands import pools
+from poolwright.commands import images, pools
 from poolwright.commands.context import Caller, Preconditions
 from poolwright.domain.clock import MINUTE, etag
 from poolwright.domain.pool import ImageReference, Pool, PoolSpec, Resize, ResizeError
-from poolwright.domain.resource import Lineage, pool_key
+from poolwright.domain.resource import Lineage, Resource, pool_key
+from poolwright.domain.resource_id import GALLERY_IMAGES, GALLERY_VERSIONS
 from poolwright.domain.states import AllocationState, DeallocationOption, PoolState, ResourceState
 from tests.unit.commands.conftest import START, A, World
 from tests.unit.commands.values import (
@@ -113,7 +115,7 @@ def test_a_pool_from_a_custom_image_is_bound_to_it(world: World) -> None:
     world.do(pools.create, "P1", CUSTOM, b"{}", 1, 0)
     edge = Lineage(pool_key(A, "P1"), (IMAGE + "img").lower(), "pool-of")
     assert world.read(lambda tx: tx.resources.parents(f"pool/{A}/p1")) == [edge]
-    assert [p.id for p in world.read(lambda tx: pools.image_users(tx, edge.parent))] == ["P1"]
+    assert [p.id for p in world.read(lambda tx: tx.pools.with_image(edge.parent))] == ["P1"]
     world.write(lambda tx: tx.pools.delete(A, "P1"))
     assert world.read(lambda tx: tx.resources.parents(f"pool/{A}/p1")) == []
 
@@ -152,7 +154,7 @@ def test_the_image_must_be_ready(world: World) -> None:
 
 
 def test_the_agent_must_fit_the_image(world: World) -> None:
-    world.write(lambda tx: tx.resources.insert(image(agent='"batch.node.ubuntu 22.04"')))
+    world.write(lambda tx: tx.resources.insert(image(agent="batch.node.ubuntu 22.04")))
     error = world.refused("InvalidPropertyValue", pools.create, "P1", CUSTOM, b"{}", 1, 0)
     values = dict(error.values)
     assert values["PropertyName"].endswith("nodeAgentSKUId")
@@ -183,20 +185,34 @@ def test_limits_of_a_custom_image(world: World) -> None:
     steady_pool(world, "P3", MARKET, 5000)
 
 
-def test_usage_is_shared_by_image_and_by_source(world: World) -> None:
-    add_image(world)
-    add_image(world, "Sibling", "snap")
-    add_image(world, "Stranger", "other-snap")
-    own = steady_pool(world, "P1", CUSTOM, 1, 2)
-    steady_pool(world, "P2", CUSTOM, 10, 20)
-    steady_pool(world, "P3", replace(CUSTOM, image=ImageReference(IMAGE + "SIBLING")), 100, 200)
-    steady_pool(world, "P4", replace(CUSTOM, image=ImageReference(IMAGE + "Stranger")), 1000, 1000)
-    steady_pool(world, "P5", MARKET, 7, 7)
-    assert world.read(lambda tx: pools.shared_image_usage(tx, own)) == (110, 220)
-    world.do(pools.delete, "P2", ANY)
-    assert world.read(lambda tx: pools.shared_image_usage(tx, own)) == (100, 200)
-    market = _pool(world, "P5")
-    assert world.read(lambda tx: pools.shared_image_usage(tx, market)) == (0, 0)
+def test_a_pool_may_name_a_version_or_a_definition(world: World) -> None:
+    definition = IMAGE.replace("/images/", "/galleries/Films/images/") + "Renderer"
+    spec = replace(CUSTOM, image=ImageReference(definition))
+    world.refused("InvalidPropertyValue", pools.create, "P1", spec, b"{}", 1, 0)
+    world.write(lambda tx: tx.resources.insert(image("Films/Renderer", type=GALLERY_IMAGES, id=definition)))
+    error = world.refused("InvalidPropertyValue", pools.create, "P1", spec, b"{}", 1, 0)
+    assert "excluded from latest" in dict(error.values)["Reason"]
+
+    def add(number: str, **state: Any) -> Resource:
+        made = image(
+            f"Films/Renderer/{number}", type=GALLERY_VERSIONS, id=f"{definition}/versions/{number}", **state
+        )
+        world.write(lambda tx: tx.resources.insert(made))
+        world.write(lambda tx: tx.resources.link(Lineage(made.key, definition.lower(), "version-of")))
+        return made
+
+    one = add("1.0.0")
+    world.do(pools.create, "P1", spec, b"{}", 1, 0)
+    world.do(pools.create, "P2", replace(spec, image=ImageReference(one.id)), b"{}", 1, 0)
+    assert [p.id for p in world.read(lambda tx: images.users(tx, one))] == ["P2", "P1"], "P1 has no other"
+    two = add("2.0.0", os_state="Specialized")
+    error = world.refused(
+        "InvalidPropertyValue", pools.create, "P3", replace(spec, image=ImageReference(two.id)), b"{}", 1, 0
+    )
+    assert "specialized" in dict(error.values)["Reason"]
+    assert [p.id for p in world.read(lambda tx: images.users(tx, one))] == ["P2"]
+    add_node(world, "n1", image=one.id)
+    assert [p.id for p in world.read(lambda tx: images.users(tx, one))] == ["P2", "P1"], "n1 is made from it"
 
 
 def test_delete(world: World) -> None:

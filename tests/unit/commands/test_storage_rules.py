@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from poolwright.commands import pools
+from poolwright.domain.compute import ImageDisk, ImageState, dump
 from poolwright.domain.pool import PoolSpec
 from poolwright.domain.storage import PoolDisk
 from tests.unit.commands.conftest import World
@@ -24,7 +25,8 @@ GIB = 1 << 30
     ],
 )
 def test_disks_fit_the_image_and_the_size(world: World, spec: PoolSpec, named: str, reason: str) -> None:
-    inner = b'{"agent_sku":"batch.node.debian 12","os_size":%d,"data_disks":[{"lun":4}]}' % (2 * GIB + 1)
+    disks = (ImageDisk(4, "i-lun4"),)
+    inner = dump(ImageState("i-os", (), disks, 2 * GIB + 1, agent_sku="batch.node.debian 12"))
     world.write(lambda tx: tx.resources.insert(replace(image(), inner=inner)))
     values = dict(world.refused("InvalidPropertyValue", pools.create, "P1", spec, b"{}", 1, 0).values)
     assert values["PropertyName"] == f"virtualMachineConfiguration.{named}"

@@ -7,6 +7,7 @@ from typing import Any
 
 from poolwright.commands import pools
 from poolwright.commands.context import Preconditions
+from poolwright.domain.compute import ImageState, dump
 from poolwright.domain.job import JobSpec
 from poolwright.domain.node import Node
 from poolwright.domain.pool import ImageReference, Pool, PoolSpec
@@ -26,12 +27,14 @@ JOB = JobSpec("P1")
 
 def image(
     name: str = "Img",
-    agent: str | None = '"batch.node.debian 12"',
+    agent: str | None = "batch.node.debian 12",
     state: ResourceState = ResourceState.SUCCEEDED,
     type: str = "Microsoft.Compute/images",
+    id: str | None = None,
+    os_state: str = "Generalized",
 ) -> Resource:
-    inner = f'{{"agent_sku":{agent or "null"}}}'.encode()
-    id = IMAGE.replace("Microsoft.Compute/images", type) + name
+    inner = dump(ImageState(f"i-{name.lower()}-os", (), agent_sku=agent, os_state=os_state))
+    id = id or IMAGE.replace("Microsoft.Compute/images", type) + name
     return Resource(id, type, "s", "g", name, "local", state, 1, 1, inner=inner)
 
 

@@ -20,9 +20,10 @@ from poolwright.reconcile import confirm, hello
 from poolwright.reconcile.events import Reaction
 from poolwright.reconcile.fleet import read_hello
 from poolwright.reconcile.hello import Greeting
+from poolwright.reconcile.images import DiskSet
 from poolwright.reconcile.pools import PoolWork
 from tests.unit.decide.parts import NOW
-from tests.unit.reconcile.world import World, exited
+from tests.unit.reconcile.world import ACCOUNT, World, exited
 
 RESIZING = AllocationState.RESIZING
 
@@ -53,6 +54,22 @@ def test_rows_come_before_machines_and_ready_nodes_work_at_once() -> None:
     assert world.states() == [NodeState.RUNNING, NodeState.RUNNING]
     world.look()
     assert world.pool().allocation is AllocationState.STEADY
+
+
+def test_a_node_keeps_the_version_it_was_created_with() -> None:
+    world = growing(1)
+    world.images.answer = one = DiskSet("/v1/os", image="v1")
+    ((_, request),) = world.look().creates
+    assert request.os_disk == "/v1/os"
+    world.images.answer, world.images.older = DiskSet("/v2/os", image="v2"), {"v1": one}
+    world.set_pool(target_dedicated=2)
+    asked = {request.name: request.os_disk for _, request in world.look().creates}
+    assert sorted(asked.values()) == ["/v1/os", "/v2/os"], "the second node is made from what is latest now"
+    assert asked[request.name] == "/v1/os"
+    world.images.answer, world.images.older = DiskSet("/v2/os", image="v2"), {}
+    assert {request.os_disk for _, request in world.look().creates} == {"/v2/os"}, "its own version is gone"
+    nodes = world.store.read_now(lambda tx: tx.nodes.of_pool(ACCOUNT, "p"))
+    assert {node.image for node in nodes} == {"v2"}
 
 
 def test_an_answer_for_an_earlier_life_is_dropped() -> None:

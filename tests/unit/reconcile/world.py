@@ -42,9 +42,13 @@ class HandClock:
 class Images:
     def __init__(self) -> None:
         self.answer: DiskSet | ImagePreparing | ImageMissing = DiskSet("/image/os")
+        self.older: dict[str, DiskSet] = {}
 
     def disks_for(self, tx: Tx, pool: Pool) -> DiskSet | ImagePreparing | ImageMissing:
         return self.answer
+
+    def disks_of(self, tx: Tx, image: str) -> DiskSet | None:
+        return self.older.get(image)
 
     def prepare(self, pool: Pool) -> None:
         """Nothing to do."""

@@ -15,6 +15,7 @@ from poolwright.domain.limits import REQUEST_BODY_BYTES_MAX
 from tests.unit.identity.parts import CLIENT
 from tests.unit.resources.house import SUBSCRIPTION
 from tests.wire.arm.bad_bodies import BASE, CASES, COMPUTE, GROUP, V, vm
+from tests.wire.arm.bad_gallery_bodies import GALLERY_CASES
 from tests.wire.arm.conftest import LiveArm
 
 
@@ -46,7 +47,7 @@ def http(live: LiveArm) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.mark.parametrize(("method", "path", "body", "status", "code", "words"), CASES)
+@pytest.mark.parametrize(("method", "path", "body", "status", "code", "words"), [*CASES, *GALLERY_CASES])
 def test_refused(
     live: LiveArm, http: httpx.Client, method: str, path: str, body: Any, status: int, code: str, words: str
 ) -> None:

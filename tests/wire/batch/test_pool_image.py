@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
+import pytest
+
+from poolwright.domain.compute import ImageState, dump
 from poolwright.domain.resource import Lineage
 from tests.unit.commands.values import IMAGE, image
 from tests.wire.batch.bad_bodies import POOL, machine
 from tests.wire.batch.conftest import Live
 from tests.wire.batch.raw import Caller
 
-INNER = (
-    b'{"os_type":"Linux","agent_sku":"batch.node.debian 12","digest":"sha256:ab",'
-    b'"os":{"id":"debian","version":"12","pretty":"Debian 12"}}'
-)
+DEBIAN: dict[str, str | None] = {"id": "debian", "version": "12", "pretty": "Debian 12"}
+INNER = dump(ImageState("i-os", (), agent_sku="batch.node.debian 12", digest="sha256:ab", os=DEBIAN))
 
 
 def test_image_lineage_and_nodes(live: Live) -> None:
@@ -38,3 +40,14 @@ def test_image_lineage_and_nodes(live: Live) -> None:
     gone = call("GET", "/pools/frozen").document["imageInfo"]
     assert (gone["exists"], gone["versions"]) == (False, [{"id": IMAGE + "Frozen", "nodes": 1}])
     assert "imageInfo" not in call("GET", "/pools/frozen", query="$select=id").document
+
+
+@pytest.mark.parametrize("name", ["sharedGalleryImageId", "communityGalleryImageId"])
+def test_galleries_of_others_are_refused_by_name(live: Live, name: str) -> None:
+    body = {**POOL, **machine(imageReference={name: "/SharedGalleries/g/images/i"}), "id": "foreign"}
+    refused = Caller(live)("POST", "/pools", body)
+    assert refused.status == 400
+    told = json.dumps(refused.document)
+    assert "UnsupportedProperty" in told
+    assert f"virtualMachineConfiguration.imageReference.{name}" in told
+    assert "import the image into a gallery here" in told
