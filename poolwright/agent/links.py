@@ -17,6 +17,8 @@ _EXEC_FIELDS = (
 _RECONNECT_S = 0.05
 _RECONNECTS = 100
 _WORDS = 4000
+_CODE = 64
+_MAX_TROUBLES = 20
 _MAX_EXECS = 20_000  # a machine is not trusted: what it claims is bounded
 _MAX_HELD = 1000  # orders kept for a machine that is being dialled; the service repeats those beyond
 
@@ -36,6 +38,10 @@ class Link:
         self.held: list[Message] = []  # orders to send once it answers
         self.tries = 0
         self.noted = False  # something about it was logged; once is enough
+        self.troubles: list[
+            dict[str, Any]
+        ] = []  # what its agent says is wrong now, besides those of its birth
+        self.owed = False  # the service was greeted before this machine said how it is
 
 
 class Links:
@@ -67,7 +73,12 @@ class Links:
         link = self._links.get(name)
         if link is None:
             return {}
-        return {"state": "broken"} if link.deaf else {"silent": not link.greeted}
+        if link.deaf:
+            return {"state": "broken"}
+        if not link.greeted:
+            link.owed = True
+            return {"silent": True}
+        return {"silent": False, "troubles": [*link.machine.troubles, *link.troubles]}
 
     def execs(self) -> list[dict[str, Any]]:
         """Every execution that is not acknowledged, for the hello."""
@@ -228,6 +239,9 @@ class Links:
                 self._order(link, order)
             for item in message["execs"]:
                 self._take(link, item)
+            self._take_health(link, message.get("troubles", []))
+        elif op == "health":
+            self._take_health(link, message["troubles"])
         elif op == "command":
             done = link.commands.pop(int(message.get("id", 0)), None)
             if done is not None:
@@ -236,6 +250,25 @@ class Links:
             self._last_words(link, str(message.get("text")))
         elif op == "trash":
             self._machines().empty_trash(link.machine.name, TRASH)
+
+    def _take_health(self, link: Link, said: list[Any]) -> None:
+        """What the machine says is wrong with it: told to the service when it changed."""
+        troubles = [
+            {
+                "code": str(one["code"])[:_CODE],
+                "message": str(one["message"])[:_WORDS],
+                "details": [
+                    [str(name)[:_CODE], str(value)[:_WORDS]] for name, value in one["details"][:_CODE]
+                ],
+            }
+            for one in said[:_MAX_TROUBLES]
+        ]
+        if troubles == link.troubles and not link.owed:
+            return
+        link.troubles, link.owed = troubles, False
+        machine = link.machine
+        everything = [*machine.troubles, *troubles]
+        self._report({"t": "health", "name": machine.name, "fence": machine.fence, "troubles": everything})
 
     def _take(self, link: Link, raw: dict[str, Any]) -> None:
         exec_id = raw.get("exec")

@@ -20,6 +20,11 @@ class Machine(Protocol):
     @property
     def address(self) -> str | None: ...
 
+    @property
+    def troubles(self) -> list[dict[str, Any]]:
+        """What went wrong at its birth, though it runs: code, message, details."""
+        ...
+
 
 class Machines(Protocol):
     """All machines of a host agent. Outcomes and machines are in the JSON forms of the agent protocol."""

@@ -17,6 +17,7 @@ from poolwright.agent.commands import Commands
 from poolwright.agent.execs import Executions
 from poolwright.agent.frames import Connection, Message
 from poolwright.agent.loop import Loop, Timer
+from poolwright.agent.watch import Troubles, Watch
 
 _LAST_WORDS = 4000
 
@@ -47,6 +48,7 @@ class NodeAgent:
         named = config.get("accounts") or ()
         self._executions = Executions(self._loop, config["fence"], self._report, named)
         self._commands = Commands(self._loop, self._send)
+        self._watch = Watch(self._loop, config.get("watch") or {}, self._on_troubles)
 
     def run(self) -> None:
         ignore = {
@@ -81,8 +83,12 @@ class NodeAgent:
                 "name": config["name"],
                 "fence": config["fence"],
                 "execs": self._executions.states(),
+                "troubles": self._watch.troubles,
             }
         )
+
+    def _on_troubles(self, troubles: Troubles) -> None:
+        self._send({"op": "health", "troubles": troubles})
 
     def _on_close(self) -> None:
         self._connection = None

@@ -28,6 +28,7 @@ from poolwright.cli.limits import (
     Simulate,
 )
 from poolwright.cli.places import CREDENTIALS, NoService, default_data_dir, load_credentials
+from poolwright.cli.storage import BaseCache, Exports, ReadyFile, ReserveDisk, read_exports
 from poolwright.cli.transfers import AutoStorage, TransferNetworks, networks, whole
 
 app = typer.Typer(
@@ -69,12 +70,8 @@ def up(
     data_dir: DataDir = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="HTTPS port; 0 for a free one.")] = 8443,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    ready_file: Annotated[
-        Path | None, typer.Option(help="JSON file that appears when the service is ready.")
-    ] = None,
-    base_cache: Annotated[
-        Path | None, typer.Option(envvar="POOLWRIGHT_BASE_CACHE", help="Where built base images are kept.")
-    ] = None,
+    ready_file: ReadyFile = None,
+    base_cache: BaseCache = None,
     grace: Grace = 600.0,
     image_limit_dedicated: ImageLimit = 2500,
     image_limit_low_priority: ImageLimit = 1000,
@@ -88,6 +85,8 @@ def up(
     regrow: Regrow = True,
     auto_storage: AutoStorage = None,
     transfer_networks: TransferNetworks = None,
+    export: Exports = None,
+    reserve_disk: ReserveDisk = None,
     log_level: Annotated[LogLevel, typer.Option(help="What is written to standard error.")] = LogLevel.INFO,
 ) -> None:
     """Run the service in the foreground until SIGTERM or Ctrl-C."""
@@ -112,11 +111,13 @@ def up(
         ready_file=ready_file.resolve() if ready_file else None,
         base_cache=base_cache.resolve() if base_cache else None,
         grace_s=grace,
+        reserve_disk_mib=reserve_disk,
         settings=Settings(
             quotas=quotas,
             strict_custom_image_auth=not relax_custom_image_auth,
             allow_reimage=allow_reimage,
             regrow_large_pools=regrow,
+            exports=read_exports(export),
         ),
         log_level=log_level.value,
         simulate=simulate,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from poolwright.commands.context import Context
 from poolwright.commands.file_rules import check_linked
-from poolwright.commands.storage_rules import check_disk_count, check_image_disks
+from poolwright.commands.storage_rules import check_disk_count, check_image_disks, check_mounts
 from poolwright.domain import sizes
 from poolwright.domain.catalogue import AGENT_SKUS, find_image, find_sku
 from poolwright.domain.clock import MINUTE, Micros
@@ -124,6 +124,12 @@ def check_inter_node(spec: PoolSpec, dedicated: int, low_priority: int) -> None:
         )
         name = "targetDedicatedNodes" if dedicated else "targetLowPriorityNodes"
         raise bad_property(name, wanted, reason)
+
+
+def check_outside(ctx: Context, spec: PoolSpec) -> None:
+    """May the caller use the image, and are the directories of the host exported? Raises 403 and 400."""
+    check_caller(ctx, spec)
+    check_mounts(spec, ctx.settings.exports)
 
 
 def check_caller(ctx: Context, spec: PoolSpec) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from poolwright.commands import accounts, pool_rules
 from poolwright.commands.autoscale_rules import NO_SCALE, new_settings
 from poolwright.commands.context import Context, Preconditions, next_modified, record, wake
+from poolwright.commands.storage_rules import check_mounts
 from poolwright.domain.auto_pool import JOB, SCHEDULE
 from poolwright.domain.autoscale import ScaleRequest
 from poolwright.domain.clock import Micros
@@ -45,6 +46,7 @@ _FIXED = (
     "os_disk",
     "data_disks",
     "accounts",
+    "mounts",
 )
 
 
@@ -72,7 +74,7 @@ def create(
     if autoscale is None:
         pool_rules.check_targets(ctx, spec, target_dedicated, target_low_priority)
         pool_rules.check_inter_node(spec, target_dedicated or 0, target_low_priority or 0)
-    pool_rules.check_caller(ctx, spec)
+    pool_rules.check_outside(ctx, spec)
     account = accounts.get(tx, account).name
     existing = tx.pools.get(account, id)
     if existing is not None:
@@ -157,6 +159,10 @@ def patch(tx: Tx, ctx: Context, account: str, id: str, change: PoolChange, pre: 
         if image_changed:
             pool_rules.check_caller(ctx, spec)
             image = pool_rules.check_image(tx, spec)
+        elif {"os_disk", "data_disks"} & set(fixed):
+            pool_rules.check_image(tx, spec)
+        if "mounts" in fixed:
+            check_mounts(spec, ctx.settings.exports)
         if tx.nodes.counts(pool.account, pool.id):
             values = (
                 ("Properties", ", ".join(fixed)),

@@ -6,6 +6,7 @@ from poolwright.domain import sizes
 from poolwright.domain.compute import GIB, ImageState
 from poolwright.domain.errors import bad_property
 from poolwright.domain.pool import PoolSpec
+from poolwright.domain.storage import EXPORT_HOST, Export, export_name
 
 _MACHINE = "virtualMachineConfiguration."
 
@@ -29,3 +30,24 @@ def check_image_disks(spec: PoolSpec, image: ImageState) -> None:
     if spec.os_disk is not None and spec.os_disk.size_gib * GIB < os_size:
         reason = f"The OS disk of the image has {-(-os_size // GIB)} GB; a node's may only be bigger."
         raise bad_property(_MACHINE + "osDisk.diskSizeGB", spec.os_disk.size_gib, reason)
+
+
+def check_mounts(spec: PoolSpec, exports: tuple[Export, ...]) -> None:
+    """Directories of the host only as the operator exports them. Raises InvalidPropertyValue (400)."""
+    for index, mount in enumerate(spec.mounts):
+        within = f"mountConfiguration[{index}].nfsMountConfiguration."
+        named = export_name(mount.source)
+        if named is None:
+            if not mount.source.rpartition(":")[2].startswith("/"):
+                reason = "The path on the server begins with '/'."
+                raise bad_property(within + "source", mount.source, reason)
+            continue
+        if set(filter(None, mount.options.split(","))) - {"ro", "rw"}:
+            reason = "A directory of the host takes the options ro and rw only."
+            raise bad_property(within + "mountOptions", mount.options, reason)
+        if named[0] not in {export.name for export in exports}:
+            known = ", ".join(f"{EXPORT_HOST}:{export.name}" for export in exports) or "none"
+            reason = (
+                f"The operator exports no directory of this name (poolwright up --export). Exported: {known}."
+            )
+            raise bad_property(within + "source", mount.source, reason)

@@ -11,6 +11,7 @@ from poolwright.decide.placement import takes_tasks
 from poolwright.decide.snapshot import ImageMissing, ImagePreparing, PoolSnapshot, allocated, departing
 from poolwright.domain.clock import Instant
 from poolwright.domain.dependencies import Blocker
+from poolwright.domain.errors import FREE_SPACE
 from poolwright.domain.facts import Explanation
 from poolwright.domain.job import Job
 from poolwright.domain.job_tasks import ManagerTask
@@ -104,12 +105,9 @@ def resize(snapshot: PoolSnapshot) -> Explanation:
         return Explanation("PoolDeleting", message, "Wait.", counts)
     if pool.allocation is AllocationState.STEADY:
         return _steady(snapshot, counts)
-    if isinstance(snapshot.image, ImageMissing):
-        return Explanation(
-            "ImageMissing", snapshot.image.reason, "Make a pool from an image that exists.", counts
-        )
-    if snapshot.host_refuses is not None:
-        return Explanation("HostRefuses", snapshot.host_refuses, "See what the host lacks.", counts)
+    stopped = _stopped(snapshot, counts)
+    if stopped is not None:
+        return stopped
     if snapshot.simulated:
         message = "Simulated nodes are being made: no engine of this service runs the pool's image."
         return Explanation("SimulatingNodes", message, "Wait.", counts)
@@ -138,6 +136,20 @@ def resize(snapshot: PoolSnapshot) -> Explanation:
         )
         return Explanation("GrowingOn", message, "Wait, or stop the resize.", counts)
     return Explanation("CreatingNodes", "Machines are being made.", "Wait.", counts)
+
+
+def _stopped(snapshot: PoolSnapshot, counts: tuple[tuple[str, str], ...]) -> Explanation | None:
+    """What keeps every machine of the pool from being made."""
+    if isinstance(snapshot.image, ImageMissing):
+        return Explanation(
+            "ImageMissing", snapshot.image.reason, "Make a pool from an image that exists.", counts
+        )
+    if snapshot.host_refuses is not None:
+        return Explanation("HostRefuses", snapshot.host_refuses, "See what the host lacks.", counts)
+    if snapshot.disk_low is not None:
+        message = f"{snapshot.disk_low}; no new machine is made."
+        return Explanation("HostDiskFull", message, FREE_SPACE, counts)
+    return None
 
 
 _PURPOSES = {

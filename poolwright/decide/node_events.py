@@ -27,6 +27,8 @@ GIVEN_UP = (
     "or remove the node."
 )
 _RECOVERS = "Wait: the service makes the node's machine again. If that goes on, remove the cause or the node."
+#: A node whose mounts failed is restarted after this long, as often as any recovery: the server may be back.
+TROUBLE_RETRY: Micros = MINUTE
 #: A machine that lasted this long did not fail because of its last recovery: the count starts anew.
 STABLE_AFTER: Micros = 10 * MINUTE
 #: Waits before the first, second, third recovery in a row.
@@ -52,6 +54,7 @@ class Booted:
     address: str | None = None
     notes: tuple[str, ...] = ()
     phases_ms: Mapping[str, float] = field(default_factory=dict)
+    troubles: tuple[NodeError, ...] = ()
 
 
 def move(node: Node, state: NodeState, now: Instant, reason: str) -> Node:
@@ -116,15 +119,30 @@ def joined(node: Node, booted: Booted, start_task: StartTask | None, now: Instan
         address=booted.address,
         notes=booted.notes,
         phases_ms=dict(booted.phases_ms),
-        errors=(),
+        errors=booted.troubles,
         retry_at=0,
         start_task=None,
     )
     node = move(node, NodeState.STARTING, now, "the machine runs and its agent answers")
+    if booted.troubles:
+        return troubled(node, booted.troubles, now)
+    return begin(node, start_task, now, "ready")
+
+
+def begin(node: Node, start_task: StartTask | None, now: Instant, reason: str) -> Node:
+    """A starting node goes on: to its start task, which this life has not seen yet, or to rest."""
     if start_task is None:
-        return rest(node, False, None, now, "ready")
+        return rest(node, False, None, now, reason)
     node = replace(node, start_task=StartTaskInfo(StartTaskState.RUNNING, now, 1))
     return rest(node, False, start_task, now, "the start task begins")
+
+
+def troubled(node: Node, troubles: tuple[NodeError, ...], now: Instant) -> Node:
+    """The machine runs but is of no use while it has these troubles. What only a restart can mend is tried later."""
+    codes = {error.code for error in troubles}
+    kept = tuple(error for error in node.errors if not error.source and error.code not in codes)
+    node = move(node, NodeState.UNUSABLE, now, troubles[-1].message)
+    return replace(node, errors=(*kept, *troubles)[-ERRORS_PER_NODE_MAX:], retry_at=now + TROUBLE_RETRY)
 
 
 def start_ended(node: Node, start_task: StartTask, end: End, busy: bool, now: Instant) -> Node:

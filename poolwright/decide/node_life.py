@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-from poolwright.decide import node_logins
+from poolwright.decide import node_logins, node_troubles
 from poolwright.decide.node_events import (
     RECOVERY_WAITS,
     given_up,
@@ -153,6 +153,8 @@ def _boot(node: Node, snapshot: PoolSnapshot) -> NodePlan:
         return NodePlan(_never_joined(node, snapshot, minutes))
     if not isinstance(snapshot.image, ImageReady) or snapshot.host_refuses is not None:
         return NodePlan(node, wake_at=over)
+    if node.state is NodeState.CREATING and snapshot.disk_low is not None:
+        return NodePlan(node, wake_at=over)
     if node.retry_at > now:
         return NodePlan(node, wake_at=min(node.retry_at, over))
     return NodePlan(node, _MAKING.get(node.state, Act.RESTART), wake_at=over)
@@ -179,6 +181,9 @@ def _never_joined(node: Node, snapshot: PoolSnapshot, minutes: int) -> Node:
 def _present(node: Node, snapshot: PoolSnapshot) -> NodePlan:
     """A node whose machine is thought to run: is it heard of, does it rest in the right state, its start task?"""
     now = snapshot.now
+    aside = node_troubles.put_aside(node, snapshot)
+    if aside is not None:
+        return NodePlan(aside, end_tasks=REQUEUE if snapshot.held_by(node).executions else None)
     silent_at = node.seen_at + NODE_UNKNOWN_AFTER
     if node.state in HEARD and silent_at <= now:
         seconds = (now - node.seen_at) // 1_000_000
@@ -231,6 +236,15 @@ def _unknown(node: Node, snapshot: PoolSnapshot) -> NodePlan:
 def _unusable(node: Node, snapshot: PoolSnapshot) -> NodePlan:
     """Recovery: make the machine again, a bounded number of times with growing waits."""
     now = snapshot.now
+    if node_troubles.held(node):
+        back = node_troubles.back(node, snapshot)
+        if back is not None:
+            return NodePlan(back)
+        held = snapshot.held_by(node)
+        if held.executions > held.ordered:
+            return NodePlan(node, end_tasks=REQUEUE)
+        if not node_troubles.mendable(node):
+            return NodePlan(node)
     if node.attempts >= NODE_RECOVERIES_MAX or any(e.code == "MachineRejected" for e in node.errors):
         return NodePlan(given_up(node) if node.attempts >= NODE_RECOVERIES_MAX else node)
     if node.retry_at > now:
@@ -254,7 +268,7 @@ def _preempted(node: Node, snapshot: PoolSnapshot) -> NodePlan:
         return NodePlan(node, Act.EVICT)
     if node.retry_at > now:
         return NodePlan(node, wake_at=node.retry_at)
-    if snapshot.pressure is not None or not isinstance(snapshot.image, ImageReady):
+    if (snapshot.pressure or snapshot.disk_low) is not None or not isinstance(snapshot.image, ImageReady):
         return NodePlan(node, wake_at=now + MINUTE)
     back = next_life(node, NodeState.CREATING, now, "there may be room again")
     return NodePlan(back, Act.CREATE)

@@ -109,7 +109,7 @@ def room_to_grow(
     refusal = _image_refusal(snapshot, kind)
     if refusal is not None:
         return 0, refusal
-    if isinstance(snapshot.image, ImagePreparing):
+    if isinstance(snapshot.image, ImagePreparing) or snapshot.disk_low is not None:
         return 0, None
     allowed, error = wanted, None
     if pool.spec.image.custom:

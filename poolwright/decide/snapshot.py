@@ -77,6 +77,8 @@ class PoolSnapshot:
     simulated: bool = False  # new nodes are only pretended: no engine here runs the image
     managers: frozenset[str] = frozenset()  # nodes that run a job manager; only read while the pool resizes
     pressure: str | None = None  # why preempted nodes may not come back now
+    disk_low: str | None = None  # why the host takes nothing new for now: its disk is nearly full
+    disk_full: str | None = None  # why nodes on the host's disk must stop: it is about to be full
 
     def held_by(self, node: Node) -> Held:
         return self.held.get(node.id, NOTHING_HELD)

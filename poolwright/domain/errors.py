@@ -57,6 +57,7 @@ CODES: dict[str, tuple[int, str]] = {
         409,
         "The operation is not valid in the current state of the resource.",
     ),
+    "HostDiskFull": (409, "The disk of this host is nearly full: nothing new is taken in."),
     "PoolExists": (409, "The specified pool already exists."),
     "PoolBeingDeleted": (409, "The specified pool is being deleted."),
     "PoolBeingResized": (409, "The specified pool is being resized."),
@@ -135,6 +136,18 @@ def within(prefix: str, error: ServiceError) -> ServiceError:
     """The error of a part of a body as the error of the whole: the property's name gets the way to the part."""
     values = [(key, prefix + value if key == "PropertyName" else value) for key, value in error.values]
     return ServiceError(error.code, error.message, values)
+
+
+FREE_SPACE = (
+    "Free space on the host (delete files, disks, snapshots, images or pools) or give it a bigger disk; the service "
+    "goes on by itself."
+)
+
+
+def disk_full(cause: str) -> ServiceError:
+    """The answer to what would need room on the host's disk while there is none."""
+    values = (("Cause", cause), ("NextStep", FREE_SPACE))
+    return ServiceError("HostDiskFull", f"{cause}; nothing new is taken in. {FREE_SPACE}", values)
 
 
 class ManagementError(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from poolwright.domain.clock import DAY, HOUR, MINUTE, SECOND, Micros
+from poolwright.domain.storage import Export
 
 ID_LENGTH_MAX = 64  # public limit of pool, job and task ids
 DISPLAY_NAME_MAX = 1024  # public limit
@@ -32,6 +33,10 @@ RETENTION_DEFAULT: Micros = 7 * DAY  # public default since 2018-12-01
 SLOTS_PER_NODE_MAX = 256  # public limit; also at most four per core
 DISK_GIB_MAX = 32_767  # public limit of one disk
 LUN_MAX = 63  # public limit
+MOUNTS_MAX = 10  # public limit of one pool
+MOUNT_TEXT_MAX = (
+    1024  # characters of a mount's source, path or options: what the kernel takes is not much more
+)
 PRIORITY_MIN, PRIORITY_MAX = -1000, 1000  # public range
 METADATA_BYTES_MAX = 8192  # unpublished; enough for any label, small enough to list
 ENVIRONMENT_BYTES_MAX = 32 * 1024  # one task's own variables, below the kernel's limit for a program's start
@@ -58,6 +63,8 @@ DOORS_MAX = 1000  # nodes whose remote login is open at a time
 DOOR_CONNECTIONS_MAX = 32  # of one node at a time
 ASSIGN_BATCH_MAX = 500  # tasks placed in one transaction
 WRITE_QUEUE_MAX = 10_000  # waiting write transactions before the service answers ServerBusy
+HOST_DISK_RESERVE_MIB = 512  # kept free on the host's disk for the store, its log and images being finished
+HOST_DISK_RESERVE_SHARE = 10  # but at most this part of a small disk
 PRESSURE_MEMORY_MIB = 256  # less available host memory than this preempts a low-priority node
 FORMULA_CHARACTERS_MAX = 8192  # public limit of autoscale formulas
 FORMULA_STATEMENTS_MAX = 100  # public limit
@@ -108,3 +115,4 @@ class Settings:
     location: str = "local"
     regrow_large_pools: bool = True  # resizes of large pools go on by themselves while they get nodes
     auto_storage: bool = False  # the accounts have linked storage
+    exports: tuple[Export, ...] = ()  # directories of this host that pools may mount

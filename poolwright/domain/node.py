@@ -35,11 +35,16 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class NodeError:
-    """A current error of a node, with a cause and a next step in its message."""
+    """A current error of a node, with a cause and a next step in its message.
+
+    `source` says when it is over: "machine" (when the machine's agent says so), "host" (when the host has room again),
+    "" (with the machine's present life).
+    """
 
     code: str
     message: str
     details: tuple[tuple[str, str], ...] = ()
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from poolwright.domain.autoscale import Autoscale
 from poolwright.domain.clock import Instant, Micros
 from poolwright.domain.limits import RESIZE_TIMEOUT_DEFAULT
 from poolwright.domain.states import AllocationState, DeallocationOption, FillType, JobOrder, PoolState
-from poolwright.domain.storage import PoolDisk
+from poolwright.domain.storage import PoolDisk, PoolMount
 from poolwright.domain.transfer import ResourceFile
 
 
@@ -89,6 +89,7 @@ class PoolSpec:
     os_disk: PoolDisk | None = None
     data_disks: tuple[PoolDisk, ...] = ()
     accounts: tuple[UserAccount, ...] = ()
+    mounts: tuple[PoolMount, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

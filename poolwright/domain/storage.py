@@ -22,3 +22,38 @@ class PoolDisk:
     size_gib: int
     type: str = DISK_TYPE_DEFAULT
     caching: str = "readwrite"
+
+
+EXPORT_HOST = "poolwright"  # the "server" of mount sources that are directories of this host
+
+
+@dataclass(frozen=True, slots=True)
+class PoolMount:
+    """A place that every node of a pool has below its mounts directory.
+
+    `source` is "SERVER:/PATH" (NFS), or "poolwright:NAME/PATH" for a directory of this host that the operator exports.
+    """
+
+    path: str  # relative to the mounts directory
+    source: str
+    options: str = ""  # comma-separated, as mount(8) takes them
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A directory of this host that pools may mount. `device` and `inode` are what it was when the service started."""
+
+    name: str
+    path: str
+    read_only: bool = False
+    device: int = 0
+    inode: int = 0
+
+
+def export_name(source: str) -> tuple[str, str] | None:
+    """(name, path inside) of a mount source that stands for an export; None for one of a server."""
+    host, _, rest = source.partition(":")
+    if host != EXPORT_HOST:
+        return None
+    name, _, inside = rest.lstrip("/").partition("/")
+    return name, inside

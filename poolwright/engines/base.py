@@ -114,7 +114,33 @@ class OwnDisk:
 
     lun: int | None
     size_bytes: int
-    place: str = ""  # directory on the host that the disk lives in; "": beside the machine
+
+
+@dataclass(frozen=True, slots=True)
+class NodeMount:
+    """A place mounted into a node below its mounts directory, at the relative `path`.
+
+    `kind` "nfs": `source` is SERVER:/PATH. "directory": `source` is a directory of the host, which must still be the
+    one of `device` and `inode`; what is mounted is `inside` it. "none": it cannot be had, for the reason in `source`.
+    """
+
+    path: str
+    kind: str
+    source: str
+    inside: str = ""
+    read_only: bool = False
+    options: str = ""
+    device: int = 0
+    inode: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What keeps a running node from being of use; its message names a cause and a next step."""
+
+    code: str
+    message: str
+    details: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +159,7 @@ class MachineRequest:
     os_offset: int = 0  # bytes of the OS disk before its root file system's partition
     os_size: int = 0  # bytes of that partition; 0: up to the end of the disk
     own_disks: tuple[OwnDisk, ...] = ()  # of nodes only
+    mounts: tuple[NodeMount, ...] = ()  # of nodes only
     labels: dict[str, str] = field(default_factory=dict)
     accounts: tuple[UserAccount, ...] = ()  # of a node; no other name may be run as there
 
@@ -149,6 +176,7 @@ class Machine:
     limits: tuple[str, ...] = ()  # limits really in force
     notes: tuple[str, ...] = ()  # what could not be applied and why
     phases_ms: dict[str, float] = field(default_factory=dict)  # boot phase -> milliseconds
+    troubles: tuple[Trouble, ...] = ()
 
 
 Outcome = Machine | EngineError

@@ -26,7 +26,7 @@ from poolwright.decide.snapshot import allocated
 from poolwright.decide.task_life import End
 from poolwright.domain.clock import SECOND, Instant
 from poolwright.domain.facts import DirtyKey
-from poolwright.domain.node import Drain, Node
+from poolwright.domain.node import Drain, Node, NodeError
 from poolwright.domain.pool import Pool, ResizeError
 from poolwright.domain.states import AllocationState, DeallocationOption, NodeState
 from poolwright.engines.base import (
@@ -139,7 +139,8 @@ def _made(batch: Batch, node: Node, machine: Machine) -> bool:
         batch.save(machine_gone(replace(node, booted_at=now), f"the machine came up {machine.state}", now))
         return False
     limits = () if not machine.limits else (f"limits in force: {', '.join(machine.limits)}",)
-    booted = Booted(machine.address, (*machine.notes, *limits), machine.phases_ms)
+    troubles = tuple(NodeError(t.code, t.message, t.details, "machine") for t in machine.troubles)
+    booted = Booted(machine.address, (*machine.notes, *limits), machine.phases_ms, troubles)
     node = batch.save(joined(node, booted, batch.pool(node).spec.start_task, now))
     batch.start_again(node)
     return node.start_task is None or node.state is NodeState.IDLE

@@ -7,13 +7,14 @@ live under its name, machine and fence changes nothing: its end is acknowledged,
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from poolwright.decide.node_events import Booted, awaits_machine, joined, machine_gone, start_ended
 from poolwright.decide.node_life import HEARD
 from poolwright.decide.task_life import STALE, End
 from poolwright.domain.clock import Instant
 from poolwright.domain.facts import DirtyKey
+from poolwright.domain.limits import ERRORS_PER_NODE_MAX
 from poolwright.domain.node import Node
 from poolwright.domain.pool import Pool
 from poolwright.domain.states import NodeState
@@ -21,7 +22,7 @@ from poolwright.domain.task import Execution
 from poolwright.reconcile import endings
 from poolwright.reconcile.endings import Held
 from poolwright.reconcile.environment import node_environment, parse_start, start_name, start_spec, task_spec
-from poolwright.reconcile.fleet import Event, ExecEvent, ExecSpec, Kill, MachineEvent, Upload
+from poolwright.reconcile.fleet import Event, ExecEvent, ExecSpec, HealthEvent, Kill, MachineEvent, Upload
 from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.placer import Placer, settle
 from poolwright.store.base import Tx
@@ -118,7 +119,21 @@ def record(batch: Batch, items: Sequence[Event]) -> set[str]:
     for machine in items:
         if isinstance(machine, MachineEvent):
             freed |= _machine(batch, machine)
+        elif isinstance(machine, HealthEvent):
+            hear_health(batch, machine)
     return freed
+
+
+def hear_health(batch: Batch, item: HealthEvent) -> None:
+    """What is wrong with a machine is noted; the pool's next pass decides what follows."""
+    node = batch.node(item.machine)
+    if node is None or node.fence != item.fence or awaits_machine(node):
+        return
+    before = tuple(error for error in node.errors if error.source == "machine")
+    if before != item.troubles:
+        others = tuple(error for error in node.errors if error.source != "machine")
+        batch.save(replace(node, errors=(*others, *item.troubles)[-ERRORS_PER_NODE_MAX:]))
+        batch.tx.mark_dirty(DirtyKey("pool", node.account, node.pool))
 
 
 def lose(batch: Batch, node: Node, why: str) -> None:
@@ -219,7 +234,8 @@ def _machine(batch: Batch, item: MachineEvent) -> set[str]:
         return set()
     if node.state is NodeState.STARTING and not awaits_machine(node):
         start = batch.pool(node).spec.start_task
-        booted = Booted(item.address or node.address, node.notes, node.phases_ms)
+        told = tuple(error for error in node.errors if error.source == "machine")
+        booted = Booted(item.address or node.address, node.notes, node.phases_ms, told)
         batch.start_again(batch.save(joined(node, booted, start, batch.now)))
         return {item.machine}
     return set()

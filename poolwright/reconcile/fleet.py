@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from poolwright.decide.task_life import End, category
 from poolwright.domain.clock import Instant
 from poolwright.domain.limits import KILL_GRACE_S
-from poolwright.domain.node import Failure
+from poolwright.domain.node import Failure, NodeError
 from poolwright.domain.pool import UserIdentity
 from poolwright.domain.transfer import OutputFile, ResourceFile
 
@@ -123,15 +123,25 @@ class MachineEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthEvent:
+    """Everything that is wrong with a running machine now, as its agents see it; nothing when it is well."""
+
+    machine: str
+    fence: int
+    troubles: tuple[NodeError, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Hello:
     """Everything an agent holds, said when it connects."""
 
     machines: tuple[MachineEvent, ...]
     kinds: Mapping[str, str]  # machine -> "node" | "vm"
     execs: tuple[ExecEvent, ...]
+    health: tuple[HealthEvent, ...] = ()
 
 
-Event = ExecEvent | MachineEvent
+Event = ExecEvent | MachineEvent | HealthEvent
 
 
 def read_event(item: Json, now: Instant) -> Event | None:
@@ -139,19 +149,24 @@ def read_event(item: Json, now: Instant) -> Event | None:
     try:
         if item["t"] == "exec":
             return read_exec(item, now)
-        return _read_machine(item)
+        return _read_health(item) if item["t"] == "health" else _read_machine(item)
     except (KeyError, TypeError, ValueError):
         return None
 
 
 def read_hello(message: Json, now: Instant) -> Hello:
     """The `hello` message; entries that are not in form are left out."""
+
+    def told(entry: Json) -> bool:
+        return "troubles" in entry and not entry.get("silent")
+
     machines = [entry for entry in message.get("machines", ()) if "name" in entry and "fence" in entry]
     execs = [read_event({**entry, "t": "exec"}, now) for entry in message.get("execs", ())]
     return Hello(
         machines=tuple(_read_machine({"state": "running", **entry}) for entry in machines),
         kinds={entry["name"]: entry.get("kind", "node") for entry in machines},
         execs=tuple(event for event in execs if isinstance(event, ExecEvent)),
+        health=tuple(_read_health(entry) for entry in machines if told(entry)),
     )
 
 
@@ -194,6 +209,13 @@ def _undelivered(outcome: Json | None) -> Failure | None:
 def _read_machine(item: Json) -> MachineEvent:
     told = (item.get("address"), item.get("detail") or "", bool(item.get("silent")))
     return MachineEvent(item["name"], int(item["fence"]), item["state"], *told)
+
+
+def _read_health(item: Json) -> HealthEvent:
+    troubles = tuple(
+        NodeError(str(one["code"]), str(one["message"]), _pairs(one), "machine") for one in item["troubles"]
+    )
+    return HealthEvent(item["name"], int(item["fence"]), troubles)
 
 
 def _pairs(item: Json) -> tuple[tuple[str, str], ...]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from poolwright.decide import node_troubles
 from poolwright.decide.node_life import HEARD
 from poolwright.decide.task_life import End
 from poolwright.domain.clock import Instant
@@ -50,6 +51,8 @@ def greet(tx: Tx, kit: Kit, hello: Hello, heard_at: Instant, now: Instant) -> Gr
         node = batch.node(name)
         if node is not None:
             freed |= _node(batch, node, held.get(name), known, heard_at)
+    for health in hello.health:
+        events.hear_health(batch, health)
     batch.refill(freed)
     orphans = tuple(name for name in held if name not in rows and hello.kinds.get(name) == "node")
     for account, pool in sorted({(account, pool) for account, pool, _ in rows.values()}):
@@ -64,7 +67,8 @@ def _node(
         # The agent is back: what was given up while it was away deserves new tries.
         node = batch.save(replace(node, attempts=0, retry_at=batch.now))
     if machine is None or machine.state in ("gone", "broken"):
-        if (node.state in HEARD or node.state is NodeState.UNKNOWN) and (node.booted_at or 0) < heard_at:
+        present = node.state in HEARD or node.state is NodeState.UNKNOWN or node_troubles.held(node)
+        if present and (node.booted_at or 0) < heard_at:
             said = "its agent does not know it" if machine is None else f"its machine is {machine.state}"
             events.lose(batch, node, said)
         return set()

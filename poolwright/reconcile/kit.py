@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from poolwright.decide.preempt import Beat
+from poolwright.decide.room import Room
 from poolwright.domain.clock import MINUTE, SECOND, Clock, Ids, Instant, Micros, Rng
 from poolwright.domain.limits import PRESSURE_MEMORY_MIB, Settings
 from poolwright.engines.base import Capabilities
@@ -92,4 +93,5 @@ class Kit:
     delivery: Delivery = field(default_factory=Delivery)
     beat: Beat | None = None  # the newest word on the host's memory
     usage: UsageBoard = field(default_factory=UsageBoard)
+    room: Callable[[], Room] = Room  # the newest judgement on the host's disk
     turns: dict[tuple[str, str], int] = field(default_factory=dict)  # job served last, by (account, pool)

@@ -13,16 +13,16 @@ from poolwright.decide.snapshot import ImagePreparing
 from poolwright.decide.task_life import REQUEUE, TERMINATE, End
 from poolwright.domain import sizes
 from poolwright.domain.clock import SECOND, Instant, Micros
-from poolwright.domain.compute import GIB
 from poolwright.domain.facts import DirtyKey
 from poolwright.domain.limits import CREATE_BATCH_MAX, LOGINS_BATCH_MAX
 from poolwright.domain.node import Logins, Node
 from poolwright.domain.pool import Pool
 from poolwright.domain.resource import pool_key
 from poolwright.domain.states import TaskState
+from poolwright.domain.storage import Export
 from poolwright.domain.task import Execution
-from poolwright.engines.base import MachineRequest, OwnDisk
-from poolwright.reconcile import autoscale, endings, hello, preemption, snapshots
+from poolwright.engines.base import MachineRequest
+from poolwright.reconcile import autoscale, endings, hello, node_storage, preemption, snapshots
 from poolwright.reconcile.environment import start_name, start_spec
 from poolwright.reconcile.fleet import ExecSpec, Kill
 from poolwright.reconcile.images import DiskSet
@@ -94,7 +94,7 @@ def run(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolWork:
         work.wake_at = (
             now + PREPARING_LOOK if work.wake_at is None else min(work.wake_at, now + PREPARING_LOOK)
         )
-    _acts(work, plan, nodes, view.disks)
+    _acts(work, plan, nodes, view.disks, kit.settings.exports)
     for gone in (*work.wipes, *work.evicts):
         tx.job_nodes.wiped(gone.account, gone.pool, gone.node)
     if view.disks is not None and work.creates:
@@ -111,7 +111,7 @@ def life(node: Node) -> Life:
     return Life(node.account, node.pool, node.id, node.machine, node.fence)
 
 
-def request(pool: Pool, node: Node, disks: DiskSet) -> MachineRequest:
+def request(pool: Pool, node: Node, disks: DiskSet, exports: tuple[Export, ...] = ()) -> MachineRequest:
     """The machine of this life of the node."""
     size = sizes.find(pool.spec.vm_size)
     return MachineRequest(
@@ -126,12 +126,9 @@ def request(pool: Pool, node: Node, disks: DiskSet) -> MachineRequest:
         labels={"account": node.account, "pool": node.pool, "node": node.id},
         os_offset=disks.os_volume[0],
         os_size=disks.os_volume[1],
-        own_disks=tuple(
-            OwnDisk(disk.lun, disk.size_gib * GIB)
-            for disk in (pool.spec.os_disk, *pool.spec.data_disks)
-            if disk is not None
-        ),
         accounts=pool.spec.accounts,
+        own_disks=node_storage.own_disks(pool.spec),
+        mounts=node_storage.mounts(pool.spec, exports),
     )
 
 
@@ -186,7 +183,13 @@ def ordered(execution: Execution, reason: str) -> bool:
     return execution.kill_reason == TERMINATE or (execution.kill_reason is not None and reason != TERMINATE)
 
 
-def _acts(work: PoolWork, plan: PoolPlan, nodes: dict[str, Node], disks: DiskSet | None) -> None:
+def _acts(
+    work: PoolWork,
+    plan: PoolPlan,
+    nodes: dict[str, Node],
+    disks: DiskSet | None,
+    exports: tuple[Export, ...],
+) -> None:
     work.travellers = travellers(plan.pool)
     for act, planned in plan.acts:
         node = nodes[planned.id]
@@ -199,7 +202,7 @@ def _acts(work: PoolWork, plan: PoolPlan, nodes: dict[str, Node], disks: DiskSet
         elif act is Act.STOP and len(work.halts) < CREATE_BATCH_MAX:
             work.halts.append(life(node))
         elif act in _MAKES and disks is not None and len(work.creates) < CREATE_BATCH_MAX:
-            work.creates.append((life(node), request(plan.pool, node, disks)))
+            work.creates.append((life(node), request(plan.pool, node, disks, exports)))
             if act is Act.RESTART:
                 work.stops.append(life(node))
             elif act is Act.REIMAGE:

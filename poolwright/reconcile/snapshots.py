@@ -51,6 +51,7 @@ def load(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolView | No
     answer = _disks(tx, kit, pool)
     disks = answer if isinstance(answer, DiskSet) else None
     simulated = _simulated(kit, disks)
+    room = kit.room()
     snapshot = PoolSnapshot(
         pool=pool,
         nodes=tuple(nodes),
@@ -65,6 +66,8 @@ def load(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolView | No
         regrow=kit.settings.regrow_large_pools,
         managers=_managers(tx, pool),
         pressure=preempt.holds_back(kit.beat, kit.pressure_limit_mib),
+        disk_low=room.low,
+        disk_full=room.full,
     )
     return PoolView(snapshot, tuple(executions), disks)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import random
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from starlette.types import ASGIApp
 
@@ -51,6 +53,7 @@ from poolwright.reconcile.fleet import Fleet
 from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.pool_images import PoolImages
 from poolwright.reconcile.resources import ResourceReconciler
+from poolwright.reconcile.room import HostRoom
 from poolwright.reconcile.transfers import Transfers
 from poolwright.serve.adapters import (
     Explainer,
@@ -67,7 +70,7 @@ from poolwright.serve.login_server import BroughtLoginServer
 from poolwright.serve.node_logs import NodeLogUploads
 from poolwright.serve.options import Options
 from poolwright.serve.simulation import SYSTEMS, Simulation
-from poolwright.serve.system import SystemClock, SystemIds
+from poolwright.serve.system import SystemClock, SystemIds, disk_room
 from poolwright.serve.transfers import HubCarrier, LinkedStorage
 from poolwright.store.sqlite import SqliteStore
 
@@ -119,6 +122,10 @@ class House:
         self.linked_storage = LinkedStorage(options.auto_storage)
         self._transfers: Transfers | None = None
         self._log_uploads: NodeLogUploads | None = None
+        self.room = HostRoom(
+            partial(disk_room, options.data_dir), str(options.data_dir), options.reserve_disk_mib
+        )
+        self._watching: asyncio.Task[None] | None = None
         self._reconciler: Reconciler | None = None
         self._resources: ResourceReconciler | None = None
         self._hub: AgentHub | None = None
@@ -141,6 +148,7 @@ class House:
             rng=random.Random(secrets.randbits(64)),
             images=self.pool_images,
             settings=self.options.settings,
+            room=lambda: self.room.now,
             account_url=lambda name: (
                 f"https://{self._account_endpoint(callers.known, name, f'localhost:{port}')}"
             ),
@@ -165,6 +173,7 @@ class House:
         self._agent = HostAgentProcess(data_dir, self.options.grace_s)
         self._agent.start()
         reconciler.start()
+        self._watching = asyncio.create_task(self.room.watch(self.store), name="room")
         app = self._application(callers, identity, hub, kit, endpoint, port)
         name = account.name if account is not None else ""
         known = Known(
@@ -184,6 +193,8 @@ class House:
     async def close(self) -> None:
         """Shut in order: no new work, loops, agents, image plane, store. Machines and their tasks go on."""
         await self.doors.close()
+        if self._watching is not None:
+            self._watching.cancel()
         await self.login_server.close()
         if self._reconciler is not None:
             await self._reconciler.stop()
@@ -266,6 +277,7 @@ class House:
             ),
             catalogue=self.images.catalogue,
             new_keys=new_keys,
+            intake=self.room.refusal,
         )
         data = BatchServices(
             store=self.store,
@@ -280,9 +292,10 @@ class House:
             doors=self.doors,
             catalogue=self.images.catalogue,
             node_logs=self._node_logs(hub),
+            intake=self.room.refusal,
             endpoint=endpoint,
         )
-        blobs = BlobServices(self.store, self.clock, self.disk_bytes)
+        blobs = BlobServices(self.store, self.clock, self.disk_bytes, self.room.refusal)
         return front(
             [*identity_routes(callers.issuer), *blob_routes(blobs)],
             arm.routes(management),

@@ -21,6 +21,7 @@ class Options:
     base_cache: Path | None = None
     grace_s: float = 600.0
     settings: Settings = Settings()
+    reserve_disk_mib: int | None = None  # None: see decide/room.py
     log_level: str = "info"
     simulate: bool = False
     auto_storage: Path | None = None  # holds the connection string of the accounts' linked storage

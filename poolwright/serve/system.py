@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 import uuid
+from pathlib import Path
 
 from poolwright.domain.clock import Instant
 
@@ -31,3 +33,9 @@ class SystemIds:
     def short(self) -> str:
         """Twelve random hexadecimal digits."""
         return secrets.token_hex(6)
+
+
+def disk_room(path: Path) -> tuple[int, int]:
+    """Free and total bytes of the disk that `path` lies on, free for whoever is not its owner. Raises OSError."""
+    seen = os.statvfs(path)
+    return seen.f_bavail * seen.f_frsize, seen.f_blocks * seen.f_frsize

@@ -32,6 +32,10 @@ class StoreError(Exception):
     """The store could not do what it was asked."""
 
 
+class Full(StoreError):
+    """The disk has no room for the write: nothing of it was kept, everything acknowledged before is."""
+
+
 class Duplicate(StoreError):
     """A row of that identity exists already."""
 
@@ -69,8 +73,7 @@ class Pools(Protocol):
         ...
 
     def delete(self, account: str, id: str) -> None:
-        """Remove the pool row and the lineage row that binds it to its image; its nodes must be gone (StoreError
-        otherwise)."""
+        """Remove the pool row and the lineage row of its image; its nodes must be gone (StoreError otherwise)."""
         ...
 
     def page(self, account: str, after: str | None, limit: int) -> list[Pool]: ...
@@ -383,7 +386,7 @@ class Store(Protocol):
 
     async def write(self, fn: Callable[[Tx], T]) -> T:
         """Run `fn` in a write transaction; resolves when durable. An exception from `fn` undoes only its own changes
-        (a savepoint inside the shared commit) and is raised to the caller. Raises Busy."""
+        (a savepoint inside the shared commit) and is raised to the caller. Raises Busy, Full."""
         ...
 
     async def read(self, fn: Callable[[Tx], T]) -> T:

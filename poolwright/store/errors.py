@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from poolwright.store.base import StoreError
+from poolwright.store.base import Full, StoreError
 
 _UNIQUE = frozenset({"SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_ROWID"})
 
@@ -18,6 +18,7 @@ def translate(error: BaseException) -> BaseException:
     """`error`, or a StoreError caused by it when it came from SQLite."""
     if not isinstance(error, sqlite3.Error):
         return error
-    wrapped = StoreError(f"the store refused a statement: {error}")
+    kind = Full if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL" else StoreError
+    wrapped = kind(f"the store refused a statement: {error}")
     wrapped.__cause__ = error
     return wrapped

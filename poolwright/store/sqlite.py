@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -172,7 +173,8 @@ class SqliteStore:
                 self._group.run(write.fn)
             outcomes, keys = self._group.commit()
         except (sqlite3.Error, StoreError) as error:
-            self._group.abandon()
+            with contextlib.suppress(sqlite3.Error):  # SQLite may have given it up by itself
+                self._group.abandon()
             outcomes, keys = [(None, translate(error))] * len(writes), []
         if keys:
             self._wakeups.add(keys)

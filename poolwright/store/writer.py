@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from poolwright.domain.facts import DirtyKey
-from poolwright.store.base import StoreError, Tx
+from poolwright.store.base import Full, StoreError, Tx
 from poolwright.store.connection import Db
 from poolwright.store.errors import translate
 from poolwright.store.transaction import SqliteTx
@@ -45,7 +45,11 @@ class GroupWriter:
             outcome = (None, translate(error))
             del self._tx.dirty[dirty:]
             if not self._connection.in_transaction:
-                raise StoreError(f"the shared transaction was given up: {error}") from error
+                raise (
+                    outcome[1]
+                    if isinstance(outcome[1], Full)
+                    else StoreError(f"the shared transaction was given up: {error}")
+                ) from error
             execute("ROLLBACK TO fn")
         execute("RELEASE fn")
         self._outcomes.append(outcome)

@@ -16,9 +16,9 @@ from poolwright.api.arm.call import Call, answer
 from poolwright.api.arm.services import ArmServices
 from poolwright.api.auth import PUBLIC, AuthError, Permission, arm_target, request_authority, require
 from poolwright.api.auth.permissions import assert_declared
-from poolwright.domain.errors import ManagementError, ServiceError
+from poolwright.domain.errors import ManagementError, ServiceError, disk_full
 from poolwright.domain.limits import REQUEST_BODY_BYTES_MAX
-from poolwright.store.base import Busy, Stale
+from poolwright.store.base import Busy, Full, Stale
 from poolwright.wire.arm.operations import error as error_body
 
 Handler = Callable[[Call], Awaitable[Response]]
@@ -44,6 +44,12 @@ class ArmRoute:
     permission: Permission
     handler: Handler
     versioned: bool = True
+
+    @property
+    def takes_in(self) -> bool:
+        """Whether it makes something that needs room on the host's disk."""
+        compute = "Microsoft.Compute" in self.template
+        return compute and (self.method == "PUT" or self.template.endswith(("/start", "/runCommand")))
 
 
 @dataclass(slots=True)
@@ -142,6 +148,9 @@ class ArmApplication:
         except Busy:
             text = "The server is busy; try again in a moment."
             response = answer(error_body("ServerBusy", text), 503, {"Retry-After": "1"})
+        except Full:
+            full = disk_full("The disk of this host has no room left")
+            response = answer(error_body(full.code, full.message), full.status)
         except Stale:
             text = "The resource was changed by another request at the same time; try again."
             response = answer(error_body("ConflictingConcurrentWriteNotAllowed", text), 409)
@@ -174,6 +183,9 @@ class ArmApplication:
         self._check_subscription(found.params)
         if principal is not None:
             require(principal, route.permission, arm_target(request.url.path))
+        cause = self._services.intake() if route.takes_in else None
+        if cause is not None:
+            raise disk_full(cause)
         query = _query(request)
         if route.versioned:
             _check_version(query)

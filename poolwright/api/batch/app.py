@@ -18,9 +18,9 @@ from poolwright.api.batch.call import Call, NotModified
 from poolwright.api.batch.registry import OPERATIONS, Operation
 from poolwright.api.batch.services import BatchServices
 from poolwright.api.batch.task_tokens import check_task_token
-from poolwright.domain.errors import ServiceError
+from poolwright.domain.errors import ServiceError, disk_full
 from poolwright.domain.limits import REQUEST_TIMEOUT_S
-from poolwright.store.base import Busy
+from poolwright.store.base import Busy, Full
 from poolwright.wire.errors import error_body
 from poolwright.wire.links import Links
 from poolwright.wire.query import Query
@@ -86,6 +86,9 @@ class BatchApp:
             reason = "Name the account by host, by the first segment of the path or in the signature."
             raise ServiceError("ResourceNotFound", None, (("Reason", reason),))
         require(principal, operation.permission, batch_target(account, params.get("jobId")), services.roles)
+        cause = services.intake() if operation.takes_in else None
+        if cause is not None:
+            raise disk_full(cause)
         query = Query(bytes(scope["query_string"]).decode("latin-1"))
         version = read_version(query)
         timeout = query.number("timeout")
@@ -138,6 +141,8 @@ class BatchApp:
                 return Answer(headers=validators(failure.modified_at), status=304)
             case Busy():
                 error = ServiceError("ServerBusy")
+            case Full():
+                error = disk_full("The disk of this host has no room left")
             case TimeoutError():
                 error = ServiceError("OperationTimedOut")
             case _:

@@ -39,6 +39,11 @@ class Operation:
     handler: Handler
     body_max: int = REQUEST_BODY_BYTES_MAX
 
+    @property
+    def takes_in(self) -> bool:
+        """Whether it makes something that needs room on the host's disk."""
+        return self.name.startswith("create_") and self.name != "create_node_user"
+
 
 def _operation(
     name: str,

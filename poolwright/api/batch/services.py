@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -132,4 +132,5 @@ class BatchServices:
     doors: Doors | None = None
     catalogue: Catalogue = list  # marketplace images this host has or can build
     node_logs: NodeLogs | None = None
+    intake: Callable[[], str | None] = lambda: None  # why nothing new is taken in now
     roles: RoleBook = DEFAULT_ROLES

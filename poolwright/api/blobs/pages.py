@@ -20,6 +20,7 @@ from poolwright.api.blobs.bytes import BytesRefused, DiskBytes
 from poolwright.commands import disk_access
 from poolwright.commands.disk_access import Granted
 from poolwright.domain.clock import SECOND, Clock
+from poolwright.domain.errors import disk_full
 from poolwright.store.base import Store
 
 PAGE_BYTES = 512
@@ -36,6 +37,7 @@ class BlobServices:
     store: Store
     clock: Clock
     bytes: DiskBytes
+    intake: Callable[[], str | None] = lambda: None  # why nothing new is taken in now
 
 
 class _Refused(Exception):
@@ -102,6 +104,9 @@ class _Blobs:
         if kind == "clear":
             await files.clear(file, start, end - start)
         elif kind == "update":
+            cause = self._services.intake()
+            if cause is not None:
+                raise _Refused(409, "HostDiskFull", disk_full(cause).message)
             await files.write(file, start, await _body(request, end - start))
         else:
             raise _Refused(400, "InvalidHeaderValue", "x-ms-page-write must be update or clear.")

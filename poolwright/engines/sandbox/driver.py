@@ -142,7 +142,13 @@ def _machine(seen: Json) -> base.Machine:
         limits=tuple(seen["limits"]),
         notes=tuple(seen["notes"]),
         phases_ms=dict(seen["phases_ms"]),
+        troubles=tuple(_trouble(trouble) for trouble in seen.get("troubles", ())),
     )
+
+
+def _trouble(seen: Json) -> base.Trouble:
+    details = tuple((str(name), str(value)) for name, value in seen.get("details", ()))
+    return base.Trouble(str(seen["code"]), str(seen["message"]), details)
 
 
 def _capabilities(seen: Json) -> base.Capabilities:

@@ -31,7 +31,7 @@ from poolwright.wire.convert.shared import (
     show_pairs,
     show_user,
 )
-from poolwright.wire.convert.storage import read_data_disks, read_os_disk
+from poolwright.wire.convert.storage import read_data_disks, read_mounts, read_os_disk
 from poolwright.wire.convert.transfer import read_resource_files
 from poolwright.wire.convert.user_account import Secrets, read_accounts, show_accounts, without_keys
 from poolwright.wire.durations import format_duration
@@ -44,7 +44,6 @@ from poolwright.wire.versions import NEWEST, WAITS_FOR_START_TASK, ApiVersion, c
 _NOT_YET = (
     "network_configuration",
     "application_package_references",
-    "mount_configuration",
 )
 _START_TASK_NOT_YET = ("container_settings",)
 #: Members of a create body that live in the pool itself and change there.
@@ -205,6 +204,7 @@ def _settle(body: models.BatchPoolCreateOptions, accounts: tuple[UserAccount, ..
         display_name=check_display_name(body.display_name),
         os_disk=read_os_disk(machine.os_disk),
         data_disks=read_data_disks(machine.data_disks),
+        mounts=read_mounts(body.mount_configuration),
         job_order=job_order,
         accounts=accounts if body.enable_inter_node_communication else without_keys(accounts),
         upgrade_mode=None if body.upgrade_policy is None else body.upgrade_policy.mode.value,

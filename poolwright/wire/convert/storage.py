@@ -1,12 +1,13 @@
-"""Disks of a pool's nodes: bodies to domain values. Sizes are GiB, as the public service counts its "GB"."""
+"""Disks and mounts of a pool's nodes: bodies to domain values. Sizes are GiB, which the public service calls "GB"."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from poolwright.domain.errors import bad_property
-from poolwright.domain.limits import DISK_GIB_MAX, LUN_MAX
-from poolwright.domain.storage import DISK_TYPE_DEFAULT, DISK_TYPES, PoolDisk
+from poolwright.domain.limits import DISK_GIB_MAX, LUN_MAX, MOUNT_TEXT_MAX, MOUNTS_MAX
+from poolwright.domain.storage import DISK_TYPE_DEFAULT, DISK_TYPES, PoolDisk, PoolMount
 from poolwright.wire.convert.shared import refuse, refuse_given
 from poolwright.wire.generated import batch_models as models
 from poolwright.wire.scalars import WireEnum
@@ -14,6 +15,33 @@ from poolwright.wire.scalars import WireEnum
 _MACHINE = "virtualMachineConfiguration."
 _OS_DISK = _MACHINE + "osDisk."
 _MANAGED_NOT_KEPT = ("disk_encryption_set", "security_profile")
+_PATH = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
+_SOURCE = re.compile(r"[A-Za-z0-9.-]+:[!-~]+|\[[0-9A-Fa-f:.]+\]:[!-~]+")
+_OPTIONS = re.compile(r"[A-Za-z0-9_]+(=[A-Za-z0-9_.:/-]+)?(,[A-Za-z0-9_]+(=[A-Za-z0-9_.:/-]+)?)*")
+#: Kinds of mounts that no node can have, and why. Their values hold secrets, so no error shows them.
+_NO_MOUNTS = {
+    "azure_blob_file_system_configuration": (
+        "azureBlobFileSystemConfiguration",
+        (
+            "Nodes have no blobfuse driver to mount a container with; use resource files and output files, NFS, or a "
+            "directory of the host (nfsMountConfiguration with source poolwright:NAME)."
+        ),
+    ),
+    "azure_file_share_configuration": (
+        "azureFileShareConfiguration",
+        (
+            "Azure Files is reached by SMB, which nodes do not mount; use NFS, or a directory of the host "
+            "(nfsMountConfiguration with source poolwright:NAME)."
+        ),
+    ),
+    "cifs_mount_configuration": (
+        "cifsMountConfiguration",
+        (
+            "Nodes do not mount SMB shares; mount one on the host, export it to pools (poolwright up --export), "
+            "then use nfsMountConfiguration with source poolwright:NAME."
+        ),
+    ),
+}
 
 
 def read_os_disk(body: models.BatchOsDisk | None) -> PoolDisk | None:
@@ -46,6 +74,57 @@ def read_data_disks(body: Sequence[models.DataDisk] | None) -> tuple[PoolDisk, .
         kind = _type(disk.managed_disk, disk.storage_account_type, within)
         disks.append(PoolDisk(disk.lun, disk.disk_size_gb, kind, _word(disk.caching, "readwrite")))
     return tuple(disks)
+
+
+def read_mounts(body: Sequence[models.MountConfiguration] | None) -> tuple[PoolMount, ...]:
+    """What is mounted in each node. Raises InvalidPropertyValue, UnsupportedProperty (400)."""
+    mounts: list[PoolMount] = []
+    if len(body or ()) > MOUNTS_MAX:
+        raise bad_property(
+            "mountConfiguration", f"{len(body or ())} mounts", f"A pool has at most {MOUNTS_MAX}."
+        )
+    for index, item in enumerate(body or ()):
+        within = f"mountConfiguration[{index}]"
+        kinds = [name for name in item.__struct_fields__ if getattr(item, name) is not None]
+        if len(kinds) != 1:
+            raise bad_property(within, f"{len(kinds)} kinds of mounts", "Give exactly one kind of mount.")
+        if kinds[0] in _NO_MOUNTS:
+            name, reason = _NO_MOUNTS[kinds[0]]
+            raise refuse(f"{within}.{name}", "given", reason)
+        assert item.nfs_mount_configuration is not None
+        mount = _nfs(item.nfs_mount_configuration, f"{within}.nfsMountConfiguration.")
+        if any(_overlap(mount.path, other.path) for other in mounts):
+            reason = "Another mount of the pool has this path, or one of them lies within the other."
+            raise bad_property(f"{within}.nfsMountConfiguration.relativeMountPath", mount.path, reason)
+        mounts.append(mount)
+    return tuple(mounts)
+
+
+def _nfs(body: models.NfsMountConfiguration, within: str) -> PoolMount:
+    path, source = body.relative_mount_path, body.source
+    parts = path.split("/")
+    if not _short(_PATH, path) or set(parts) & {".", ".."} or parts[0].startswith("fshare-"):
+        reason = (
+            "A path relative to the mounts directory: letters, digits, '_', '.', '-', separated by '/'; no '..', and "
+            "not starting with 'fshare-', which is kept for logs."
+        )
+        raise bad_property(within + "relativeMountPath", path, reason)
+    if not _short(_SOURCE, source) or ".." in source.partition(":")[2].split("/"):
+        reason = "SERVER:/PATH for NFS, or poolwright:NAME/PATH for a directory that the operator exports."
+        raise bad_property(within + "source", source, reason)
+    options = (body.mount_options or "").strip().removeprefix("-o").strip()
+    if options and not _short(_OPTIONS, options):
+        reason = "Options of mount(8), separated by commas: NAME or NAME=VALUE."
+        raise bad_property(within + "mountOptions", body.mount_options, reason)
+    return PoolMount(path, source, options)
+
+
+def _short(form: re.Pattern[str], text: str) -> bool:
+    return len(text) <= MOUNT_TEXT_MAX and form.fullmatch(text) is not None
+
+
+def _overlap(one: str, other: str) -> bool:
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 
 def _check_size(gib: int, within: str) -> None:

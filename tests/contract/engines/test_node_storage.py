@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from poolwright.engines.base import DiskMount, OwnDisk, Rejected
+from poolwright.engines.base import DiskMount, NodeMount, OwnDisk, Rejected
 from poolwright.engines.sandbox.host import loopdev
 from tests.contract.engines.rig import Rig, node
 from tests.contract.engines.test_sandbox import ADMIN, made, out
@@ -62,3 +65,101 @@ async def test_own_disks_that_cannot_be_are_refused(rig: Rig, image: Path) -> No
     assert [type(outcome) for outcome in outcomes] == [Rejected, Rejected]
     assert "different" in str(outcomes[0])
     assert "size_bytes 4096" in str(outcomes[1])
+
+
+def lent(directory: Path, path: str, **more: Any) -> NodeMount:
+    seen = directory.stat()
+    return NodeMount(path, "directory", str(directory), device=seen.st_dev, inode=seen.st_ino, **more)
+
+
+async def test_exported_directories_are_shared_with_the_pool_user_as_their_owner(
+    rig: Rig, image: Path, tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared"
+    (shared / "scenes").mkdir(parents=True)
+    (shared / "scenes" / "one").write_text("scene\n")
+    (shared / "out").symlink_to("/etc")
+    for path in (shared, shared / "scenes", shared / "scenes" / "one"):
+        os.chown(path, 4711, 4712)
+    mounts = (lent(shared, "deep/rw"), lent(shared, "ro", inside="scenes", read_only=True))
+    machines = await made(rig, node("a", image, mounts=mounts), node("b", image, mounts=mounts))
+    assert [machine.troubles for machine in machines] == [(), ()]
+    base = "/mnt/batch/tasks/fsmounts"
+    await out(
+        rig, "a", "e1", f"cd {base}/deep/rw; cat scenes/one; echo made > here; mkdir d; chmod 4755 here"
+    )
+    assert (
+        await out(rig, "b", "e2", f"cat {base}/deep/rw/here; stat -c %u:%g {base}/deep/rw/here")
+        == "made\n1500:1500\n"
+    )
+    made_here = (shared / "here").stat()
+    assert (made_here.st_uid, made_here.st_gid) == (4711, 4712)
+    # The node's root is nobody in particular on the host: never its root.
+    denied = await rig.run("a", "e3", f"sh -c 'echo x > {base}/ro/new'", user=ADMIN)
+    assert denied["exit_code"] != 0
+    await out(
+        rig,
+        "a",
+        "e4",
+        f"mkdir {base}/deep/rw/d/by-root || true; cat {base}/deep/rw/out/shadow || true",
+        user=ADMIN,
+    )
+    assert not any(path.stat().st_uid == 0 for path in shared.rglob("*") if not path.is_symlink())
+    assert "deep/rw: mounted" in await rig.text("a", "fsmounts/fshare-deep-rw.log")
+    await rig.engine.delete(["a", "b"])
+    assert (shared / "scenes" / "one").read_text() == "scene\n"
+
+
+async def test_a_mount_that_fails_is_a_trouble_with_cause_and_next_step(
+    rig: Rig, image: Path, tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "link").symlink_to("/etc")
+    mounts = (
+        lent(shared, "out", inside="link"),
+        lent(shared, "up", inside="sub/../../.."),
+        replace(lent(shared, "other"), inode=1),
+        NodeMount("gone", "none", "no longer exported"),
+        NodeMount("nfs", "nfs", "192.0.2.1:/export"),
+        lent(shared, "good"),
+    )
+    [machine] = await made(rig, node("a", image, mounts=mounts))
+    causes = {dict(trouble.details)["Path"]: trouble.message for trouble in machine.troubles}
+    assert set(causes) == {"out", "up", "other", "gone", "nfs"}
+    assert {trouble.code for trouble in machine.troubles} == {"MountConfigurationError"}
+    assert "another one than when the service started" in causes["other"]
+    assert all("reboot the node" in message for message in causes.values())
+    assert "failed: " in await rig.text("a", "fsmounts/fshare-nfs.log")
+    await out(rig, "a", "e1", "test -d /mnt/batch/tasks/fsmounts/good")
+    [listed] = await rig.engine.machines()
+    assert listed.troubles == machine.troubles
+
+
+def told(rig: Rig, machine: str) -> list[str] | None:
+    """Codes of the newest word on the machine's health."""
+    words = [item for item in rig.events if item["t"] == "health" and item["name"] == machine]
+    return [trouble["code"] for trouble in words[-1]["troubles"]] if words else None
+
+
+async def test_a_full_root_and_a_lost_mount_are_told_and_room_again_too(
+    rig: Rig, image: Path, tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared"
+    (shared / "in").mkdir(parents=True)
+    bounded = (OwnDisk(None, 32 * MIB),)
+    await made(
+        rig, node("a", image, own_disks=bounded), node("b", image, mounts=(lent(shared, "m", inside="in"),))
+    )
+    await rig.run("a", "e1", "sh -c 'dd if=/dev/zero of=/big bs=1M count=64'", user=ADMIN)
+    (shared / "in").rmdir()
+    await rig.until(lambda: told(rig, "a") == ["DiskFull"], "word of the full root")
+    await rig.until(lambda: told(rig, "b") == ["MountConfigurationError"], "word of the lost mount")
+    await rig.agent.stop()  # a new host agent hears it again from the machines
+    rig.agent.start()
+    await rig.until(lambda: len(rig.hellos) > 1, "another hello")
+    troubles = {machine["name"]: machine["troubles"] for machine in rig.hellos[-1]["machines"]}
+    assert [trouble["code"] for trouble in troubles["a"]] == ["DiskFull"]
+    assert "was deleted" in troubles["b"][0]["message"]
+    await rig.run("a", "e2", "rm /big", user=ADMIN)
+    await rig.until(lambda: told(rig, "a") == [], "word of room again")

@@ -111,7 +111,9 @@ class Live:
                 id=id,
                 vm_size="standard_d2s_v3",
                 virtual_machine_configuration=batch.VirtualMachineConfiguration(
-                    image_reference=image.image_reference, node_agent_sku_id=str(image.node_agent_sku_id)
+                    image_reference=image.image_reference,
+                    node_agent_sku_id=str(image.node_agent_sku_id),
+                    **more.pop("machine", {}),
                 ),
                 target_dedicated_nodes=dedicated,
                 target_low_priority_nodes=low,

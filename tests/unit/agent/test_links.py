@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -17,6 +17,7 @@ from tests.support.waiting import wait_until
 
 class _Machine:
     name, fence, address = "m1", 1, None
+    troubles: ClassVar[list[dict[str, Any]]] = []
 
 
 class _Machines:
@@ -120,7 +121,7 @@ def test_orders_wait_for_a_machine_that_is_being_dialled(rig: _Rig) -> None:
     rig.accept()
     rig.greet()
     assert [message["op"] for message in rig.orders(2)] == ["start", "kill"]
-    assert rig.links.standing("m1") == {"silent": False}
+    assert rig.links.standing("m1") == {"silent": False, "troubles": []}
 
 
 def test_a_machine_that_hung_up_is_silent_until_it_greets_again(rig: _Rig) -> None:

@@ -141,11 +141,6 @@ POOLS = [
     ),
     ({"networkConfiguration": {"subnetId": "/s"}}, "UnsupportedProperty", "networkConfiguration"),
     (
-        {"mountConfiguration": [{"nfsMountConfiguration": {"source": "a:/b", "relativeMountPath": "b"}}]},
-        "UnsupportedProperty",
-        "mountConfiguration",
-    ),
-    (
         {"applicationPackageReferences": [{"applicationId": "a"}]},
         "UnsupportedProperty",
         "applicationPackageReferences",

@@ -19,6 +19,20 @@ def os_disk(**given: Any) -> dict[str, Any]:
     return {"virtualMachineConfiguration": {**MACHINE, "osDisk": given}}
 
 
+def nfs(**given: Any) -> dict[str, Any]:
+    mount = {"source": "server:/export", "relativeMountPath": "data", **given}
+    return {"mountConfiguration": [{"nfsMountConfiguration": mount}]}
+
+
+def mounts(*given: Any) -> dict[str, Any]:
+    return {"mountConfiguration": list(given)}
+
+
+SECRET = "c2VjcmV0LW9mLXRoZS1zaGFyZQ=="
+MOUNT = "mountConfiguration[0]."
+NFS = MOUNT + "nfsMountConfiguration."
+GOOD = {"nfsMountConfiguration": {"source": "server:/export", "relativeMountPath": "data"}}
+
 DISK: dict[str, Any] = {"lun": 0, "diskSizeGB": 1}
 
 STORAGE = [
@@ -63,4 +77,77 @@ STORAGE = [
         "InvalidPropertyValue",
         VM + "osDisk.ephemeralOSDiskSettings.placement",
     ),
+    (mounts({}), "InvalidPropertyValue", "mountConfiguration[0]"),
+    (
+        mounts(
+            {
+                **GOOD,
+                "cifsMountConfiguration": {
+                    "username": "u",
+                    "password": SECRET,
+                    "source": "//s/s",
+                    "relativeMountPath": "c",
+                },
+            }
+        ),
+        "InvalidPropertyValue",
+        "mountConfiguration[0]",
+    ),
+    (
+        mounts(
+            {
+                "azureBlobFileSystemConfiguration": {
+                    "accountName": "a",
+                    "containerName": "c",
+                    "accountKey": SECRET,
+                    "relativeMountPath": "b",
+                }
+            }
+        ),
+        "UnsupportedProperty",
+        MOUNT + "azureBlobFileSystemConfiguration",
+    ),
+    (
+        mounts(
+            {
+                "azureFileShareConfiguration": {
+                    "accountName": "a",
+                    "azureFileUrl": "https://a/b",
+                    "accountKey": SECRET,
+                    "relativeMountPath": "b",
+                }
+            }
+        ),
+        "UnsupportedProperty",
+        MOUNT + "azureFileShareConfiguration",
+    ),
+    (
+        mounts(
+            {
+                "cifsMountConfiguration": {
+                    "username": "u",
+                    "password": SECRET,
+                    "source": "//s/s",
+                    "relativeMountPath": "c",
+                }
+            }
+        ),
+        "UnsupportedProperty",
+        MOUNT + "cifsMountConfiguration",
+    ),
+    (mounts(*[GOOD] * 11), "InvalidPropertyValue", "mountConfiguration"),
+    (
+        mounts(GOOD, GOOD),
+        "InvalidPropertyValue",
+        "mountConfiguration[1].nfsMountConfiguration.relativeMountPath",
+    ),
+    (nfs(relativeMountPath="/data"), "InvalidPropertyValue", NFS + "relativeMountPath"),
+    (nfs(relativeMountPath="a/../../b"), "InvalidPropertyValue", NFS + "relativeMountPath"),
+    (nfs(relativeMountPath="fshare-x"), "InvalidPropertyValue", NFS + "relativeMountPath"),
+    (nfs(source="nowhere"), "InvalidPropertyValue", NFS + "source"),
+    (nfs(source="server:export"), "InvalidPropertyValue", NFS + "source"),
+    (nfs(source="poolwright:unknown/x"), "InvalidPropertyValue", NFS + "source"),
+    (nfs(source="poolwright:scenes/../.."), "InvalidPropertyValue", NFS + "source"),
+    (nfs(mountOptions="ro;reboot"), "InvalidPropertyValue", NFS + "mountOptions"),
+    (nfs(source="poolwright:scenes", mountOptions="exec"), "InvalidPropertyValue", NFS + "mountOptions"),
 ]

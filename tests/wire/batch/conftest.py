@@ -39,6 +39,7 @@ from poolwright.domain.limits import Settings
 from poolwright.domain.node import Node
 from poolwright.domain.node_logs import LogRequest, LogUpload
 from poolwright.domain.states import AllocationState, NodeState, TaskState
+from poolwright.domain.storage import Export
 from poolwright.store.base import Tx
 from poolwright.store.sqlite import SqliteStore
 from tests.support.waiting import wait_until
@@ -266,7 +267,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             store=store,
             clock=clock,
             ids=RandomIds(),
-            settings=Settings(),
+            settings=Settings(exports=(Export("scenes", "/srv/scenes"),)),
             accounts=TwoAccounts(),
             authenticate=who,
             files=files,

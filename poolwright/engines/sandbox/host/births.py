@@ -8,7 +8,9 @@ import signal
 import socket
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
+from poolwright.agent.layout import MOUNTS, NODE_ROOT, ROOT_RESERVED_BYTES
 from poolwright.agent.loop import Timer
 from poolwright.engines.sandbox.host import boot, disks, idmap, network, records
 from poolwright.engines.sandbox.host.context import Failure, Host
@@ -86,12 +88,14 @@ class Birth:
             groups=machine.groups,
             link=machine.link,
             resolver=self._resolver,
+            mounts=machine.mounts,
             config={
                 "name": machine.name,
                 "fence": machine.fence,
                 "kind": machine.kind,
                 "grace_s": host.grace_s,
                 "accounts": [str(account["name"]) for account in machine.accounts],
+                "watch": _watched(machine),
             },
             accounts=machine.accounts,
         )
@@ -163,7 +167,7 @@ class Birth:
         elif report.get("step") == "netns":
             self._answer({"link": self._lay_link()})
         elif "pid" in report:
-            self.machine.phases_ms = report["phases"]
+            self.machine.phases_ms, self.machine.troubles = report["phases"], report["troubles"]
             self._adopt_pid(int(report["pid"]))
         elif "ready" in report:
             self.machine.notes += tuple(report.get("notes") or ())
@@ -193,7 +197,10 @@ class Birth:
             return self._finish(Failure("Transient", f"machine {machine.name}: ready without a process"))
         machine.phases_ms = {**phases, **machine.phases_ms}
         machine.state = "running"
-        records.save(machine, self._host.layout.record(machine.name))
+        try:
+            records.save(machine, self._host.layout.record(machine.name))
+        except OSError as failure:
+            return self._finish(Failure("Transient", f"machine {machine.name}: no record of it: {failure}"))
         self._answer({"go": True})
         return self._finish(None)
 
@@ -257,6 +264,16 @@ class Births:
         self._active.pop(birth.machine.name, None)
         self._finished(birth, failure)
         self._host.loop.later(0.0, self.pump)
+
+
+def _watched(machine: Machine) -> dict[str, Any]:
+    """What the machine's own agent looks after (agent/watch.py)."""
+    bounded = any(disk["lun"] is None for disk in machine.own_disks)
+    base = f"/{NODE_ROOT}/{MOUNTS}"
+    return {
+        "room": {"path": "/", "reserve": ROOT_RESERVED_BYTES} if bounded else None,
+        "mounts": [{"path": f"{base}/{mount['path']}", "name": mount["path"]} for mount in machine.mounts],
+    }
 
 
 def _make_temp(path: str) -> None:

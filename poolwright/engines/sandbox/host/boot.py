@@ -3,7 +3,7 @@
 Two processes take part. The *builder* (host root) makes namespaces and mounts, forks the *first process* of the
 new process namespace, gives it its user ids and ends. They report to the host agent over `channel`:
 `{"builder":n}`, `{"step":"netns"}` (a link may be laid now; answered by `{"link":bool}`),
-`{"pid":n,"phases":{phase:ms}}`, `{"ready":{phase:ms},"notes":[text]}` (answered by `{"go":true}`) or
+`{"pid":n,"phases":{phase:ms},"troubles":[...]}`, `{"ready":{phase:ms},"notes":[text]}` (answered by `{"go":true}`) or
 `{"error":text,"phase":name}`, with `"refused":true` when another try would end the same way. A missing report is a
 failure too, so nothing needs to be undone here: namespaces, mounts and devices end with the two processes;
 directories and groups are removed by the host agent.
@@ -23,7 +23,7 @@ from typing import Any
 
 from poolwright.agent import accounts, syscalls
 from poolwright.agent.layout import DISKS, LOGIN_KIT, NODE_ROOT
-from poolwright.engines.sandbox.host import cgroups, idmap, network, owndisks, rootfs
+from poolwright.engines.sandbox.host import cgroups, idmap, network, owndisks, places, rootfs
 
 # linux/capability.h: what a machine's root keeps is what package installation, services and debuggers need.
 _KEPT_CAPABILITIES = frozenset(
@@ -60,6 +60,7 @@ class Plan:
     own_disks: list[dict[str, Any]] = field(
         default_factory=list
     )  # lun (None: the root's upper layer), path, size
+    mounts: list[dict[str, Any]] = field(default_factory=list)  # places below the node's mounts directory
     groups: tuple[str, ...] = ()
     link: network.Link | None = None
     resolver: str = ""
@@ -102,11 +103,15 @@ def run_builder(plan: Plan, channel: socket.socket, first_process: FirstProcess)
 def _build(plan: Plan, channel: socket.socket, phases: _Phases, first_process: FirstProcess) -> None:
     phases.enter("groups")
     cgroups.join(plan.groups)
+    phases.enter("places")
+    lent = places.gather(plan.mounts, plan.scratch)
+    there = {place.path for place in lent if place.tree is not None}
+    plan.config["watch"]["mounts"] = [one for one in plan.config["watch"]["mounts"] if one["name"] in there]
     phases.enter("namespaces")
     proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     syscalls.unshare(_NAMESPACES)
     _report(channel, {"step": "netns"})
-    child, first = _fork_first(plan, channel, first_process, proc)
+    child, first = _fork_first(plan, channel, first_process, [proc, *(place.tree for place in lent)])
     phases.enter("mounts")
     trees = _detach_trees(plan)
     _enter_root(plan)
@@ -118,6 +123,7 @@ def _build(plan: Plan, channel: socket.socket, phases: _Phases, first_process: F
         syscalls.attach_tree(fd, "/" + target)
         os.close(fd)
     rootfs.directory("/proc")
+    troubles = places.attach(lent)
     syscalls.set_fs_ids(0, 0)
     phases.enter("network")
     linked = _await_answer(channel)["link"]
@@ -128,7 +134,7 @@ def _build(plan: Plan, channel: socket.socket, phases: _Phases, first_process: F
     if first.recv(1) == _UNSHARED:
         idmap.write_maps(proc, child)
         phases.enter("end")
-        _report(channel, {"pid": child, "phases": phases.ms})
+        _report(channel, {"pid": child, "phases": phases.ms, "troubles": troubles})
         first.send(_MAPPED)
 
 
@@ -214,7 +220,7 @@ def _enter_root(plan: Plan) -> None:
 
 
 def _fork_first(
-    plan: Plan, channel: socket.socket, first_process: FirstProcess, proc: int
+    plan: Plan, channel: socket.socket, first_process: FirstProcess, held: list[int | None]
 ) -> tuple[int, socket.socket]:
     """Fork the first process before anything else is done: memory the builder writes to is not the machine's then.
 
@@ -225,7 +231,7 @@ def _fork_first(
     child = os.fork()
     if child == 0:
         builder_side.close()
-        for fd in (proc, plan.os_tree, *plan.disk_trees.values()):
+        for fd in (*held, plan.os_tree, *plan.disk_trees.values()):
             if fd is not None:
                 os.close(fd)
         _be_first(plan, channel, first_process, listener, first_side)

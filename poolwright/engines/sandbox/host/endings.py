@@ -110,7 +110,10 @@ class Endings:
             path = self._host.layout.machine(ending.machine.name)
             if ending.keep_storage and os.path.isdir(path):
                 ending.machine.state = ending.state
-                records.save(ending.machine, self._host.layout.record(ending.machine.name))
+                with contextlib.suppress(
+                    OSError
+                ):  # a full disk: the next host agent sees that its process is gone
+                    records.save(ending.machine, self._host.layout.record(ending.machine.name))
             elif os.path.isdir(path):
                 self._serial += 1
                 grave = os.path.join(self._host.layout.trash, f"{os.getpid()}-{self._serial}")

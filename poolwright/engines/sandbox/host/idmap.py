@@ -12,18 +12,29 @@ COUNT = 65_536
 MAP_LINE = f"0 {HOST_BASE} {COUNT}"
 
 
-def write_maps(proc_dir_fd: int, pid: int) -> None:
+def write_maps(proc_dir_fd: int, pid: int, uids: str = MAP_LINE, gids: str = MAP_LINE) -> None:
     """Give the user namespace of process `pid` its ids; `proc_dir_fd` is a descriptor of /proc."""
-    for name in ("uid_map", "gid_map"):
+    for name, lines in (("uid_map", uids), ("gid_map", gids)):
         fd = os.open(f"{pid}/{name}", os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc_dir_fd)
         try:
-            os.write(fd, MAP_LINE.encode())
+            os.write(fd, lines.encode())
         finally:
             os.close(fd)
 
 
-def open_namespace() -> int:
-    """A descriptor of a user namespace with the map, for idmapped mounts."""
+def lending(owner: int, inside: int) -> str:
+    """The map of a host directory lent to machines: its owner is the user `inside` a machine, every other user of
+    machines keeps the number the host knows it by. Nobody becomes the host's root: a directory of root is lent without
+    its owner."""
+    first, last = HOST_BASE, HOST_BASE + COUNT
+    if owner == 0 or first <= owner < last:
+        return f"{first} {first} {COUNT}"
+    taken = first + inside
+    return f"{owner} {taken} 1\n{first} {first} {inside}\n{taken + 1} {taken + 1} {last - taken - 1}"
+
+
+def open_namespace(uids: str = MAP_LINE, gids: str = MAP_LINE) -> int:
+    """A descriptor of a user namespace with the maps, for idmapped mounts."""
     ready_r, ready_w = os.pipe()
     hold_r, hold_w = os.pipe()
     child = os.fork()
@@ -35,7 +46,7 @@ def open_namespace() -> int:
     try:
         if os.read(ready_r, 1) != b"1":
             raise OSError("this kernel or container refuses a new user namespace")
-        write_maps(proc, child)
+        write_maps(proc, child, uids, gids)
         return os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(proc)

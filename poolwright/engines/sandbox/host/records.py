@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass, field
 from typing import Any
 
-from poolwright.engines.sandbox.host import owndisks
+from poolwright.engines.sandbox.host import owndisks, places
 from poolwright.engines.sandbox.host.cgroups import Limits
 from poolwright.engines.sandbox.host.disks import Volume
 from poolwright.engines.sandbox.host.network import Link
@@ -47,8 +47,10 @@ class Machine:
     inherited: bool = False  # its directory is older than this fence
     os_offset: int = 0  # bytes of the OS disk before its root file system, recorded as the next
     os_size: int = 0  # bytes of the root file system; 0: up to the end of the disk
-    own_disks: list[dict[str, Any]] = field(default_factory=list)  # recorded: lun, size_bytes, place
+    own_disks: list[dict[str, Any]] = field(default_factory=list)  # recorded: lun, size_bytes
     accounts: list[dict[str, Any]] = field(default_factory=list)  # with secrets, so never recorded
+    mounts: list[dict[str, Any]] = field(default_factory=list)  # recorded: as the engine contract's NodeMount
+    troubles: list[dict[str, Any]] = field(default_factory=list)  # recorded: what went wrong at its birth
 
     @property
     def os_volume(self) -> Volume:
@@ -72,6 +74,7 @@ class Machine:
             "limits": list(self.applied),
             "notes": list(self.notes),
             "phases_ms": self.phases_ms,
+            "troubles": self.troubles,
         }
 
     def to_record(self) -> dict[str, Any]:
@@ -97,6 +100,8 @@ class Machine:
             "phases_ms": self.phases_ms,
             "attached": self.attached,
             "own_disks": self.own_disks,
+            "mounts": self.mounts,
+            "troubles": self.troubles,
         }
 
 
@@ -134,6 +139,7 @@ def from_request(request: dict[str, Any]) -> Machine:
     made.os_offset, made.os_size = part[:2]
     made.own_disks = _own_disks(request, kind, luns)
     made.accounts = [dict(account) for account in request.get("accounts") or []]
+    made.mounts = places.from_request(request, kind)
     return made
 
 
@@ -170,7 +176,8 @@ def from_record(path: str) -> Machine | None:
             tuple(data["applied"]), tuple(data["notes"]), data["phases_ms"], data["attached"],
         )  # fmt: skip
         made.os_offset, made.os_size = int(data.get("os_offset", 0)), int(data.get("os_size", 0))
-        made.own_disks = list(data.get("own_disks", ()))
+        made.own_disks, made.mounts = list(data.get("own_disks", ())), list(data.get("mounts", ()))
+        made.troubles = list(data.get("troubles", ()))
         return made
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -180,9 +187,13 @@ def save(machine: Machine, path: str) -> None:
     """Write the record in one step: a reader sees the old or the new one."""
     directory = os.path.dirname(path)
     fd, temporary = tempfile.mkstemp(dir=directory, prefix=".record-")
-    with os.fdopen(fd, "w", encoding="utf-8") as stream:
-        json.dump(machine.to_record(), stream)
-    os.replace(temporary, path)
+    try:
+        with os.fdopen(fd, "w", encoding="utf-8") as stream:
+            json.dump(machine.to_record(), stream)
+        os.replace(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
 
 
 def start_time(pid: int) -> int | None:

@@ -1,0 +1,61 @@
+"""Looking after the room on the service's disk, and waking every pool when what follows from it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from poolwright.decide.room import Room, judge, reserve
+from poolwright.domain.facts import DirtyKey
+from poolwright.store.base import Store, StoreError, Tx
+
+_log = logging.getLogger(__name__)
+LOOK_S = 1.0
+
+Measure = Callable[[], tuple[int, int]]
+"""Free and total bytes of the disk. Raises OSError."""
+
+
+class HostRoom:
+    """The newest judgement on the host's disk."""
+
+    def __init__(self, measure: Measure, where: str, reserve_mib: int | None = None) -> None:
+        self._measure = measure
+        self._where = where
+        self._reserve_mib = reserve_mib
+        self.now = Room()
+
+    def look(self) -> Room:
+        """Measure and judge again. A disk that cannot be measured is left as it was."""
+        try:
+            free, total = self._measure()
+        except OSError as error:
+            _log.warning("the disk of %s cannot be measured: %s", self._where, error)
+            return self.now
+        self.now = judge(free, reserve(total, self._reserve_mib), self.now, self._where)
+        return self.now
+
+    def refusal(self) -> str | None:
+        """Why nothing new is taken in now, or None."""
+        return self.look().low
+
+    async def watch(self, store: Store) -> None:
+        """Look for ever; pools are woken at each change. A store that cannot be written is tried again."""
+        told = (False, False)
+        while True:
+            room = self.look()
+            state = (room.low is not None, room.full is not None)
+            if state != told:
+                _log.warning("%s", room.full or room.low or f"the disk of {self._where} has room again")
+                try:
+                    await store.write(_wake_pools)
+                    told = state
+                except StoreError as error:
+                    _log.warning("pools cannot be told of the disk yet: %s", error)
+            await asyncio.sleep(LOOK_S)
+
+
+def _wake_pools(tx: Tx) -> None:
+    for pool in tx.pools.every():
+        tx.mark_dirty(DirtyKey("pool", pool.account, pool.id))
