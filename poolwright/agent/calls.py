@@ -60,6 +60,7 @@ class Calls:
             "logs": self._logs,
             "transfer": self._transfer,
             "transfer.stop": self._stop_transfer,
+            "network": self._network,
             "info": lambda _id, _params, answer: answer(self._facts()),
         }
 
@@ -87,6 +88,11 @@ class Calls:
 
     def _create(self, _call_id: int, params: Params, answer: Answer) -> None:
         self._machines.create(params["requests"], lambda outcomes: answer({"outcomes": outcomes}))
+
+    def _network(self, _call_id: int, params: Params, answer: Answer) -> None:
+        port = params.get("port")
+        self._machines.expose(str(params["front"]), None if port is None else int(port))
+        answer({})
 
     def _delete(self, _call_id: int, params: Params, answer: Answer) -> None:
         keep = bool(params.get("keep_storage"))

@@ -69,6 +69,10 @@ class Machines(Protocol):
         """What a running machine has used since its birth, None where that cannot be told."""
         ...
 
+    def expose(self, front: str, port: int | None) -> None:
+        """Where forwarded ports are reached (an IPv4 address of the host, or 0.0.0.0), and the service's own port."""
+        ...
+
     def facts(self) -> dict[str, Any]:
         """`usable`, `limits`, `network` and `missing` of the capabilities."""
         ...

@@ -48,7 +48,7 @@ def check(ctx: Context, auto: AutoPool, *, scheduled: bool) -> None:
         if not auto.scale.enabled:
             pool_rules.check_targets(ctx, auto.spec, auto.target_dedicated, auto.target_low_priority)
             dedicated, low_priority = auto.target_dedicated or 0, auto.target_low_priority or 0
-            pool_rules.check_inter_node(auto.spec, dedicated, low_priority)
+            pool_rules.check_sum(auto.spec, dedicated, low_priority)
         pool_rules.check_caller(ctx, auto.spec)
     except ServiceError as error:
         raise within(PATH + "pool.", error) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from poolwright.commands import network_rules
 from poolwright.commands.context import Context
 from poolwright.commands.file_rules import check_linked
 from poolwright.commands.storage_rules import check_disk_count, check_image_disks, check_mounts
@@ -42,6 +43,7 @@ def check_spec(ctx: Context, spec: PoolSpec) -> None:
         reason = f"{size.name} has {size.cores} cores, so a node has 1 to {slots_max} task slots."
         raise bad_property("taskSlotsPerNode", spec.slots_per_node, reason)
     check_timeout(spec.resize_timeout)
+    network_rules.check(spec.network)
     check_disk_count(spec)
     if spec.start_task is not None:
         check_linked(spec.start_task.resource_files, ctx.settings, "startTask.resourceFiles")
@@ -115,8 +117,12 @@ def check_targets(ctx: Context, spec: PoolSpec, dedicated: int | None, low_prior
             raise bad_property(name, target, reason)
 
 
-def check_inter_node(spec: PoolSpec, dedicated: int, low_priority: int) -> None:
-    """The public limit of pools with communication between nodes. Raises InvalidPropertyValue (400)."""
+def check_sum(spec: PoolSpec, dedicated: int, low_priority: int) -> None:
+    """Limits on nodes of both kinds: the public one of pools with communication between nodes, and front-end ports.
+
+    Raises InvalidPropertyValue (400).
+    """
+    network_rules.check_size(spec, dedicated, low_priority)
     wanted = dedicated + low_priority
     if spec.inter_node and wanted > INTER_NODE_POOL_MAX:
         reason = (

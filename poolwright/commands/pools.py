@@ -47,6 +47,7 @@ _FIXED = (
     "data_disks",
     "accounts",
     "mounts",
+    "network",
 )
 
 
@@ -73,7 +74,7 @@ def create(
     autoscale = new_settings(scale, target_dedicated, target_low_priority, ctx.now)
     if autoscale is None:
         pool_rules.check_targets(ctx, spec, target_dedicated, target_low_priority)
-        pool_rules.check_inter_node(spec, target_dedicated or 0, target_low_priority or 0)
+        pool_rules.check_sum(spec, target_dedicated or 0, target_low_priority or 0)
     pool_rules.check_outside(ctx, spec)
     account = accounts.get(tx, account).name
     existing = tx.pools.get(account, id)
@@ -155,7 +156,7 @@ def patch(tx: Tx, ctx: Context, account: str, id: str, change: PoolChange, pre: 
     image = None
     if fixed:
         pool_rules.check_targets(ctx, spec, pool.target_dedicated, pool.target_low_priority)
-        pool_rules.check_inter_node(spec, pool.target_dedicated, pool.target_low_priority)
+        pool_rules.check_sum(spec, pool.target_dedicated, pool.target_low_priority)
         if image_changed:
             pool_rules.check_caller(ctx, spec)
             image = pool_rules.check_image(tx, spec)
@@ -206,7 +207,7 @@ def resize(
         pool.target_dedicated if dedicated is None else dedicated,
         pool.target_low_priority if low_priority is None else low_priority,
     )
-    pool_rules.check_inter_node(pool.spec, *targets)
+    pool_rules.check_sum(pool.spec, *targets)
     return _start_resize(tx, ctx, steady(pool, pre), targets, timeout, option, ())
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from poolwright.decide import front_ports
 from poolwright.decide.node_events import NEXT_STEP
 from poolwright.decide.placement import takes_tasks
 from poolwright.decide.snapshot import ImageMissing, ImagePreparing, PoolSnapshot, allocated, departing
@@ -326,7 +327,11 @@ def _steady(snapshot: PoolSnapshot, counts: tuple[tuple[str, str], ...]) -> Expl
         )
     low = sum(1 for n in snapshot.nodes if not n.dedicated)
     if low < pool.target_low_priority:
-        why = snapshot.pressure or "there is no room for them now"
+        short = front_ports.shortage(snapshot)
+        exhausted = None
+        if short is not None and short.free <= 0:
+            exhausted = f"every front-end port of the NAT pool {short.nat_pool.name} is taken"
+        why = snapshot.pressure or exhausted or "there is no room for them now"
         message = f"{pool.target_low_priority - low} low-priority nodes are still sought: {why}."
         return Explanation("SeekingLowPriority", message, "Wait; the service seeks them for ever.", counts)
     return Explanation("PoolSteady", "The pool has the size that was asked for.", "", counts)
@@ -342,7 +347,16 @@ def _size_evidence(snapshot: PoolSnapshot) -> tuple[tuple[str, str], ...]:
         ("targetLowPriority", str(pool.target_low_priority)),
         ("currentLowPriority", str(sum(1 for n in have if not n.dedicated))),
         ("resizeEndsAt", str(_ends_at(pool))),
+        *_ports_evidence(snapshot),
         *((f"nodes.{state}", str(count)) for state, count in sorted(states.items())),
+    )
+
+
+def _ports_evidence(snapshot: PoolSnapshot) -> tuple[tuple[str, str], ...]:
+    have = [node for node in snapshot.nodes if node.front_ports]
+    nat_pools = snapshot.pool.spec.network.nat_pools
+    return tuple(
+        (f"frontendPorts.{nat.name}", f"{len(have)} of {nat.size} given to nodes") for nat in nat_pools
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from poolwright.decide import explain, node_life, pool_size
+from poolwright.decide import explain, front_ports, node_life, pool_size
 from poolwright.decide.node_life import Act, NodePlan
 from poolwright.decide.snapshot import ImageReady, PoolSnapshot
 from poolwright.domain.clock import Ids, Instant
@@ -88,6 +88,7 @@ def _new_nodes(snapshot: PoolSnapshot, grow: tuple[int, int], ids: Ids) -> tuple
     image = snapshot.image.image if isinstance(snapshot.image, ImageReady) else ""
     stamp = datetime.fromtimestamp(now // 1_000_000, UTC).strftime("%Y%m%dt%H%M%Sz").lower()
     number = int(ids.short(), 16) % 10**10
+    ports = front_ports.give(snapshot, total)
     return tuple(
         Node(
             account=pool.account,
@@ -102,6 +103,7 @@ def _new_nodes(snapshot: PoolSnapshot, grow: tuple[int, int], ids: Ids) -> tuple
             seen_at=now,
             image=image,
             history=((now, NodeState.CREATING.value, "asked for by the pool's size"),),
+            front_ports=ports[index],
         )
         for index in range(total)
     )

@@ -10,6 +10,8 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from poolwright.decide import front_ports
+from poolwright.decide.front_ports import Shortage
 from poolwright.decide.snapshot import (
     ImageMissing,
     ImagePreparing,
@@ -102,9 +104,12 @@ def victims(
 
 
 def room_to_grow(
-    snapshot: PoolSnapshot, kind: Kind, have: int, wanted: int
+    snapshot: PoolSnapshot, kind: Kind, have: int, wanted: int, promised: int = 0
 ) -> tuple[int, ResizeError | None]:
-    """How many of `wanted` more nodes may be asked for, and the error that says why not all."""
+    """How many of `wanted` more nodes may be asked for, and the error that says why not all.
+
+    `promised` nodes of the other kind are asked for at the same time.
+    """
     pool, room, quotas = snapshot.pool, snapshot.headroom, snapshot.quotas
     refusal = _image_refusal(snapshot, kind)
     if refusal is not None:
@@ -126,6 +131,11 @@ def room_to_grow(
             in_use = used + have * room.cores_per_node
             error = _core_quota(kind, cores, in_use, wanted, room.cores_per_node)
             allowed = fitting
+    short = front_ports.shortage(snapshot)
+    if short is not None and short.free - promised < allowed:
+        if short.free + short.returning - promised < allowed:
+            error = _ports_exhausted(kind, short, have, wanted)
+        allowed = max(0, short.free - promised)
     return allowed, error
 
 
@@ -190,7 +200,7 @@ def _resizing(snapshot: PoolSnapshot, nodes: tuple[Node, ...]) -> SizePlan:
                 have = len(staying) - len(unallocated)
                 pool = with_resize_error(pool, _timed_out(kind, _target(pool, kind), have))
         elif missing > 0 and not blocked(pool, kind):
-            grow[index], error = room_to_grow(snapshot, kind, len(staying), missing)
+            grow[index], error = room_to_grow(snapshot, kind, len(staying), missing, sum(grow))
             pool = pool if error is None else with_resize_error(pool, error)
             waiting = waiting or error is None
         elif unallocated:
@@ -322,6 +332,23 @@ def _image_limit(kind: Kind, limit: int, others: int, have: int, wanted: int) ->
         ("Limit", str(limit)),
         ("UsedByOtherPools", str(others)),
         ("UsedByThisPool", str(have)),
+        ("Requested", str(wanted)),
+    )
+    return allocation_failed(kind, message, values)
+
+
+def _ports_exhausted(kind: Kind, short: Shortage, have: int, wanted: int) -> ResizeError:
+    nat_pool = short.nat_pool
+    message = (
+        f"the NAT pool {nat_pool.name} has {nat_pool.size} front-end ports ({nat_pool.first}-{nat_pool.last}), one for "
+        f"each node; {short.free} are free, {short.elsewhere} belong to other pools of this host, this pool has {have} "
+        f"{kind.label} nodes, and {wanted} more were asked for"
+    )
+    values = (
+        ("NatPool", nat_pool.name),
+        ("FrontendPorts", str(nat_pool.size)),
+        ("FreePorts", str(short.free)),
+        ("PortsOfOtherPools", str(short.elsewhere)),
         ("Requested", str(wanted)),
     )
     return allocation_failed(kind, message, values)

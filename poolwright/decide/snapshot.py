@@ -76,6 +76,7 @@ class PoolSnapshot:
     regrow: bool = False  # a large pool's resize begins again by itself
     simulated: bool = False  # new nodes are only pretended: no engine here runs the image
     managers: frozenset[str] = frozenset()  # nodes that run a job manager; only read while the pool resizes
+    ports_taken: frozenset[tuple[str, int]] = frozenset()  # front-end (protocol, port) that others have
     pressure: str | None = None  # why preempted nodes may not come back now
     disk_low: str | None = None  # why the host takes nothing new for now: its disk is nearly full
     disk_full: str | None = None  # why nodes on the host's disk must stop: it is about to be full

@@ -59,6 +59,17 @@ NODE_USERS_MAX = 20  # users of one node
 USER_ACCOUNTS_MAX = 20  # named accounts of one pool: each password costs some hundredths of a second to hash
 ACCOUNT_KEYS_MAX = 64 * 1024  # characters of all their private keys, which go to each node in one message
 ACCOUNT_NAME_MAX = 20  # public limit of the names of user accounts
+NAT_POOLS_MAX = 5  # public limit of one pool
+NAT_POOL_NAME_MAX = 77  # public limit
+FRONT_PORTS_MIN = 40  # public minimum of one NAT pool
+FRONT_PORT_MAX = 65534  # public limit
+LOGIN_PORTS = (
+    50_000,
+    55_000,
+)  # never of a NAT pool, as in the public service: doors of remote login open here
+ACCESS_RULES_MAX = 25  # public limit of network security rules of one pool
+ACCESS_PRIORITY_MIN, ACCESS_PRIORITY_MAX = 150, 4096  # public range
+SOURCE_PORT_RANGES_MAX = 100  # unpublished; each becomes part of a rule that every new connection meets
 DOORS_MAX = 1000  # nodes whose remote login is open at a time
 DOOR_CONNECTIONS_MAX = 32  # of one node at a time
 ASSIGN_BATCH_MAX = 500  # tasks placed in one transaction
@@ -116,3 +127,4 @@ class Settings:
     regrow_large_pools: bool = True  # resizes of large pools go on by themselves while they get nodes
     auto_storage: bool = False  # the accounts have linked storage
     exports: tuple[Export, ...] = ()  # directories of this host that pools may mount
+    service_port: int | None = None  # where this service answers, once that is known

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from poolwright.domain.clock import Instant
+from poolwright.domain.network import FrontPort
 from poolwright.domain.states import (
     DeallocationOption,
     ExecutionResult,
@@ -123,6 +124,7 @@ class Node:
     notes: tuple[str, ...] = ()  # limits that could not be applied, and why
     phases_ms: dict[str, float] = field(default_factory=dict)
     logins: Logins = Logins()
+    front_ports: tuple[FrontPort, ...] = ()  # given with the row, kept through all lives
     image: str = ""  # what it is made from: id of an image or version, or publisher:offer:sku:version
     revision: int = 0
 

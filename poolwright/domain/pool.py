@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from poolwright.domain.autoscale import Autoscale
 from poolwright.domain.clock import Instant, Micros
 from poolwright.domain.limits import RESIZE_TIMEOUT_DEFAULT
+from poolwright.domain.network import PoolNetwork
 from poolwright.domain.states import AllocationState, DeallocationOption, FillType, JobOrder, PoolState
 from poolwright.domain.storage import PoolDisk, PoolMount
 from poolwright.domain.transfer import ResourceFile
@@ -90,6 +91,7 @@ class PoolSpec:
     data_disks: tuple[PoolDisk, ...] = ()
     accounts: tuple[UserAccount, ...] = ()
     mounts: tuple[PoolMount, ...] = ()
+    network: PoolNetwork = PoolNetwork()
 
 
 @dataclass(frozen=True, slots=True)

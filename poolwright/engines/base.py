@@ -144,6 +144,27 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Who may (or may not) come through a forwarded port. `network` is an IPv4 network in CIDR form, "*",
+    "Internet" (everybody but machines of this engine) or "VirtualNetwork" (those machines)."""
+
+    allow: bool
+    network: str
+    ports: tuple[tuple[int, int], ...] = ()  # source ports, first and last of each range; none: all
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A port of the host that leads to a port of the machine. The first of `sources` that fits decides; who fits
+    none is kept out, unless there are none at all."""
+
+    protocol: str  # "tcp" | "udp"
+    port: int
+    to: int
+    sources: tuple[Source, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class MachineRequest:
     """What a machine is made of. `name` is unique on the engine; `fence` grows with every re-creation."""
 
@@ -162,6 +183,8 @@ class MachineRequest:
     mounts: tuple[NodeMount, ...] = ()  # of nodes only
     labels: dict[str, str] = field(default_factory=dict)
     accounts: tuple[UserAccount, ...] = ()  # of a node; no other name may be run as there
+    forwards: tuple[Forward, ...] = ()
+    network: str = ""  # machines reach one another when they say the same here, others not
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from poolwright.domain.resource import pool_key
 from poolwright.domain.states import TaskState
 from poolwright.domain.storage import Export
 from poolwright.domain.task import Execution
-from poolwright.engines.base import MachineRequest
+from poolwright.engines.base import Forward, MachineRequest, Source
 from poolwright.reconcile import autoscale, endings, hello, node_storage, preemption, snapshots
 from poolwright.reconcile.environment import start_name, start_spec
 from poolwright.reconcile.fleet import ExecSpec, Kill
@@ -129,6 +129,22 @@ def request(pool: Pool, node: Node, disks: DiskSet, exports: tuple[Export, ...] 
         accounts=pool.spec.accounts,
         own_disks=node_storage.own_disks(pool.spec),
         mounts=node_storage.mounts(pool.spec, exports),
+        forwards=_forwards(pool, node),
+        network=pool_key(pool.account, pool.id),
+    )
+
+
+def _forwards(pool: Pool, node: Node) -> tuple[Forward, ...]:
+    nat_pools = {nat_pool.name: nat_pool for nat_pool in pool.spec.network.nat_pools}
+    return tuple(
+        Forward(
+            given.protocol,
+            given.port,
+            nat_pools[given.nat_pool].backend_port,
+            tuple(Source(r.allow, r.source, r.source_ports) for r in nat_pools[given.nat_pool].by_priority),
+        )
+        for given in node.front_ports
+        if given.nat_pool in nat_pools
     )
 
 

@@ -14,6 +14,7 @@ from poolwright.domain import sizes
 from poolwright.domain.clock import Instant
 from poolwright.domain.node import Node
 from poolwright.domain.pool import Pool
+from poolwright.domain.resource import pool_key
 from poolwright.domain.states import AllocationState, DeallocationOption, JobState, TaskState
 from poolwright.domain.task import Execution
 from poolwright.reconcile.images import DiskSet
@@ -65,6 +66,7 @@ def load(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolView | No
         simulated=simulated,
         regrow=kit.settings.regrow_large_pools,
         managers=_managers(tx, pool),
+        ports_taken=_ports_taken(tx, kit, pool, len(nodes)),
         pressure=preempt.holds_back(kit.beat, kit.pressure_limit_mib),
         disk_low=room.low,
         disk_full=room.full,
@@ -85,10 +87,7 @@ def headroom(tx: Tx, kit: Kit, pool: Pool, have: int) -> Headroom:
     """What other pools use of what this one shares; only read while the pool may grow."""
     size = sizes.find(pool.spec.vm_size)
     cores = size.cores if size is not None else 1
-    growing = (
-        pool.allocation is AllocationState.RESIZING or have < pool.target_dedicated + pool.target_low_priority
-    )
-    if not growing:
+    if not _growing(pool, have):
         return Headroom(cores_per_node=cores)
     image_dedicated, image_low = _nodes_of(tx, sharing(tx, pool))
     quotas = kit.settings.quotas
@@ -101,6 +100,26 @@ def headroom(tx: Tx, kit: Kit, pool: Pool, have: int) -> Headroom:
                 cores_dedicated += dedicated * (each.cores if each is not None else 1)
                 cores_low += low * (each.cores if each is not None else 1)
     return Headroom(image_dedicated, image_low, cores_dedicated, cores_low, cores)
+
+
+def _growing(pool: Pool, have: int) -> bool:
+    wanted = pool.target_dedicated + pool.target_low_priority
+    return pool.allocation is AllocationState.RESIZING or have < wanted
+
+
+def _ports_taken(tx: Tx, kit: Kit, pool: Pool, have: int) -> frozenset[tuple[str, int]]:
+    """Front-end ports that are not this pool's to give; only read while it may grow, and has NAT pools."""
+    if not pool.spec.network.nat_pools or not _growing(pool, have):
+        return frozenset()
+    own = kit.settings.service_port
+    taken = set() if own is None else {("tcp", own)}
+    for other in tx.pools.every():
+        if other.spec.network.nat_pools and pool_key(other.account, other.id) != pool_key(
+            pool.account, pool.id
+        ):
+            for node in tx.nodes.of_pool(other.account, other.id):
+                taken |= {(given.protocol, given.port) for given in node.front_ports}
+    return frozenset(taken)
 
 
 def sharing(tx: Tx, pool: Pool) -> list[Pool]:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from dataclasses import dataclass
 
 from poolwright.api.batch.services import NodeUnreachable
-from poolwright.domain.limits import DOOR_CONNECTIONS_MAX, DOORS_MAX
+from poolwright.domain.limits import DOOR_CONNECTIONS_MAX, DOORS_MAX, LOGIN_PORTS
 from poolwright.store.base import Store, StoreError
 
 _log = logging.getLogger(__name__)
 _SSH_PORT = 22
 _PIECE = 65_536
 _DIAL_S = 10.0
+_TRIES = 50  # ports in use by others that are passed over
 
 
 @dataclass(slots=True)
@@ -39,27 +41,47 @@ class LoginDoors:
         self._doors: dict[str, _Door] = {}
         self._relays: dict[asyncio.Task[None], str] = {}
         self._opening = asyncio.Lock()
+        self._next_port = random.randint(*LOGIN_PORTS)
 
     async def open(self, account: str, pool: str, node: str, machine: str) -> int:
         """The port that leads to the node. Raises NodeUnreachable when no more can be opened."""
         async with self._opening:
-            door = self._doors.get(machine)
-            if door is not None:
-                return door.port
-            if len(self._doors) >= DOORS_MAX:
+            if machine not in self._doors and len(self._doors) >= DOORS_MAX:
                 await self._close_idle()
-            if len(self._doors) >= DOORS_MAX:
-                raise NodeUnreachable(f"remote login to {DOORS_MAX} nodes is open already")
-            door = _Door(account, pool, node, machine)
+            return await self._opened(_Door(account, pool, node, machine))
+
+    async def offer(self, account: str, pool: str, node: str, machine: str) -> int | None:
+        """As `open`, but no other door is closed for it; None when no more can be opened."""
+        async with self._opening:
             try:
-                door.server = await asyncio.start_server(
-                    lambda reader, writer: self._accept(door, reader, writer), self._host, 0
+                return await self._opened(_Door(account, pool, node, machine))
+            except NodeUnreachable:
+                return None
+
+    async def _opened(self, door: _Door) -> int:
+        known = self._doors.get(door.machine)
+        if known is not None:
+            return known.port
+        if len(self._doors) >= DOORS_MAX:
+            raise NodeUnreachable(f"remote login to {DOORS_MAX} nodes is open already")
+        door.server = await self._listen(door)
+        door.port = int(door.server.sockets[0].getsockname()[1])
+        self._doors[door.machine] = door
+        return door.port
+
+    async def _listen(self, door: _Door) -> asyncio.Server:
+        """At one of the ports that no NAT pool may have."""
+        problem = "none is free"
+        for _ in range(_TRIES):
+            port = self._next_port
+            self._next_port = LOGIN_PORTS[0] if port >= LOGIN_PORTS[1] else port + 1
+            try:
+                return await asyncio.start_server(
+                    lambda reader, writer: self._accept(door, reader, writer), self._host, port
                 )
             except OSError as error:
-                raise NodeUnreachable(f"no port can be opened: {error.strerror}") from None
-            door.port = int(door.server.sockets[0].getsockname()[1])
-            self._doors[machine] = door
-            return door.port
+                problem = error.strerror or str(error)
+        raise NodeUnreachable(f"no port can be opened: {problem}")
 
     async def close(self) -> None:
         """Shut every door; connections through them end."""

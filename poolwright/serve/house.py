@@ -41,7 +41,7 @@ from poolwright.domain.marketplace import Catalogue, find
 from poolwright.engines.base import Engine
 from poolwright.engines.beside import BesideListener
 from poolwright.engines.hub import AgentHub
-from poolwright.engines.sandbox.driver import SandboxEngine
+from poolwright.engines.sandbox.driver import Exposure, SandboxEngine
 from poolwright.engines.sandbox.launcher import HostAgentProcess
 from poolwright.images.loginkit import LoginKit
 from poolwright.images.raw import RawImagePlane
@@ -66,6 +66,7 @@ from poolwright.serve.adapters import (
 from poolwright.serve.credentials import Known, read_secret
 from poolwright.serve.disk_bytes import PlaneBytes
 from poolwright.serve.doors import LoginDoors
+from poolwright.serve.listening import front_address
 from poolwright.serve.login_server import BroughtLoginServer
 from poolwright.serve.node_logs import NodeLogUploads
 from poolwright.serve.options import Options
@@ -108,6 +109,7 @@ class House:
     def __init__(self, options: Options) -> None:
         settings = replace(options.settings, auto_storage=options.auto_storage is not None)
         self.options = replace(options, settings=settings)
+        self.settings = settings
         self.clock = SystemClock()
         self.ids = SystemIds()
         self.store = SqliteStore(options.data_dir)
@@ -135,6 +137,7 @@ class House:
     async def open(self, port: int) -> tuple[ASGIApp, TlsFiles, Known]:
         """Start everything behind the port. Returns the application, its certificates and what clients must know."""
         data_dir = self.options.data_dir
+        self.settings = replace(self.options.settings, service_port=port)
         endpoint = f"https://localhost:{port}"
         tls = ensure_tls(data_dir, self.clock)
         identity, account, secret = await self._first_start()
@@ -147,7 +150,7 @@ class House:
             ids=self.ids,
             rng=random.Random(secrets.randbits(64)),
             images=self.pool_images,
-            settings=self.options.settings,
+            settings=self.settings,
             room=lambda: self.room.now,
             account_url=lambda name: (
                 f"https://{self._account_endpoint(callers.known, name, f'localhost:{port}')}"
@@ -157,7 +160,8 @@ class House:
         reconciler = self._reconciler = Reconciler(self.store, kit)
         listener = BesideListener(reconciler.agents)
         hub = self._hub = AgentHub(str(data_dir / "run" / "agents.sock"), self._agents_token(), listener)
-        engine = SandboxEngine(hub, self.login_server)
+        exposure = Exposure(front_address(self.options.host), port)
+        engine = SandboxEngine(hub, self.login_server, exposure)
         self._resources = ResourceReconciler(
             self.store, self.images, engine, HostCommander(engine), self.clock, self.ids
         )
@@ -228,7 +232,7 @@ class House:
         return engine, self._move_files(fleet, hub, agents)
 
     async def _first_start(self) -> tuple[Identity, Account | None, str]:
-        ctx = Context(self.clock, self.ids, self.options.settings, Caller("system", "start"))
+        ctx = Context(self.clock, self.ids, self.settings, Caller("system", "start"))
         identity, account = await self.store.write(lambda tx: first_start.ensure(tx, ctx, new_keys()))
         secret = read_secret(self.options.data_dir, identity.client_id) or new_client_secret()
         hashed = hash_client_secret(secret)
@@ -260,7 +264,7 @@ class House:
     def _application(
         self, callers: _Callers, identity: Identity, hub: AgentHub, kit: Kit, endpoint: str, port: int
     ) -> ASGIApp:
-        settings = self.options.settings
+        settings = self.settings
         management = arm.ArmServices(
             store=self.store,
             clock=self.clock,

@@ -37,6 +37,16 @@ def open_sockets(host: str, port: int) -> list[socket.socket]:
     return opened
 
 
+def front_address(host: str) -> str:
+    """The IPv4 address by which others get to forwarded ports when the service listens on `host`."""
+    if host in ("", "0.0.0.0"):  # noqa: S104 - compared, not bound
+        return "0.0.0.0"  # noqa: S104 - as the operator chose
+    try:
+        return socket.gethostbyname(host)
+    except OSError:
+        return "127.0.0.1"  # a host reached by IPv6 only
+
+
 def _listen(family: socket.AddressFamily, name: str, port: int) -> socket.socket:
     made = socket.socket(family, socket.SOCK_STREAM)
     try:

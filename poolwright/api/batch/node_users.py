@@ -6,12 +6,15 @@ import asyncio
 
 from poolwright.api.batch.answers import Answer, json_answer, written
 from poolwright.api.batch.call import Call
+from poolwright.api.batch.endpoints import front
 from poolwright.api.batch.secrets import SECRETS
 from poolwright.api.batch.services import NodeUnreachable
-from poolwright.commands import node_users
+from poolwright.commands import node_users, pools
 from poolwright.commands.node_users import Secrets
 from poolwright.domain.errors import ServiceError
+from poolwright.domain.node import Node
 from poolwright.wire.convert import node_user as convert
+from poolwright.wire.convert.network import login_port
 from poolwright.wire.convert.node_user import UserBody
 
 
@@ -69,25 +72,34 @@ async def delete(call: Call) -> Answer:
 async def remote_login_settings(call: Call) -> Answer:
     """GET /pools/{poolId}/nodes/{nodeId}/remoteloginsettings: an address by which this very client got here."""
     params = call.params
-    node = await call.read(
-        lambda tx: node_users.reachable(tx, call.account, params["poolId"], params["nodeId"])
+    node, pool = await call.read(
+        lambda tx: (
+            node_users.reachable(tx, call.account, params["poolId"], params["nodeId"]),
+            pools.get(tx, call.account, params["poolId"]),
+        )
     )
+    if not pool.spec.network.public:
+        reason = "The pool has no public addresses (nopublicipaddresses), so nobody logs in from outside."
+        raise ServiceError("OperationNotValidOnNode", None, (("Reason", reason),))
+    mapped = login_port(node, pool)
+    port = await _door(call, node) if mapped is None else mapped
+    return json_answer(
+        {
+            "odata.metadata": call.links.metadata("remoteloginsettings/@Element"),
+            "remoteLoginIPAddress": front(call).address,
+            "remoteLoginPort": port,
+        }
+    )
+
+
+async def _door(call: Call, node: Node) -> int:
     doors = call.services.doors
     if doors is None:
         raise ServiceError("NodeNotReady", None, (("Reason", "This service forwards no remote login."),))
     try:
-        port = await doors.open(node.account, node.pool, node.id, node.machine)
+        return await doors.open(node.account, node.pool, node.id, node.machine)
     except NodeUnreachable as away:
         raise ServiceError("NodeNotReady", None, (("Reason", str(away)),)) from None
-    server = call.scope.get("server")
-    address = server[0] if server else "127.0.0.1"
-    return json_answer(
-        {
-            "odata.metadata": call.links.metadata("remoteloginsettings/@Element"),
-            "remoteLoginIPAddress": address,
-            "remoteLoginPort": port,
-        }
-    )
 
 
 async def _secrets(body: UserBody) -> Secrets:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from poolwright import __version__
+from poolwright.api.batch import endpoints
 from poolwright.api.batch.answers import Answer, json_answer, written
 from poolwright.api.batch.call import Call, collect, read_listing
 from poolwright.commands import nodes, pools
@@ -31,13 +32,20 @@ class _Shower:
         self._running = Counter(execution.node for execution in tx.executions.of_pool(pool.account, pool.id))
         self._jobs: dict[int, str | None] = {}
         self._software = convert.Software(__version__, _exact_version(pool.spec.image, call))
+        self.nodes: dict[str, Node] = {}  # shown, and open to remote login
 
     def show(self, node: Node) -> Document:
         """One node's document."""
         running = (self._running[node.id], self._slots.get(node.id, 0))
-        return convert.show_node(
+        shown = convert.show_node(
             node, self._pool, running, self._recent(node), self._call.links, self._software
         )
+        inbound = endpoints.mapped(self._call, node, self._pool)
+        if inbound:
+            shown["endpointConfiguration"] = {"inboundEndpoints": inbound}
+        if self._pool.spec.network.public:
+            self.nodes[node.id] = node
+        return shown
 
     def _recent(self, node: Node) -> Sequence[tuple[str, Task]]:
         found = self._tx.tasks.recent_of_node(node.account, node.pool, node.id, _RECENT_TASKS)
@@ -64,27 +72,33 @@ async def list_all(call: Call) -> Answer:
     """GET /pools/{poolId}/nodes."""
     listing = read_listing(call, "node", filters.NODES)
 
-    def query(tx: Tx) -> tuple[list[Document], str | None]:
+    def query(tx: Tx) -> tuple[list[Document], str | None, dict[str, Node]]:
         pool = pools.get(tx, call.account, call.params["poolId"])
-        return collect(
+        shower = _Shower(tx, pool, call)
+        found, after = collect(
             listing,
             lambda after, limit: tx.nodes.page(call.account, pool.id, after, limit),
             lambda node: node.id,
-            _Shower(tx, pool, call).show,
+            shower.show,
         )
+        return found, after, shower.nodes
 
-    return call.page("nodes", *await call.read(query))
+    documents, after, shown = await call.read(query)
+    await endpoints.add_logins(call, documents, shown, listing.names)
+    return call.page("nodes", documents, after)
 
 
 async def get(call: Call) -> Answer:
     """GET /pools/{poolId}/nodes/{nodeId}."""
 
-    def query(tx: Tx) -> Document:
+    def query(tx: Tx) -> tuple[Document, dict[str, Node]]:
         pool = pools.get(tx, call.account, call.params["poolId"])
-        node = nodes.get(tx, call.account, pool.id, call.params["nodeId"])
-        return _Shower(tx, pool, call).show(node)
+        shower = _Shower(tx, pool, call)
+        return shower.show(nodes.get(tx, call.account, pool.id, call.params["nodeId"])), shower.nodes
 
-    return call.entity("node", "nodes", await call.read(query))
+    document, shown = await call.read(query)
+    await endpoints.add_logins(call, [document], shown, call.select("node"))
+    return call.entity("node", "nodes", document)
 
 
 async def history(call: Call) -> Answer:

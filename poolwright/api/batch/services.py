@@ -106,6 +106,10 @@ class Doors(Protocol):
         """
         ...
 
+    async def offer(self, account: str, pool: str, node: str, machine: str) -> int | None:
+        """As `open`, but no door of another node is given up for it; None when there is no room."""
+        ...
+
 
 class NodeLogs(Protocol):
     """Uploads of the logs of nodes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -33,6 +34,15 @@ class LoginServer(Protocol):
 
 
 @dataclass(frozen=True)
+class Exposure:
+    """Where this host is met. `front`: the IPv4 address at which forwarded ports are reached, "0.0.0.0" for every one
+    of the host; `port`: the service's own, which machines may reach on the host."""
+
+    front: str = "127.0.0.1"
+    port: int | None = None
+
+
+@dataclass(frozen=True)
 class CommandResult:
     """End of a run-command script. Output is cut to its last 64 KiB a stream."""
 
@@ -45,9 +55,15 @@ class CommandResult:
 class SandboxEngine:
     """`Engine` over a host agent. Every method may raise `Transient` when the agent is not connected."""
 
-    def __init__(self, link: HostLink, login_server: LoginServer | None = None) -> None:
+    def __init__(
+        self,
+        link: HostLink,
+        login_server: LoginServer | None = None,
+        exposure: Exposure = Exposure(),
+    ) -> None:
         self._link = link
         self._login_server = login_server
+        self._exposure = exposure
 
     @property
     def name(self) -> str:
@@ -56,6 +72,8 @@ class SandboxEngine:
     async def capabilities(self) -> base.Capabilities:
         """What the host can do now; `usable` is False (with the reason) while no agent is connected."""
         try:
+            with contextlib.suppress(base.Rejected):  # an agent of an earlier version forwards nothing
+                await self._link.call("network", asdict(self._exposure), _CALL_TIMEOUT_S)
             facts = await self._link.call("info", {}, _CALL_TIMEOUT_S)
         except base.Transient as failure:
             missing = base.Missing("host agent", f"no machine can be made: {failure}")

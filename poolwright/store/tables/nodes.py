@@ -17,7 +17,7 @@ from poolwright.store.sql import load
 
 _SQL = load("nodes")
 _NODE = Rows(Node)
-_CHANGES = Rows(Node, omit=("account", "pool", "id", "tasks_run", "tasks_succeeded"))
+_CHANGES = Rows(Node, omit=("account", "pool", "id", "tasks_run", "tasks_succeeded", "front_ports"))
 
 
 class NodeTable:

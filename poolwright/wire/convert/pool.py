@@ -18,6 +18,7 @@ from poolwright.domain.states import AllocationState, DeallocationOption
 from poolwright.wire.bodies import convert_body, decode_body, encode_document
 from poolwright.wire.convert.autoscale import read_new, show_settings
 from poolwright.wire.convert.image import read_machine, show_machine
+from poolwright.wire.convert.network import read_network
 from poolwright.wire.convert.pool_settings import check_pool, read_policy
 from poolwright.wire.convert.shared import (
     Document,
@@ -41,10 +42,7 @@ from poolwright.wire.scalars import Duration, WireEnum
 from poolwright.wire.times import iso
 from poolwright.wire.versions import NEWEST, WAITS_FOR_START_TASK, ApiVersion, check_patch, older_pool
 
-_NOT_YET = (
-    "network_configuration",
-    "application_package_references",
-)
+_NOT_YET = ("application_package_references",)
 _START_TASK_NOT_YET = ("container_settings",)
 #: Members of a create body that live in the pool itself and change there.
 _NOT_KEPT = (
@@ -55,7 +53,14 @@ _NOT_KEPT = (
     "autoScaleFormula",
     "autoScaleEvaluationInterval",
 )
-_ECHOED = ("applicationPackageReferences", "userAccounts", "metadata", "mountConfiguration", "upgradePolicy")
+_ECHOED = (
+    "networkConfiguration",
+    "applicationPackageReferences",
+    "userAccounts",
+    "metadata",
+    "mountConfiguration",
+    "upgradePolicy",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +213,7 @@ def _settle(body: models.BatchPoolCreateOptions, accounts: tuple[UserAccount, ..
         job_order=job_order,
         accounts=accounts if body.enable_inter_node_communication else without_keys(accounts),
         upgrade_mode=None if body.upgrade_policy is None else body.upgrade_policy.mode.value,
+        network=read_network(body.network_configuration),
     )
     document = _given(body)
     if body.user_accounts is not None:

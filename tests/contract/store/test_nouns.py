@@ -11,6 +11,7 @@ from poolwright.domain.account import ServicePrincipal
 from poolwright.domain.clock import MINUTE
 from poolwright.domain.facts import Fact
 from poolwright.domain.job import JobSpec
+from poolwright.domain.network import FrontPort
 from poolwright.domain.node import Drain, Failure, Logins, Node, NodeError, NodeUser, StartTaskInfo
 from poolwright.domain.pool import ImageReference, Pool, ResizeError, StartTask
 from poolwright.domain.resource import DiskRow, Lineage, Operation, Resource, pool_key
@@ -146,6 +147,7 @@ FULL_NODE = replace(
     notes=("no cgroup",),
     phases_ms={"fork": 1.5},
     logins=Logins((NodeUser("u", True, 8, "$6$hash", "ssh-rsa AA"),), 3, 2, 1, 9, "no server"),
+    front_ports=(FrontPort("web", "tcp", 15000),),
     image="/subscriptions/s/x",
     tasks_run=3,
 )

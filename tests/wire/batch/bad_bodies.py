@@ -139,7 +139,7 @@ POOLS = [
         "InvalidPropertyValue",
         "autoScaleEvaluationInterval",
     ),
-    ({"networkConfiguration": {"subnetId": "/s"}}, "UnsupportedProperty", "networkConfiguration"),
+    ({"networkConfiguration": {"subnetId": "/s"}}, "InvalidPropertyValue", "networkConfiguration.subnetId"),
     (
         {"applicationPackageReferences": [{"applicationId": "a"}]},
         "UnsupportedProperty",

@@ -127,6 +127,9 @@ class FixedDoors:
         assert all((account, pool, node, machine))
         return 50_022
 
+    async def offer(self, account: str, pool: str, node: str, machine: str) -> int | None:
+        return await self.open(account, pool, node, machine)
+
 
 class StateExplainer:
     """Tells the state of what exists."""

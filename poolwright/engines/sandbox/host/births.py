@@ -49,6 +49,8 @@ class Birth:
             return self._finish(Failure("Rejected", str(failure)))
         except network.NoAddress as failure:
             return self._finish(Failure("NoCapacity", str(failure)))
+        except network.PortTaken as failure:
+            return self._finish(Failure("Rejected" if failure.lasting else "Transient", str(failure)))
         except OSError as failure:
             return self._finish(Failure("Transient", f"machine {self.machine.name}: {failure}"))
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -117,8 +119,10 @@ class Birth:
             machine.notes += (f"no network but loopback: {net.unusable}",)
             return
         try:
-            machine.link = net.reserve()
+            machine.link = net.reserve(machine.network, machine.forwards)
         except OSError as failure:
+            if machine.forwards:
+                raise
             machine.notes += (f"no network but loopback: {failure}",)
 
     def _open_disks(self, plan: boot.Plan) -> None:
@@ -180,6 +184,9 @@ class Birth:
         try:
             self._host.network.connect(self.machine.link, self._builder)
         except OSError as failure:
+            if self.machine.forwards:
+                self._finish(Failure("Transient", f"machine {self.machine.name}: no network: {failure}"))
+                return False
             self.machine.notes += (f"no network but loopback: {failure}",)
             self._host.network.release(self.machine.link)
             self.machine.link = None

@@ -213,7 +213,7 @@ class SandboxMachines:
         if machine.link is None or machine.state in ("stopped", "broken"):
             return True
         try:
-            self._host.network.adopt(machine.link)
+            self._host.network.adopt(machine.link, machine.network, machine.forwards)
         except network.NoAddress as failure:
             sys.stderr.write(f"machine {machine.name} is given up: {failure}\n")
             return False
@@ -256,6 +256,10 @@ class SandboxMachines:
     def usage(self, name: str) -> dict[str, int] | None:
         """See usage.py."""
         return usage.read(self._machines[name])
+
+    def expose(self, front: str, port: int | None) -> None:
+        """Where forwarded ports are reached, and the port of the service, which machines may reach."""
+        self._host.network.expose(front, port)
 
     def facts(self) -> dict[str, Any]:
         """What machines can have on this host, and what is missing."""

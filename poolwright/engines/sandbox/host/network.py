@@ -12,20 +12,19 @@ import socket
 import struct
 import subprocess
 import time
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from poolwright.engines.sandbox.host.addresses import Addresses, NoAddress
+from poolwright.engines.sandbox.host.claims import Claims, PortTaken
+from poolwright.engines.sandbox.host.firewall import Firewall, Forward, other_tables
 from poolwright.engines.sandbox.host.netlink import Netlink
+
+__all__ = ["Link", "Network", "NoAddress", "PortTaken", "configure_inside", "free_low_ports"]
 
 _FIRST_NETWORK, _LAST_NETWORK = 201, 250  # 10.201.0.0/16 unless another data directory has it
 _SHARED_STATE = "/run/poolwright"
 _FORWARDING = "/proc/sys/net/ipv4/ip_forward"
-_HOSTS_PER_NETWORK = 65_000
-
-
-class NoAddress(Exception):
-    """Every address of the machine network is in use."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +40,16 @@ class Network:
     """Makes and removes links. Nothing is changed on the host before the first one."""
 
     def __init__(self, tag: str, run_dir: str) -> None:
-        self._tag = tag
         self._prefix = f"pw{tag}-"  # an interface name has at most 15 characters: 2 + 8 + 1 + 4
-        self._table = f"poolwright_{tag}"
         self._run_dir = run_dir
         self._netlink = Netlink()
+        self._firewall = Firewall(f"poolwright_{tag}", self._prefix)
+        self._addresses = Addresses()
+        self._claims = Claims()
+        self._forwards: dict[str, tuple[Forward, ...]] = {}  # by address
         self._base: int | None = None  # second byte of the network
         self._claim: socket.socket | None = None
-        self._used: set[int] = set()
-        self._retired: deque[int] = deque()
-        self._next = 2
-        self._active = False
+        self._active = self._forwarding = False
         self.unusable = self._why_unusable()
 
     def _why_unusable(self) -> str | None:
@@ -61,22 +59,46 @@ class Network:
             return "the nft program (package nftables) is not installed"
         return None
 
-    def adopt(self, link: Link) -> None:
-        """Count a link that an earlier host agent made as used."""
+    def expose(self, front: str, port: int | None) -> None:
+        """Forwarded ports are reached at the host's address `front` (0.0.0.0: at all); the service has `port`."""
+        if (front, port) == (self._firewall.front, self._firewall.own_port):
+            return
+        self._firewall.front, self._firewall.own_port = front, port
+        self._claim_again()
+        if self._active:
+            self._install()
+
+    def adopt(self, link: Link, network: str, forwards: tuple[Forward, ...]) -> None:
+        """Count a link that an earlier host agent made as used; `sweep` puts it in force. Raises NoAddress."""
         packed = ipaddress.IPv4Address(link.address).packed
         if self._base is None:
             self._claim_network(packed[1])
-        self._used.add(packed[2] << 8 | packed[3])
-        self._activate()
+        self._addresses.adopt(packed[2] << 8 | packed[3], network)
+        if forwards:
+            self._forwards[link.address] = forwards
 
-    def reserve(self) -> Link:
-        """An address nobody has. Undone by `release`."""
+    def reserve(self, network: str, forwards: tuple[Forward, ...]) -> Link:
+        """An address nobody has, in blocks of this network, and the ports that are to lead to it.
+
+        Undone by `release`. Raises NoAddress, PortTaken, OSError.
+        """
         if self._base is None:
             self._claim_network(None)
-        self._activate()
-        number = self._free_number()
-        self._used.add(number)
-        return self._link(number)
+        number, changed = self._addresses.take(network)
+        link = self._link(number)
+        try:
+            if forwards:
+                self._claims.take(self._firewall.front, [(one.protocol, one.port) for one in forwards])
+                self._forwards[link.address] = forwards
+            if changed or not self._active:
+                self._install()
+            elif forwards:
+                self._firewall.add_forwards(f"10.{self._base}.0.0/16", link.address, forwards)
+            self._allow_forwarding()
+        except (OSError, PortTaken, subprocess.SubprocessError):
+            self.release(link)
+            raise
+        return link
 
     def connect(self, link: Link, pid: int) -> None:
         """Lay the cable into the network namespace of process `pid`; its end there is called eth0."""
@@ -85,6 +107,8 @@ class Network:
         index = self._netlink.add_pair(link.interface, "eth0", pid)
         self._netlink.add_address(index, link.gateway)
         self._netlink.add_route(index, link.address)
+        if link.address in self._forwards:
+            _admit_loopback(link.interface)
 
     def is_gone(self, link: Link) -> bool:
         """Has the kernel taken the host's end away (it does so soon after the last process of the machine)?"""
@@ -96,25 +120,36 @@ class Network:
             self._netlink.delete_link(link.interface)
 
     def release(self, link: Link) -> None:
-        """The address may be given out again."""
+        """The address may be given out again, and nothing leads to it any more."""
+        forwards = self._forwards.pop(link.address, ())
+        self._claims.give_back((one.protocol, one.port) for one in forwards)
         packed = ipaddress.IPv4Address(link.address).packed
-        number = packed[2] << 8 | packed[3]
-        if number in self._used:
-            self._used.discard(number)
-            self._retired.append(number)
-        if not self._used:
+        self._addresses.give_back(packed[2] << 8 | packed[3])
+        if not self._addresses:
             self._deactivate()
+        elif forwards and self._active:
+            with contextlib.suppress(OSError, subprocess.SubprocessError):
+                self._firewall.remove_forwards(link.address, forwards)
 
     def sweep(self) -> None:
-        """Remove interfaces of this data directory that belong to no known machine, and the table when none is left."""
-        keep = {self._link(number).interface for number in self._used} if self._base is not None else set()
+        """Remove interfaces of this data directory that belong to no known machine, and the table when none is left;
+        else put the table in force as it should be."""
+        keep = (
+            {self._link(number).interface for number in self._addresses.used()}
+            if self._base is not None
+            else set()
+        )
         for name in os.listdir("/sys/class/net"):
             if name.startswith(self._prefix) and name not in keep:
                 with contextlib.suppress(OSError):
                     self._netlink.delete_link(name)
-        if not self._used:
+        if not self._addresses:
             self._active = self.unusable is None
             self._deactivate()
+            return
+        self._claim_again()
+        self._install()
+        self._allow_forwarding()
 
     def close(self) -> None:
         """Let go of sockets; links stay."""
@@ -126,16 +161,6 @@ class Network:
         assert self._base is not None
         address = f"10.{self._base}.{number >> 8}.{number & 255}"
         return Link(address, f"10.{self._base}.0.1", f"{self._prefix}{number:04x}")
-
-    def _free_number(self) -> int:
-        if self._next < _HOSTS_PER_NETWORK:
-            while self._next in self._used:
-                self._next += 1
-            self._next += 1
-            return self._next - 1
-        if self._retired:
-            return self._retired.popleft()
-        raise NoAddress(f"all {_HOSTS_PER_NETWORK} machine addresses are in use")
 
     def _claim_network(self, wanted: int | None) -> None:
         """Data directories of one host share 10.201..10.250; an abstract socket name is the claim."""
@@ -153,19 +178,24 @@ class Network:
             return
         raise NoAddress(f"networks 10.{_FIRST_NETWORK}-{_LAST_NETWORK}.0.0/16 are all taken on this host")
 
-    def _activate(self) -> None:
-        if self._active:
+    def _claim_again(self) -> None:
+        """Hold the ports of living machines at the address where they are reached now; who took one meanwhile is
+        led past."""
+        for forwards in self._forwards.values():
+            ports = [(one.protocol, one.port) for one in forwards]
+            self._claims.give_back(ports)
+            with contextlib.suppress(OSError, PortTaken):
+                self._claims.take(self._firewall.front, ports)
+
+    def _install(self) -> None:
+        base = f"10.{self._base}"
+        blocks = [(f"{base}.{first >> 8}.{first & 255}/26", mark) for first, mark in self._addresses.blocks()]
+        self._firewall.install(f"{base}.0.0/16", blocks, self._forwards)
+        self._active = True
+
+    def _allow_forwarding(self) -> None:
+        if self._forwarding:
             return
-        network = f"10.{self._base}.0.0/16"
-        _run_nft(
-            f"table ip {self._table} {{}}\nflush table ip {self._table}\n"
-            f"table ip {self._table} {{\nchain postrouting {{\ntype nat hook postrouting priority srcnat;\n"
-            f'ip saddr {network} oifname != "{self._prefix}*" masquerade\n}}\n'
-            f"chain forward {{\ntype filter hook forward priority filter;\n"  # what no machine has stays here
-            f'ip daddr {network} oifname != "{self._prefix}*" drop\n'
-            # A cloud's instance metadata answers there with this host's credentials; some hosts' resolver is there too.
-            f"ip saddr {network} ip daddr 169.254.0.0/16 meta l4proto {{ tcp, udp }} th dport != 53 drop\n}}\n}}\n"
-        )
         with _host_state() as directory:
             note = os.path.join(directory, "ip_forward")
             if not os.path.exists(note):
@@ -175,17 +205,18 @@ class Network:
                     stream.write(before)
             with open(_FORWARDING, "w", encoding="ascii") as stream:
                 stream.write("1")
-        self._active = True
+        self._forwarding = True
 
     def _deactivate(self) -> None:
         if not self._active:
             return
-        self._active = False
+        self._active = self._forwarding = False
+        self._addresses.clear()
         with contextlib.suppress(OSError, subprocess.SubprocessError):
-            _run_nft(f"table ip {self._table} {{}}\ndelete table ip {self._table}\n")
+            self._firewall.remove()
             with _host_state() as directory:
                 note = os.path.join(directory, "ip_forward")
-                if _other_tables() or not os.path.exists(note):
+                if other_tables() or not os.path.exists(note):
                     return
                 with open(note, encoding="ascii") as stream:
                     before = stream.read()
@@ -219,6 +250,15 @@ def free_low_ports(proc: int) -> None:
             os.write(setting, b"0")
         finally:
             os.close(setting)
+
+
+def _admit_loopback(interface: str) -> None:
+    """Let what host programs send from 127.0.0.1 through a forwarded port go this way (ip-sysctl: route_localnet).
+
+    The machine itself gains nothing: the table drops whatever it sends to the host's loopback network.
+    """
+    with open(f"/proc/sys/net/ipv4/conf/{interface}/route_localnet", "w", encoding="ascii") as stream:
+        stream.write("1")
 
 
 def _sockaddr(address: str) -> bytes:
@@ -267,22 +307,6 @@ def _routed_networks(own_prefix: str) -> set[int]:
             if packed[0] == 10 and not name.startswith(own_prefix):
                 found.add(packed[1])
     return found
-
-
-def _run_nft(rules: str) -> str:
-    result = subprocess.run(
-        ["nft", "-f", "-"], input=rules, capture_output=True, text=True, timeout=20, check=False
-    )
-    if result.returncode != 0:
-        raise OSError(f"nft: {result.stderr.strip()[:400]}")
-    return result.stdout
-
-
-def _other_tables() -> bool:
-    result = subprocess.run(
-        ["nft", "list", "tables", "ip"], capture_output=True, text=True, timeout=20, check=False
-    )
-    return " poolwright_" in result.stdout
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 from poolwright.engines.sandbox.host import owndisks, places
 from poolwright.engines.sandbox.host.cgroups import Limits
 from poolwright.engines.sandbox.host.disks import Volume
+from poolwright.engines.sandbox.host.firewall import Forward
 from poolwright.engines.sandbox.host.network import Link
 
 _MAX_NAME = 80
@@ -51,6 +52,8 @@ class Machine:
     accounts: list[dict[str, Any]] = field(default_factory=list)  # with secrets, so never recorded
     mounts: list[dict[str, Any]] = field(default_factory=list)  # recorded: as the engine contract's NodeMount
     troubles: list[dict[str, Any]] = field(default_factory=list)  # recorded: what went wrong at its birth
+    network: str = ""  # machines of the same one reach one another
+    forwards: tuple[Forward, ...] = ()
 
     @property
     def os_volume(self) -> Volume:
@@ -102,6 +105,8 @@ class Machine:
             "own_disks": self.own_disks,
             "mounts": self.mounts,
             "troubles": self.troubles,
+            "network": self.network,
+            "forwards": [forward.as_json() for forward in self.forwards],
         }
 
 
@@ -140,6 +145,7 @@ def from_request(request: dict[str, Any]) -> Machine:
     made.own_disks = _own_disks(request, kind, luns)
     made.accounts = [dict(account) for account in request.get("accounts") or []]
     made.mounts = places.from_request(request, kind)
+    _read_network(made, request)
     return made
 
 
@@ -163,6 +169,11 @@ def _own_disks(request: dict[str, Any], kind: str, luns: list[Any]) -> list[dict
     return own
 
 
+def _read_network(machine: Machine, data: dict[str, Any]) -> None:
+    machine.network = str(data.get("network") or "")
+    machine.forwards = tuple(Forward.read(item) for item in data.get("forwards") or [])
+
+
 def from_record(path: str) -> Machine | None:
     """The machine of a record file; None when there is no usable one."""
     try:
@@ -178,6 +189,7 @@ def from_record(path: str) -> Machine | None:
         made.os_offset, made.os_size = int(data.get("os_offset", 0)), int(data.get("os_size", 0))
         made.own_disks, made.mounts = list(data.get("own_disks", ())), list(data.get("mounts", ()))
         made.troubles = list(data.get("troubles", ()))
+        _read_network(made, data)
         return made
     except (OSError, ValueError, KeyError, TypeError):
         return None

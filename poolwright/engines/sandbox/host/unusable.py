@@ -72,6 +72,9 @@ class UnusableMachines:
     def usage(self, name: str) -> dict[str, int] | None:  # noqa: ARG002
         return None
 
+    def expose(self, front: str, port: int | None) -> None:
+        """Nothing to expose."""
+
     def facts(self) -> dict[str, Any]:
         missing = [{"what": "sandbox machines", "consequence": f"none can be made: {self._reason}"}]
         return {"usable": False, "limits": [], "network": False, "missing": missing}
