@@ -16,7 +16,7 @@ from poolwright.domain.errors import FREE_SPACE
 from poolwright.domain.facts import Explanation
 from poolwright.domain.job import Job
 from poolwright.domain.job_tasks import ManagerTask
-from poolwright.domain.limits import NODE_RECOVERIES_MAX
+from poolwright.domain.limits import NODE_RECOVERIES_MAX, TASK_LIFE
 from poolwright.domain.node import SIMULATED_NODES, Node
 from poolwright.domain.pool import Pool
 from poolwright.domain.states import (
@@ -47,6 +47,7 @@ class TaskSituation:
     blockers: Sequence[Blocker] = ()
     barred: frozenset[str] = frozenset()
     transfer: str | None = None  # what is being downloaded or uploaded for it now, in words
+    now: Instant = 0
 
 
 def task(situation: TaskSituation) -> Explanation:
@@ -67,6 +68,9 @@ def task(situation: TaskSituation) -> Explanation:
         return Explanation("TransferringFiles", text, "Wait, or see whether the storage answers.")
     if state is not TaskState.ACTIVE:
         return Explanation("TaskRunning", f"The task runs on node {situation.task.node}.")
+    if situation.now - situation.task.created_at >= TASK_LIFE:
+        message = "The task was added more than 180 days ago; it will not run any more."
+        return Explanation("TaskExpired", message, "Delete it and add it anew.")
     return _job_holds(situation) or _tasks_hold(situation) or _pool_holds(situation) or _nodes_hold(situation)
 
 

@@ -49,6 +49,7 @@ NODE_LEASE: Micros = (
     10 * MINUTE
 )  # no contact this long: the agent has ended its tasks, they may run elsewhere
 NODE_JOIN_DEADLINE: Micros = 20 * MINUTE  # a node that has not joined by then is unusable
+TASK_LIFE: Micros = 180 * DAY  # public limit from a task's creation to its completion
 SYSTEM_REQUEUES_MAX = 10  # a task lost this often by its nodes is completed as failed
 NODE_RECOVERIES_MAX = 3  # reboots tried on an unusable node before only the user may
 KILL_GRACE_S = 30.0  # SIGTERM to SIGKILL

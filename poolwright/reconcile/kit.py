@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 
 from poolwright.decide.preempt import Beat
 from poolwright.decide.room import Room
-from poolwright.domain.clock import MINUTE, SECOND, Clock, Ids, Instant, Micros, Rng
-from poolwright.domain.limits import PRESSURE_MEMORY_MIB, Settings
+from poolwright.domain.clock import HOUR, MINUTE, SECOND, Clock, Ids, Instant, Micros, Rng
+from poolwright.domain.limits import PRESSURE_MEMORY_MIB, TASK_LIFE, Settings
 from poolwright.engines.base import Capabilities
 from poolwright.reconcile.environment import TokenMaker, no_token
 from poolwright.reconcile.images import ImageSource
 from poolwright.reconcile.usage import UsageBoard
+from poolwright.store.base import Tx
 
 #: A start whose execution was not heard of for this long is sent again; the agent then reports it again.
 START_REPEAT: Micros = MINUTE
@@ -95,3 +96,12 @@ class Kit:
     usage: UsageBoard = field(default_factory=UsageBoard)
     room: Callable[[], Room] = Room  # the newest judgement on the host's disk
     turns: dict[tuple[str, str], int] = field(default_factory=dict)  # job served last, by (account, pool)
+    expired: tuple[Instant, int] = (0, 0)  # (when it was looked up, the newest task that is too old to run)
+
+    def expired_tasks(self, tx: Tx, now: Instant) -> int:
+        """Tasks up to this number are older than a task may become; looked up once an hour."""
+        looked_at, last = self.expired
+        if now - looked_at >= HOUR:
+            last = tx.tasks.created_until(now - TASK_LIFE)
+            self.expired = (now, last)
+        return last

@@ -90,7 +90,8 @@ class Placer:
         pool = self._pool
         fifo = pool.spec.job_order is JobOrder.CREATION_TIME
         turn = None if fifo else self._kit.turns.get((pool.account, pool.id), 0)
-        return self._tx.tasks.ready(pool.account, pool.id, wanted, most, turn, self._skip)
+        expired = self._kit.expired_tasks(self._tx, self._now)
+        return self._tx.tasks.ready(pool.account, pool.id, wanted, most, turn, self._skip, expired)
 
     def _took_turn(self, job_pk: int) -> None:
         turns = self._kit.turns

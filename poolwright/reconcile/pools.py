@@ -230,7 +230,9 @@ def _place(tx: Tx, kit: Kit, pool: Pool, nodes: list[Node], now: Instant, work: 
     placer = Placer(tx, kit, pool, nodes, tx.executions.slots(pool.account, pool.id), now)
     work.more = placer.run() or work.more
     live = tx.executions.of_pool(pool.account, pool.id)
-    order_end(tx, preemption.victims(tx, pool, placer, live), REQUEUE, now)
+    expired = kit.expired_tasks(tx, now)
+    order_end(tx, [e for e in live if 0 < e.task_pk <= expired], TERMINATE, now)
+    order_end(tx, preemption.victims(tx, pool, placer, live, expired), REQUEUE, now)
     settle(tx, nodes, placer.used, now)
     work.starts += placer.starts
 

@@ -17,14 +17,16 @@ from poolwright.store.base import Tx
 LOOK = 20
 
 
-def victims(tx: Tx, pool: Pool, placer: Placer, executions: Sequence[Execution]) -> list[Execution]:
-    """Live executions that are to be requeued now."""
+def victims(
+    tx: Tx, pool: Pool, placer: Placer, executions: Sequence[Execution], expired: int
+) -> list[Execution]:
+    """Live executions that are to be requeued now; tasks up to the number `expired` may not run any more."""
     held = [execution for execution in executions if execution.task_pk]
     jobs = {pk: tx.jobs.by_pk(pk) for pk in {execution.job_pk for execution in held}}
     able = [job for job in jobs.values() if job is not None and (job.spec.preemptible or job.spec.manager)]
     if not able:
         return []
-    ready = tx.tasks.ready(pool.account, pool.id, LOOK, pool.spec.slots_per_node)
+    ready = tx.tasks.ready(pool.account, pool.id, LOOK, pool.spec.slots_per_node, after=expired)
     waiting = []
     for task in ready:
         wish, job = placer.wish(task), placer.job(task.job_pk)

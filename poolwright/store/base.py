@@ -174,9 +174,7 @@ class Tasks(Protocol):
     def get(self, job_pk: int, id: str) -> Task | None: ...
     def by_pks(self, pks: Sequence[int]) -> dict[int, Task]: ...
 
-    def page(self, job_pk: int, after: str | None, limit: int) -> list[Task]:
-        """In order of lower-cased id."""
-        ...
+    def page(self, job_pk: int, after: str | None, limit: int) -> list[Task]: ...  # by lower-cased id
 
     def counts(self, job_pk: int) -> tuple[TaskCounts, TaskCounts]:
         """(tasks, slots) by state; kept up to date row by row or by index, not by scanning the job."""
@@ -190,12 +188,16 @@ class Tasks(Protocol):
         slots_max: int,
         turn: int | None = 0,
         skip: Set[int] = frozenset(),
+        after: int = 0,
     ) -> list[Task]:
         """Active tasks of active jobs bound to the pool that need at most `slots_max` slots, best first: job priority
         descending; among equals the jobs take turns, beginning after the job numbered `turn` (None: all of an older
         job comes first), each with its oldest task; a job's max_parallel_tasks is respected. Never among them: a task
-        with a live execution (killed, but not yet known to be dead), one that waits for others, jobs of `skip`."""
+        with a live execution (killed, but not yet known to be dead), one that waits for others, jobs of `skip`, tasks
+        up to the number `after`."""
         ...
+
+    def created_until(self, at: Instant) -> int: ...  # the newest pk created by then, or one before the next
 
     def running_of_pool(self, account: str, pool: str) -> list[Task]:
         """Tasks in preparing or running whose node belongs to this pool (at most slots of the pool)."""
@@ -213,9 +215,7 @@ class Tasks(Protocol):
 
     def stats(self, job_pk: int) -> JobStats: ...
 
-    def blockers(self, task: Task, limit: int) -> list[Blocker]:
-        """The first of what the task waits for."""
-        ...
+    def blockers(self, task: Task, limit: int) -> list[Blocker]: ...  # the first of what the task waits for
 
     def behind_failed(self, job_pk: int, limit: int) -> list[Task]:
         """Active tasks that wait for a task that failed. Costs as much as the job has failed tasks."""

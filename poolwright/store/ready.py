@@ -28,9 +28,11 @@ def ready_pks(
     slots_max: int,
     turn: int | None = 0,
     skip: Set[int] = frozenset(),
+    after: int = 0,
 ) -> list[int]:
     """Up to `limit` task numbers, best first: job priority descending, then by turns of the jobs, which begin after
-    the job numbered `turn`; None: no turns, all of an older job comes first. Jobs of `skip` are left out."""
+    the job numbered `turn`; None: no turns, all of an older job comes first. Jobs of `skip` and tasks
+    up to the number `after` are left out."""
     chosen: list[int] = []
     queues = [row for row in db.all(_SQL["ready_jobs"], (account, pool_key, slots_max)) if row[1] not in skip]
     for _, same_priority in groupby(queues, key=itemgetter(0)):
@@ -44,7 +46,7 @@ def ready_pks(
         jobs = list(sizes)
         if turn is not None:
             jobs = [pk for pk in jobs if pk > turn] + [pk for pk in jobs if pk <= turn]
-        streams = [_of_job(db, pk, sizes[pk], limits[pk], chunk) for pk in jobs]
+        streams = [_of_job(db, pk, sizes[pk], limits[pk], chunk, after) for pk in jobs]
         best = chain.from_iterable(streams) if turn is None else _by_turns(streams)
         chosen += islice(best, limit - len(chosen))
         if len(chosen) >= limit:
@@ -52,9 +54,11 @@ def ready_pks(
     return chosen
 
 
-def _of_job(db: Db, job_pk: int, sizes: Iterable[int], parallel_max: int, chunk: int) -> Iterator[int]:
+def _of_job(
+    db: Db, job_pk: int, sizes: Iterable[int], parallel_max: int, chunk: int, after: int
+) -> Iterator[int]:
     """A job's tasks, oldest first, as many as it may run beside those that run."""
-    tasks = heapq.merge(*(_queue(db, job_pk, slots, chunk) for slots in sizes))
+    tasks = heapq.merge(*(_queue(db, job_pk, slots, chunk, after) for slots in sizes))
     if parallel_max <= 0:
         yield from tasks
         return
@@ -73,8 +77,7 @@ def _by_turns(streams: list[Iterator[int]]) -> Iterator[int]:
         streams = left
 
 
-def _queue(db: Db, job_pk: int, slots: int, chunk: int) -> Iterator[int]:
-    after = 0
+def _queue(db: Db, job_pk: int, slots: int, chunk: int, after: int) -> Iterator[int]:
     while True:
         rows = db.all(_SQL["ready_of_job"], (job_pk, slots, after, chunk))
         for (pk,) in rows:

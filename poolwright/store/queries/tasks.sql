@@ -52,6 +52,12 @@ FROM job j CROSS JOIN task_count c ON c.job_pk = j.pk
 WHERE j.account = ? AND j.pool_key = ? AND j.state = 'active' AND c.active > c.waiting AND c.slots <= ?
 ORDER BY j.priority DESC
 
+-- name: from_pk
+SELECT pk, created_at FROM task WHERE pk >= ? ORDER BY pk LIMIT 1
+
+-- name: last_pk
+SELECT last FROM sequence WHERE name = 'task'
+
 -- name: running_count
 SELECT coalesce(sum(running), 0) FROM task_count WHERE job_pk = ?
 

@@ -128,17 +128,24 @@ class TaskTable:
         return TaskCounts(*tasks), TaskCounts(*held)
 
     def ready(
-        self,
-        account: str,
-        pool: str,
-        limit: int,
-        slots_max: int,
-        turn: int | None = 0,
-        skip: Set[int] = _NONE,
-    ) -> list[Task]:
-        pks = ready_pks(self._db, account, pool.lower(), limit, slots_max, turn, skip)
+        self, account: str, pool: str, limit: int, slots_max: int, turn: int | None = 0, skip: Set[int] = _NONE,
+        after: int = 0,
+    ) -> list[Task]:  # fmt: skip
+        pks = ready_pks(self._db, account, pool.lower(), limit, slots_max, turn, skip, after)
         found = self.by_pks(pks)
         return [found[pk] for pk in pks]
+
+    def created_until(self, at: Instant) -> int:
+        row = self._db.one(_SQL["last_pk"])
+        low, high = 0, int(row[0]) if row else 0
+        while low < high:  # numbers grow with time: halve
+            middle = (low + high + 1) // 2
+            found = self._db.one(_SQL["from_pk"], (middle,))
+            if found is not None and found[1] <= at:
+                low = max(middle, found[0])
+            else:
+                high = middle - 1
+        return low
 
     def running_of_pool(self, account: str, pool: str) -> list[Task]:
         return self._read(self._db.all(_SQL["running_of_pool"], (pool.lower(), account)))

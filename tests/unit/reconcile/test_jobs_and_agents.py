@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from poolwright.domain.clock import DAY
 from poolwright.domain.limits import PRESSURE_MEMORY_MIB
 from poolwright.domain.states import JobState, NodeState, TaskState
 from poolwright.domain.task import NewTask, TaskSpec
@@ -228,3 +229,21 @@ def test_a_job_of_higher_priority_takes_the_place_of_one_that_allows_it() -> Non
     assert [spec.env["AZ_BATCH_TASK_ID"] for spec in reaction.starts] == ["high"]
     assert (world.task("low").state, world.task("low").requeue_count) == (TaskState.ACTIVE, 1)
     assert world.look().kills == [], "the lower one waits"
+
+
+def test_a_task_of_180_days_does_not_run_and_one_that_runs_is_ended() -> None:
+    world = World(nodes=1)
+    world.add("runs", "waits")
+    world.look()
+    world.clock.at += 180 * DAY
+    world.set_node("n0", seen_at=world.clock.at)
+    world.add("young")
+    (kill,) = world.look().kills
+    assert kill.reason == "terminate"
+    lost = {"t": "exec", "machine": "mn0", "fence": 1, "exec": kill.name, "state": "exited", "reason": "lost"}
+    (start,) = world.hear(lost).starts
+    assert start.env["AZ_BATCH_TASK_ID"] == "young"
+    assert [world.task(id).state for id in ("runs", "waits")] == [TaskState.COMPLETED, TaskState.ACTIVE]
+    say = Explanations(world.kit)
+    words = world.store.read_now(lambda tx: say.task(tx, "acct", "j", "waits"))
+    assert words.code == "TaskExpired"
