@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from poolwright.commands import accounts, auto_pools
 from poolwright.commands.context import Context, Preconditions, next_modified, record, wake
-from poolwright.commands.job_tasks import check_job_tasks
+from poolwright.commands.job_tasks import check_files, check_job_tasks
 from poolwright.domain.auto_pool import JOB
 from poolwright.domain.errors import ServiceError, bad_property
 from poolwright.domain.exits import PERFORM, job_after
@@ -44,6 +44,7 @@ def create(tx: Tx, ctx: Context, account: str, id: str, spec: JobSpec, document:
     """
     check_id("job", id)
     check_spec(spec)
+    check_files(spec, ctx.settings)
     if spec.auto_pool is not None:
         auto_pools.check(ctx, spec.auto_pool, scheduled=False)
     account = accounts.get(tx, account).name

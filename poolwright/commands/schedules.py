@@ -15,6 +15,7 @@ from poolwright.commands.context import (
     record,
     wake,
 )
+from poolwright.commands.job_tasks import check_files
 from poolwright.domain.auto_pool import JOB, SCHEDULE, AutoPool
 from poolwright.domain.clock import MINUTE, SECOND, Clock, Ids
 from poolwright.domain.errors import ServiceError, bad_property, within
@@ -74,6 +75,7 @@ def check_spec(ctx: Context, spec: ScheduleSpec, known: AutoPool | None = None) 
     _check_timing(spec.timing)
     try:
         jobs.check_spec(spec.job)
+        check_files(spec.job, ctx.settings)
         if spec.job.auto_pool is not None and spec.job.auto_pool != known:
             auto_pools.check(ctx, spec.job.auto_pool, scheduled=True)
     except ServiceError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import Enum, auto
 
-from poolwright.decide.task_life import STALE, End
+from poolwright.decide.task_life import STALE, End, category
 from poolwright.domain.clock import Instant
 from poolwright.domain.job_tasks import JobNode, PreparationTask
 from poolwright.domain.node import Failure, Node, StartTaskInfo
@@ -122,4 +122,5 @@ def _failure(end: End) -> Failure:
         return Failure("usererror", "FailureExitCode", f"The task exited with {end.status}", end.details)
     if end.reason == "wallclock":
         return Failure("servererror", "TaskEnded", "The task ran longer than its maxWallClockTime.")
-    return Failure("usererror", end.code or "CommandLaunchFailed", end.message, end.details)
+    code = end.code or "CommandLaunchFailed"
+    return Failure(category(code), code, end.message, end.details)

@@ -9,6 +9,7 @@ from poolwright.domain.limits import RETENTION_DEFAULT
 from poolwright.domain.node import StartTaskInfo
 from poolwright.domain.pool import UserIdentity
 from poolwright.domain.task import TaskSpec
+from poolwright.domain.transfer import ResourceFile
 
 PREPARATION_ID, RELEASE_ID = "jobpreparation", "jobrelease"  # public defaults
 RELEASE_WALL_CLOCK_MAX: Micros = 15 * MINUTE  # public default and maximum
@@ -27,6 +28,7 @@ class PreparationTask:
     retention: Micros = RETENTION_DEFAULT
     wait_for_success: bool = True
     rerun_after_reboot: bool = True
+    resource_files: tuple[ResourceFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class ReleaseTask:
     user: UserIdentity = UserIdentity("task")
     max_wall_clock: Micros = RELEASE_WALL_CLOCK_MAX
     retention: Micros = RETENTION_DEFAULT
+    resource_files: tuple[ResourceFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,4 +208,5 @@ def _spec(
         env={**job_environment(job, task.id, task.environment, common), **more},
         user=task.user,
         wall_clock_s=None if limit >= FOREVER else limit / 1_000_000,
+        resource_files=task.resource_files,
     )

@@ -29,18 +29,19 @@ from poolwright.wire.convert.shared import (
     show_user,
 )
 from poolwright.wire.convert.task import read_constraints, task_directory
+from poolwright.wire.convert.transfer import read_output_files, read_resource_files
 from poolwright.wire.durations import format_duration
 from poolwright.wire.generated import batch_models as models
 from poolwright.wire.links import Links
 from poolwright.wire.times import iso
 
-_NOT_YET = ("container_settings", "resource_files")
+_NOT_YET = ("container_settings",)
 
 
 def read_manager(body: models.BatchJobManagerTask) -> ManagerTask:
     """Raises ServiceError."""
     name = "jobManagerTask."
-    refuse_given(body, (*_NOT_YET, "output_files", "application_package_references"), name)
+    refuse_given(body, (*_NOT_YET, "application_package_references"), name)
     retries, wall_clock, retention = read_constraints(body.constraints)
     token = body.authentication_token_settings
     spec = TaskSpec(
@@ -54,6 +55,8 @@ def read_manager(body: models.BatchJobManagerTask) -> ManagerTask:
         None,
         check_display_name(body.display_name),
         job_token=read_token_access(token, name + "authenticationTokenSettings") if token else False,
+        resource_files=read_resource_files(body.resource_files, name + "resourceFiles"),
+        output_files=read_output_files(body.output_files, name + "outputFiles"),
     )
     return ManagerTask(
         id=body.id,
@@ -80,6 +83,7 @@ def read_preparation(body: models.BatchJobPreparationTask) -> PreparationTask:
         retention=retention,
         wait_for_success=body.wait_for_success is not False,
         rerun_after_reboot=body.rerun_on_node_reboot_after_success is not False,
+        resource_files=read_resource_files(body.resource_files, name + "resourceFiles"),
     )
 
 
@@ -95,6 +99,7 @@ def read_release(body: models.BatchJobReleaseTask) -> ReleaseTask:
         user=UserIdentity("task") if user is None else read_user(user, name + "userIdentity"),
         max_wall_clock=RELEASE_WALL_CLOCK_MAX if wall_clock is None else wall_clock.micros,
         retention=RETENTION_DEFAULT if retention is None else retention.micros,
+        resource_files=read_resource_files(body.resource_files, name + "resourceFiles"),
     )
 
 

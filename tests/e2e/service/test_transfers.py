@@ -90,6 +90,61 @@ def test_files_come_before_a_task_and_go_after_it(live: Live, storage: Storage) 
     assert "sig=" not in str(ends)
 
 
+def test_files_of_a_jobs_own_tasks(live: Live, storage: Storage) -> None:
+    inputs = storage.container(made=b"prepared\n")
+    results = storage.container()
+    kept = storage.signed(results)
+    given = [batch.ResourceFile(http_url=storage.signed(inputs, "made"), file_path="made")]
+    none = [batch.ResourceFile(http_url=storage.signed(inputs, "no"), file_path="x")]
+    live.idle_pool(dedicated=1)
+    pool = batch.BatchPoolInfo(pool_id="pool")
+    copy = '/bin/sh -c "cat made >$AZ_BATCH_NODE_SHARED_DIR/$AZ_BATCH_TASK_ID"'
+    live.batch.create_job(
+        batch.BatchJobCreateOptions(
+            id="job",
+            pool_info=pool,
+            job_preparation_task=batch.BatchJobPreparationTask(command_line=copy, resource_files=given),
+            job_release_task=batch.BatchJobReleaseTask(command_line=copy, resource_files=given),
+            job_manager_task=batch.BatchJobManagerTask(
+                id="boss",
+                command_line='/bin/sh -c "cat made $AZ_BATCH_JOB_PREP_WORKING_DIR/made"',
+                resource_files=given,
+                output_files=[output("../stdout.txt", kept, path="boss")],
+            ),
+        )
+    )
+
+    def completed(job: str) -> None:
+        wait_until(
+            lambda: live.batch.get_job(job)["state"] == "completed",
+            60,
+            lambda: f"the job has not completed: {live.batch.get_job(job)}",
+        )
+
+    completed("job")
+    assert storage.blobs(results) == {"boss": b"prepared\n" * 2}
+    for id in ("jobpreparation", "jobrelease"):
+        assert live.ledger(name=f"shared/{id}") == ["prepared"]
+
+    live.batch.create_job(
+        batch.BatchJobCreateOptions(
+            id="lacks",
+            pool_info=pool,
+            job_preparation_task=batch.BatchJobPreparationTask(command_line=copy, resource_files=none),
+        )
+    )
+    live.batch.create_task("lacks", batch.BatchTaskCreateOptions(id="waits", command_line="true"))
+
+    def failures() -> list[str]:
+        rows = [
+            row["jobPreparationTaskExecutionInfo"]
+            for row in live.batch.list_job_preparation_and_release_task_status("lacks")
+        ]
+        return [row["failureInfo"]["code"] for row in rows if "failureInfo" in row]
+
+    wait_until(lambda: failures() == ["BlobNotFound"], 60, failures)
+
+
 class Gate:
     """A server that sends half of a file and no more until it is opened."""
 

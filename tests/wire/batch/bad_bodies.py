@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.wire.batch.bad_files import FILES, START_TASKS
+from tests.wire.batch.bad_files import JOBS as JOB_FILES
 from tests.wire.batch.bad_storage import STORAGE
 
 VM = "virtualMachineConfiguration"
@@ -273,6 +274,7 @@ _AUTO_POOLS = [
     ),
 ]
 JOBS = [
+    *JOB_FILES,
     ({"poolInfo": None}, "MissingRequiredProperty", "poolInfo"),
     ({"poolInfo": {}}, "MissingRequiredProperty", "poolInfo.poolId"),
     ({"poolInfo": {"poolId": "../x"}}, "InvalidPropertyValue", "poolInfo.poolId"),

@@ -65,6 +65,29 @@ FILES = [
         _CONTAINER + ".uploadHeaders[0].value",
     ),
 ]
+JOBS = [
+    (
+        {"jobPreparationTask": {"commandLine": "x", "resourceFiles": [{"httpUrl": "http://x"}]}},
+        "InvalidPropertyValue",
+        "jobPreparationTask.resourceFiles[0].filePath",
+    ),
+    (
+        {
+            "jobPreparationTask": {"commandLine": "x"},
+            "jobReleaseTask": {
+                "commandLine": "x",
+                "resourceFiles": [{"autoStorageContainerName": "unlinked"}],
+            },
+        },
+        "InvalidPropertyValue",
+        "jobReleaseTask.resourceFiles[0].autoStorageContainerName",
+    ),
+    (
+        {"jobManagerTask": {"id": "m", "commandLine": "x", **output("")}},
+        "InvalidPropertyValue",
+        "jobManagerTask.outputFiles[0].filePattern",
+    ),
+]
 START_TASKS = [
     (
         {"startTask": {"commandLine": "x", "resourceFiles": [{"httpUrl": "http://x"}]}},
