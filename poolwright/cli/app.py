@@ -28,7 +28,15 @@ from poolwright.cli.limits import (
     Simulate,
 )
 from poolwright.cli.places import CREDENTIALS, NoService, default_data_dir, load_credentials
-from poolwright.cli.storage import BaseCache, Exports, ReadyFile, ReserveDisk, read_exports
+from poolwright.cli.storage import (
+    BaseCache,
+    Exports,
+    ReadyFile,
+    ReserveDisk,
+    StorageClasses,
+    read_classes,
+    read_exports,
+)
 from poolwright.cli.transfers import AutoStorage, TransferNetworks, networks, whole
 
 app = typer.Typer(
@@ -87,13 +95,11 @@ def up(
     transfer_networks: TransferNetworks = None,
     export: Exports = None,
     reserve_disk: ReserveDisk = None,
+    storage_class: StorageClasses = None,
     log_level: Annotated[LogLevel, typer.Option(help="What is written to standard error.")] = LogLevel.INFO,
 ) -> None:
     """Run the service in the foreground until SIGTERM or Ctrl-C."""
-    from poolwright.domain.limits import (  # here: the other commands need neither domain nor service
-        Quotas,
-        Settings,
-    )
+    from poolwright.domain.limits import Quotas, Settings  # here: only this command needs domain and service
     from poolwright.serve import Options, run
 
     quotas = Quotas(
@@ -118,6 +124,7 @@ def up(
             allow_reimage=allow_reimage,
             regrow_large_pools=regrow,
             exports=read_exports(export),
+            storage_classes=read_classes(storage_class),
         ),
         log_level=log_level.value,
         simulate=simulate,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:  # the other commands need no domain
-    from poolwright.domain.storage import Export
+    from poolwright.domain.storage import Export, StorageClass
 
 BaseCache = Annotated[
     Path | None, typer.Option(envvar="POOLWRIGHT_BASE_CACHE", help="Where built base images are kept.")
@@ -32,7 +32,37 @@ Exports = Annotated[
         help="Let pools mount this directory of the host as poolwright:NAME (read-only with :ro). May be repeated.",
     ),
 ]
+StorageClasses = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--storage-class",
+        metavar="TYPE=DIR",
+        help="Keep disks of this type (Standard_LRS, StandardSSD_LRS, Premium_LRS) in this directory. May be repeated.",
+    ),
+]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def read_classes(given: list[str] | None) -> tuple[StorageClass, ...]:
+    """The directories of types of disks, by their real paths. Raises typer.BadParameter naming what is wrong."""
+    from poolwright.domain.storage import DISK_TYPES, StorageClass
+
+    classes: list[StorageClass] = []
+    for text in given or ():
+        name, equals, place = text.partition("=")
+        type = DISK_TYPES.get(name.lower())
+        path = Path(place)
+        if not equals or type is None:
+            reason = f"TYPE=DIR, where TYPE is one of {', '.join(DISK_TYPES.values())}"
+        elif any(type == known.type for known in classes):
+            reason = f"the type {type} is given twice"
+        elif not path.is_dir():
+            reason = "it is not a directory" if path.exists() else "there is no such directory"
+        else:
+            classes.append(StorageClass(type, str(path.resolve())))
+            continue
+        raise typer.BadParameter(f"{text!r}: {reason}", param_hint="--storage-class")
+    return tuple(classes)
 
 
 def read_exports(given: list[str] | None) -> tuple[Export, ...]:

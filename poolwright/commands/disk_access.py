@@ -100,7 +100,7 @@ def revoke(tx: Tx, ctx: Context, id: ResourceId) -> Accepted:
     resources.record(tx, ctx, found.key, "resource.endGetAccess")
     if not uploaded:
         return Accepted(tx.resources.update(replace(found, inner=dump(state), modified_at=ctx.now)))
-    recipe = Recipe(f"d-{ctx.ids.short()}", "import", state.recipe.name, uploaded)
+    recipe = Recipe(f"d-{ctx.ids.short()}", "import", state.recipe.name, uploaded, storage=found.sku)
     state = replace(state, recipe=recipe, upload_bytes=0, size_bytes=0)
     tx.resources.put_disk(DiskRow(recipe.name, found.key, "data", "making"))
     moved = resources.move(tx, ctx, found, ResourceState.UPDATING, state)

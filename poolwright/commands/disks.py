@@ -14,6 +14,7 @@ from poolwright.domain.compute import (
     DiskSpec,
     DiskState,
     MachineState,
+    Moved,
     Recipe,
     disk_state,
     image_state,
@@ -23,6 +24,7 @@ from poolwright.domain.marketplace import Catalogue
 from poolwright.domain.resource import DiskRow, Resource
 from poolwright.domain.resource_id import DISKS, SNAPSHOTS, ResourceId
 from poolwright.domain.states import PowerState, ResourceState
+from poolwright.domain.storage import DISK_TYPE_DEFAULT, class_directory
 from poolwright.store.base import Tx
 
 _QUIET = frozenset({PowerState.STOPPED.value, PowerState.DEALLOCATED.value})
@@ -41,6 +43,7 @@ def put(
     if existing is not None and existing.state is not ResourceState.FAILED:
         return _change(tx, ctx, existing, location, outline, spec)
     source, recipe, kind = _origin(tx, ctx, id, spec, catalogue)
+    recipe = replace(recipe, storage=outline.sku)
     awaited = (spec.upload_bytes or 0) if spec.option == "Upload" else 0
     state = DiskState(recipe, unique_id=ctx.ids.uuid(), upload_bytes=awaited)
     parents = [(kind, source.key)] if source is not None else []
@@ -67,9 +70,10 @@ def _change(
             "Make a larger disk and copy the data.",
             target="properties.diskSizeGB",
         )
-    changed = replace(existing, tags=outline.tags, sku=outline.sku or existing.sku, modified_at=ctx.now)
+    changed = convert(tx, ctx, existing, outline.sku)
     resources.record(tx, ctx, existing.key, "resource.change")
-    return Accepted(tx.resources.update(changed))
+    tagged = replace(changed.resource, tags=outline.tags, modified_at=ctx.now)
+    return replace(changed, resource=tx.resources.update(tagged))
 
 
 def _origin(
@@ -192,9 +196,36 @@ def delete(tx: Tx, ctx: Context, id: ResourceId) -> Accepted | None:
 
 def patch(
     tx: Tx, ctx: Context, id: ResourceId, tags: tuple[tuple[str, str], ...] | None, sku: str | None
-) -> Resource:
-    """Change tags and SKU."""
-    existing = resources.check_not_busy(resources.get(tx, id))
-    if sku is not None and sku != existing.sku:
-        existing = tx.resources.update(replace(existing, sku=sku, modified_at=ctx.now))
-    return resources.set_tags(tx, ctx, existing, tags)
+) -> Accepted:
+    """Change tags and SKU. Raises ManagementError 409 when a change of the SKU has to wait."""
+    changed = convert(tx, ctx, resources.check_not_busy(resources.get(tx, id)), sku)
+    return replace(changed, resource=resources.set_tags(tx, ctx, changed.resource, tags))
+
+
+def convert(tx: Tx, ctx: Context, existing: Resource, sku: str | None) -> Accepted:
+    """Give a disk or snapshot another type. When new disks of that type go to another directory its bytes move there,
+    by an operation: a copy is made and takes the place of what there was, which is removed then.
+
+    Raises ManagementError 409 while bytes that would have to move are in use.
+    """
+    before = existing.sku or DISK_TYPE_DEFAULT
+    if sku is None or sku == before:
+        return Accepted(existing)
+    resources.record(tx, ctx, existing.key, "resource.convert", sku=sku, before=before)
+    state, classes = disk_state(existing.inner), ctx.settings.storage_classes
+    stays = class_directory(classes, before) == class_directory(classes, sku)
+    # An upload becomes a disk of the type it has by then; what failed has no bytes.
+    if stays or state.upload_bytes or existing.state is not ResourceState.SUCCEEDED:
+        return Accepted(tx.resources.update(replace(existing, sku=sku, modified_at=ctx.now)))
+    doing = f"change its type to {sku}, which moves it"
+    check_quiet(tx, existing)
+    disk_access.check_no_access(ctx, existing, doing)
+    resources.check_readers(tx, existing, doing)
+    snapshot = existing.type == SNAPSHOTS
+    name = f"{'s' if snapshot else 'd'}-{ctx.ids.short()}"
+    how = "freeze" if snapshot else "clone"
+    recipe = Recipe(name, how, state.recipe.name, storage=sku)
+    moving = replace(state, recipe=recipe, moved=Moved(state.recipe, existing.sku))
+    record_file(tx, existing, recipe, "snapshot" if snapshot else "data")
+    moved = resources.move(tx, ctx, replace(existing, sku=sku), ResourceState.UPDATING, moving)
+    return Accepted(moved, operation=resources.start_operation(tx, ctx, moved, "convert"))

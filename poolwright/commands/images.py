@@ -114,7 +114,12 @@ def frozen_state(ctx: Context, sources: Sequence[Source]) -> ImageState:
     """The state of an image whose disks are frozen copies of these, the OS disk first."""
     stem = f"i-{ctx.ids.short()}"
     recipes = tuple(
-        Recipe(f"{stem}-{'os' if source.lun is None else f'lun{source.lun}'}", "freeze", source.file)
+        Recipe(
+            f"{stem}-{'os' if source.lun is None else f'lun{source.lun}'}",
+            "freeze",
+            source.file,
+            storage=source.storage_type,
+        )
         for source in sources
     )
     data = tuple(

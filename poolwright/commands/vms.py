@@ -244,6 +244,7 @@ def _make_disk(
         raise conflict(
             f"A disk named '{name}' exists already in resource group '{id.group}'.", "ConflictingUserInput"
         )
+    recipe = replace(recipe, storage=outline.sku)
     state = DiskState(recipe, attached_to=machine.text, unique_id=ctx.ids.uuid())
     resource = resources.new(ctx, id, location, outline, state)
     resources.insert(tx, ctx, resource, lineage)

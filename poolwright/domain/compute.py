@@ -119,6 +119,15 @@ class Recipe:
     source: str | None = None
     size_bytes: int | None = None  # "empty": its size; otherwise grown to at least this
     urn: tuple[str, str, str, str] | None = None
+    storage: str | None = None  # storage class whose directory it is made in; None: that of the default type
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What a disk was before its type was changed last: it is that again when the change fails."""
+
+    recipe: Recipe
+    sku: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +155,7 @@ class DiskState:
     unique_id: str = ""
     upload_bytes: int = 0
     access: DiskAccess | None = None
+    moved: Moved | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +251,9 @@ def disk_state(inner: bytes) -> DiskState:
     fields = json.loads(inner)
     access = fields.get("access")
     granted = None if access is None else DiskAccess(**access)
-    return DiskState(**{**fields, "recipe": _recipe(fields["recipe"]), "access": granted})
+    before = fields.get("moved")
+    moved = None if before is None else Moved(_recipe(before["recipe"]), before["sku"])
+    return DiskState(**{**fields, "recipe": _recipe(fields["recipe"]), "access": granted, "moved": moved})
 
 
 def image_state(inner: bytes) -> ImageState:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from poolwright.domain.clock import DAY, HOUR, MINUTE, SECOND, Micros
-from poolwright.domain.storage import Export
+from poolwright.domain.storage import Export, StorageClass
 
 ID_LENGTH_MAX = 64  # public limit of pool, job and task ids
 DISPLAY_NAME_MAX = 1024  # public limit
@@ -128,4 +128,5 @@ class Settings:
     regrow_large_pools: bool = True  # resizes of large pools go on by themselves while they get nodes
     auto_storage: bool = False  # the accounts have linked storage
     exports: tuple[Export, ...] = ()  # directories of this host that pools may mount
+    storage_classes: tuple[StorageClass, ...] = ()  # types of disks with directories of their own
     service_port: int | None = None  # where this service answers, once that is known

@@ -24,6 +24,20 @@ class PoolDisk:
     caching: str = "readwrite"
 
 
+@dataclass(frozen=True, slots=True)
+class StorageClass:
+    """A type of disks ("Premium_LRS") with a directory of this host of its own."""
+
+    type: str
+    directory: str
+
+
+def class_directory(classes: tuple[StorageClass, ...], type: str | None) -> str | None:
+    """Where new disks of a type go; None for the service's own directory, where those of every other type go."""
+    wanted = type or DISK_TYPE_DEFAULT
+    return next((known.directory for known in classes if known.type == wanted), None)
+
+
 EXPORT_HOST = "poolwright"  # the "server" of mount sources that are directories of this host
 
 

@@ -82,6 +82,33 @@ class NoSpace(ImagePlaneError):
         self.doing, self.where = doing, where
 
 
+class PlaceAway(ImagePlaneError):
+    """A directory that disks of a storage class lie in is not there now; the same call may succeed later."""
+
+    def __init__(self, directory: str) -> None:
+        super().__init__(
+            f"the directory {directory}, where disks are kept, is not there: is its file system mounted?"
+        )
+        self.directory = directory
+
+
+class DiskAway(PlaceAway):
+    """The disk is in no directory that is there, and one is not there."""
+
+    def __init__(self, name: DiskName, directory: str) -> None:
+        super().__init__(directory)
+        self.args = (f"disk {name!r} cannot be reached: {self}",)
+        self.name = name
+
+
+class PlaceUnusable(ImagePlaneError):
+    """A directory mapped to a storage class cannot be taken into use."""
+
+    def __init__(self, storage: str, directory: Path, reason: str) -> None:
+        super().__init__(f"the directory {directory} of storage class {storage} cannot be used: {reason}")
+        self.storage, self.directory, self.reason = storage, directory, reason
+
+
 class BuildFailed(ImagePlaneError):
     """A program failed; ``output`` holds the last lines it printed."""
 
@@ -191,6 +218,12 @@ class ImagePlane(Protocol):
     Every one may raise InvalidDiskArgument, DiskNotFound, DiskBusy and NoSpace. Calls are safe from many threads; only
     one process may use a plane's root, but several may share a base cache.
     """
+
+    def at(self, storage: str | None) -> ImagePlane:
+        """The same plane, whose new disks go where those of a storage class do (None: the plane's own directory).
+
+        Making one there raises PlaceAway while that directory is not there, as does using a disk that lies in it.
+        """
 
     def catalogue(self) -> tuple[CatalogueEntry, ...]:
         """The marketplace images this host can provide, newest version of each last."""

@@ -166,6 +166,9 @@ class FakeImagePlane:
 
     # The contract.
 
+    def at(self, storage: str | None) -> FakeImagePlane:  # noqa: ARG002 - it has one place for all classes
+        return self
+
     def catalogue(self) -> tuple[CatalogueEntry, ...]:
         with self._operation("catalogue", ""):
             return tuple(self._entries)

@@ -36,13 +36,16 @@ _LOOPS = Path("/sys/block")
 
 
 class DiskDirectory:
-    """One tree of disks. ``lock_timeout_s`` bounds the wait for a disk another call is working on."""
+    """One tree of disks. ``lock_timeout_s`` bounds the wait for a disk another call is working on.
 
-    def __init__(self, root: Path, *, lock_timeout_s: float = 30.0) -> None:
+    ``make``: its directories are made when they are missing.
+    """
+
+    def __init__(self, root: Path, *, lock_timeout_s: float = 30.0, make: bool = True) -> None:
         self.root = root
         self.disks, self.content, self.tmp = root / "disks", root / "content", root / "tmp"
         self._lock_timeout_s = lock_timeout_s
-        for directory in (root, self.disks, self.content, self.tmp):
+        for directory in (root, self.disks, self.content, self.tmp) if make else ():
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def raw(self, name: DiskName) -> Path:

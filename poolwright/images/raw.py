@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,7 @@ from poolwright.images.filesystem import grow_ext, make_ext4
 from poolwright.images.inspect import EXT, inspect_disk
 from poolwright.images.layout import RAW, SECTOR_BYTES, DiskDirectory, remove_tree, write_record
 from poolwright.images.lint import lint
+from poolwright.images.places import open_places
 from poolwright.images.programs import full_disk_errors
 from poolwright.images.sparse import (
     copy_disk,
@@ -58,8 +60,8 @@ class RawImagePlane(Transfers):
     """Implements ``base.ImagePlane`` in the directory ``root``.
 
     ``base_cache`` may be shared by several planes and processes (default: ``root/bases``). ``bases`` replaces what
-    builds base disks. ``on_step`` is called with the name of each step of an operation just after it; tests kill the
-    process there.
+    builds base disks. ``classes`` maps storage classes to directories of their own (places.py). ``on_step`` is called
+    with the name of each step of an operation just after it; tests kill the process there. Raises PlaceUnusable.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class RawImagePlane(Transfers):
         *,
         base_cache: Path | None = None,
         bases: BaseBuilder | None = None,
+        classes: Mapping[str, Path] | None = None,
         on_step: StepHook = lambda _: None,
         lock_timeout_s: float = 30.0,
     ) -> None:
@@ -76,8 +79,13 @@ class RawImagePlane(Transfers):
         builder = bases or BaseBuilder(
             DiskDirectory(cache.absolute(), lock_timeout_s=lock_timeout_s), HostBases(), on_step
         )
-        super().__init__(directory, builder, on_step)
+        super().__init__(open_places(directory, classes or {}, lock_timeout_s), builder, on_step)
         self._content_lock = threading.Lock()
+
+    def at(self, storage: str | None) -> RawImagePlane:
+        view = copy.copy(self)
+        view.storage = storage
+        return view
 
     def close(self) -> None:
         self._bases.close()
@@ -109,10 +117,10 @@ class RawImagePlane(Transfers):
             info = self._make(
                 name,
                 f"taking a snapshot of disk {source}",
-                partial(self._fill_frozen, home.raw(source), known),
+                partial(self._fill_frozen, home, source, known),
             )
         self._share_content(name)
-        return self._dir.info(info.name)
+        return self.get(info.name)
 
     def correct(self, source: DiskName, name: DiskName) -> DiskInfo:
         check_name(source, "source")
@@ -126,31 +134,34 @@ class RawImagePlane(Transfers):
     def resize(self, name: DiskName, size_bytes: int, *, grow_filesystem: bool = False) -> DiskInfo:
         check_name(name)
         check_size(size_bytes)
-        with self._home(name).lock(name):
+        home = self._home(name)
+        with home.lock(name):
             info = self._writable(name, "resize")
             if size_bytes < info.size_bytes:
                 raise InvalidDiskArgument(
                     "size_bytes", size_bytes, f"the disk has {info.size_bytes} bytes and only grows"
                 )
             if grow_filesystem:
-                self._dir.refuse_attached(name)
+                home.refuse_attached(name)
             if grow_filesystem and _fills_disk_with_ext(info.path):
-                self._rewrite(info, f"resizing disk {name}", partial(self._fill_grown, info.path, size_bytes))
+                fill = partial(self._fill_grown, info.path, size_bytes)
+                self._rewrite(home, info, f"resizing disk {name}", fill)
             else:
                 grow(info.path, size_bytes)
-            return self._dir.info(name)
+            return home.info(name)
 
     def format_empty(self, name: DiskName, label: str) -> DiskInfo:
         check_name(name)
         check_label(label)
-        with self._home(name).lock(name):
+        home = self._home(name)
+        with home.lock(name):
             info = self._writable(name, "format")
-            self._dir.refuse_attached(name)
+            home.refuse_attached(name)
             if not is_zero(info.path):
                 raise DiskNotEmpty(name)
             fill = partial(self._fill_formatted, info.size_bytes, label)
-            self._rewrite(info, f"formatting disk {name}", fill)
-            return self._dir.info(name)
+            self._rewrite(home, info, f"formatting disk {name}", fill)
+            return home.info(name)
 
     def freeze(self, name: DiskName) -> str:
         check_name(name)
@@ -198,16 +209,17 @@ class RawImagePlane(Transfers):
         self._step("delete:retracted")
         remove_tree(rubbish)
         if digest is not None:
-            self._drop_unused_content()
+            self._drop_unused_content(home)
         self._step("delete:removed")
         return True
 
     def list(self) -> tuple[DiskInfo, ...]:
         found = []
-        for name in self._dir.names():
-            with suppress(DiskNotFound):  # deleted since the names were read
-                found.append(self._dir.info(name))
-        return tuple(found)
+        for tree in self._places.all():
+            for name in tree.names():
+                with suppress(DiskNotFound):  # deleted since the names were read
+                    found.append(tree.info(name))
+        return tuple(sorted(found, key=lambda info: info.name))
 
     def path(self, name: DiskName, *, writable: bool = False) -> Path:
         info = self.get(name)
@@ -216,36 +228,38 @@ class RawImagePlane(Transfers):
         return info.path
 
     def usage(self) -> Usage:
-        files: dict[int, int] = {}
+        files: dict[tuple[int, int], int] = {}
         disks = self.list()
         for info in disks:
             with suppress(FileNotFoundError):
                 status = info.path.stat()
-                files[status.st_ino] = status.st_blocks * SECTOR_BYTES
-        room = os.statvfs(self._dir.root)
+                files[status.st_dev, status.st_ino] = status.st_blocks * SECTOR_BYTES
+        room = os.statvfs(self._places.main.root)
         return Usage(
             disks=len(disks),
             size_bytes=sum(info.size_bytes for info in disks),
             allocated_bytes=sum(files.values()),
             free_bytes=room.f_bavail * room.f_frsize,
             total_bytes=room.f_blocks * room.f_frsize,
-            reflinks=supports_reflinks(self._dir.tmp),
+            reflinks=supports_reflinks(self._places.main.tmp),
         )
 
     def recover(self) -> Recovery:
         removed = []
-        for entry in sorted(self._dir.tmp.iterdir()):
-            remove_tree(entry)
-            removed.append(f"tmp/{entry.name}")
-        thawed = [name for name in self._dir.names() if self._thaw_unrecorded(name)]
-        removed += self._drop_unused_content()
+        thawed = []
+        for tree in self._places.present():
+            for entry in sorted(tree.tmp.iterdir()):
+                remove_tree(entry)
+                removed.append(f"tmp/{entry.name}")
+            thawed += [name for name in tree.names() if _thaw_unrecorded(tree, name)]
+            removed += self._drop_unused_content(tree)
         removed += self._bases.recover()
         return Recovery(tuple(removed), tuple(thawed))
 
-    def _rewrite(self, info: DiskInfo, doing: str, fill: Callable[[Path], None]) -> None:
+    def _rewrite(self, home: DiskDirectory, info: DiskInfo, doing: str, fill: Callable[[Path], None]) -> None:
         """Put what ``fill`` writes in the place of a disk's raw file, in one rename; the caller holds the disk."""
         with Undo() as undo, full_disk_errors(doing, info.path):
-            temp = self._dir.make_temp(info.name)
+            temp = home.make_temp(info.name)
             undo.push("remove the temporary file", partial(remove_tree, temp))
             fill(temp / RAW)
             sync_file(temp / RAW)
@@ -267,12 +281,16 @@ class RawImagePlane(Transfers):
         copy_disk(source, target)
         self._step("copy:synced")
 
-    def _fill_frozen(self, source: Path, known_digest: str | None, target: Path) -> None:
-        if known_digest is None or not link_file(source, target):
-            self._fill_copy(source, target)
+    def _fill_frozen(
+        self, home: DiskDirectory, source: DiskName, known_digest: str | None, target: Path
+    ) -> None:
+        # Names of one content are counted tree by tree, so files are linked within a tree only.
+        linked = known_digest is not None and target.is_relative_to(home.root)
+        if not linked or not link_file(home.raw(source), target):
+            self._fill_copy(home.raw(source), target)
             digest = _seal(target)
         else:  # frozen content is never written, so another name for it is as good as a copy
-            digest = known_digest
+            digest = str(known_digest)
         self._step("copy:sealed")
         write_record(target.parent, {"digest": digest, "format": 1})
 
@@ -285,15 +303,16 @@ class RawImagePlane(Transfers):
 
     def _share_content(self, name: DiskName) -> None:
         """Let frozen disks of equal content be one file. Only saves space: a kill in between loses nothing."""
-        digest = self._dir.digest(name)
+        home = self._home(name)
+        digest = home.digest(name)
         if digest is None:
             return
-        path, shared = self._dir.raw(name), self._dir.content / digest.removeprefix("sha256:")
-        with self._content_lock, suppress(DiskNotFound, DiskBusy), self._dir.lock(name, timeout_s=0):
+        path, shared = home.raw(name), home.content / digest.removeprefix("sha256:")
+        with self._content_lock, suppress(DiskNotFound, DiskBusy), home.lock(name, timeout_s=0):
             if not shared.exists():
                 os.link(path, shared)
             elif not os.path.samefile(path, shared):
-                temp = self._dir.make_temp(name)
+                temp = home.make_temp(name)
                 os.link(shared, temp / RAW)
                 self._step("share:linked")
                 os.rename(temp / RAW, path)
@@ -301,22 +320,23 @@ class RawImagePlane(Transfers):
                 sync_directory(path.parent)
         self._step("share:done")
 
-    def _drop_unused_content(self) -> tuple[str, ...]:
+    def _drop_unused_content(self, home: DiskDirectory) -> tuple[str, ...]:
         dropped = []
         with self._content_lock:
-            for path in self._dir.content.iterdir():
+            for path in home.content.iterdir():
                 if path.lstat().st_nlink == 1:
                     path.unlink()
                     dropped.append(f"content/{path.name}")
         return tuple(dropped)
 
-    def _thaw_unrecorded(self, name: DiskName) -> bool:
-        """A disk sealed without a record was killed half way through freezing: it is still the caller's to write."""
-        path = self._dir.raw(name)
-        if self._dir.digest(name) is not None or not path.exists() or path.stat().st_mode & 0o200:
-            return False
-        path.chmod(0o600)
-        return True
+
+def _thaw_unrecorded(home: DiskDirectory, name: DiskName) -> bool:
+    """A disk sealed without a record was killed half way through freezing: it is still the caller's to write."""
+    path = home.raw(name)
+    if home.digest(name) is not None or not path.exists() or path.stat().st_mode & 0o200:
+        return False
+    path.chmod(0o600)
+    return True
 
 
 def _seal(path: Path) -> str:

@@ -21,6 +21,7 @@ from poolwright.images.base import (
 from poolwright.images.bases import BaseBuilder
 from poolwright.images.formats import fill_from
 from poolwright.images.layout import RAW, DiskDirectory, remove_tree
+from poolwright.images.places import Places
 from poolwright.images.programs import full_disk_errors
 from poolwright.images.sparse import punch, sync_file, write_all
 from poolwright.images.undo import Undo
@@ -31,8 +32,9 @@ StepHook = Callable[[str], None]
 class Transfers:
     """The part of the raw image plane (raw.py) that moves bytes; what both parts stand on is here."""
 
-    def __init__(self, directory: DiskDirectory, bases: BaseBuilder, on_step: StepHook) -> None:
-        self._dir = directory
+    def __init__(self, places: Places, bases: BaseBuilder, on_step: StepHook) -> None:
+        self._places = places
+        self.storage: str | None = None
         self._bases = bases
         self._step = on_step
 
@@ -76,7 +78,7 @@ class Transfers:
 
     def _home(self, name: DiskName) -> DiskDirectory:
         """The tree a disk lives in: base disks may be in a shared cache."""
-        return self._bases.directory if name.startswith(BASE_PREFIX) else self._dir
+        return self._bases.directory if name.startswith(BASE_PREFIX) else self._places.home(name)
 
     def _writable(self, name: DiskName, wanted: str) -> DiskInfo:
         info = self._home(name).info(name)
@@ -86,18 +88,19 @@ class Transfers:
 
     def _make(self, name: DiskName, doing: str, fill: Callable[[Path], None]) -> DiskInfo:
         """``fill`` writes the raw file, and what belongs beside it, into a directory that appears whole."""
-        if self._dir.exists(name):
+        home = self._places.target(self.storage)
+        if any(tree.exists(name) for tree in self._places.present()):
             raise DiskExists(name)
-        with Undo() as undo, full_disk_errors(doing, self._dir.root):
-            temp = self._dir.make_temp(name)
+        with Undo() as undo, full_disk_errors(doing, home.root):
+            temp = home.make_temp(name)
             undo.push("remove the half-made disk", partial(remove_tree, temp))
             self._step("make:begun")
             fill(temp / RAW)
             self._step("make:filled")
-            self._dir.publish(temp, name)
+            home.publish(temp, name)
             undo.commit()
             self._step("make:published")
-        return self._dir.info(name)
+        return home.info(name)
 
 
 def _fill_imported(source: Path, length: int | None, target: Path) -> None:

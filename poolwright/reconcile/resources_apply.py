@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 from poolwright.domain import sizes
 from poolwright.domain.compute import Finding, MachineDisk, MachineState, Recipe, disk_state
 from poolwright.domain.resource import DiskRow, Resource
+from poolwright.domain.storage import DISK_TYPE_DEFAULT
 from poolwright.engines.base import (
     DiskMount,
     Engine,
@@ -166,7 +167,8 @@ def _volume(images: ImagePlane, name: str) -> tuple[int, int]:
     return (0, 0) if seen.partition_table is None else (seen.partition_offset, seen.partition_size)
 
 
-def _make(images: ImagePlane, recipe: Recipe, progress: Progress) -> DiskInfo:
+def _make(plane: ImagePlane, recipe: Recipe, progress: Progress) -> DiskInfo:
+    images = plane.at(recipe.storage or DISK_TYPE_DEFAULT)
     if recipe.how == "empty":
         assert recipe.size_bytes is not None
         try:

@@ -162,10 +162,37 @@ def failed(tx: Tx, now: Instant, key: str, code: str, message: str) -> None:
     resource = tx.resources.get(key)
     if resource is None or resource.state not in _CHANGING or resource.error is not None:
         return
+    if _move_failed(tx, now, resource, code, message):
+        return
     for row in tx.resources.disks_of(key):
         tx.resources.put_disk(replace(row, state="deleting"))
     tx.resources.update(replace(resource, error=(code, message), modified_at=now))
     _record(tx, now, key, "resource.failing", code=code, message=message)
+
+
+def _move_failed(tx: Tx, now: Instant, resource: Resource, code: str, message: str) -> bool:
+    """A change of a disk's type fails: the disk stays what and where it was. False when there is no such change."""
+    if resource.type not in (DISKS, SNAPSHOTS) or resource.state is not ResourceState.UPDATING:
+        return False
+    state = disk_state(resource.inner)
+    copy = tx.resources.disk(state.recipe.name)
+    if state.moved is None or copy is None:
+        return False
+    if copy.state == "ready":  # only the old file is in the way: it goes once it can
+        for row in tx.resources.disks_of(resource.key):
+            if row.name != copy.name:
+                tx.resources.put_disk(replace(row, owner=f"{BURIED}{resource.key}", state="deleting"))
+        return True
+    for row in tx.resources.disks_of(resource.key):
+        old = row.name == state.moved.recipe.name
+        tx.resources.put_disk(replace(row, state="ready" if old else "deleting"))
+    for operation in tx.resources.operations_in_progress():
+        if operation.resource == resource.key:
+            end_operation(tx, now, operation, error=(code, message))
+    stays = replace(state, recipe=state.moved.recipe, moved=None)
+    _write(tx, now, replace(resource, sku=state.moved.sku), stays)
+    _record(tx, now, resource.key, "resource.convertFailed", code=code, message=message)
+    return True
 
 
 def settled(tx: Tx, now: Instant, key: str, state: ResourceState, machine: Machine | None) -> None:

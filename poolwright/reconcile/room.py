@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
 
 from poolwright.decide.room import Room, judge, reserve
 from poolwright.domain.facts import DirtyKey
+from poolwright.domain.storage import StorageClass
 from poolwright.store.base import Store, StoreError, Tx
 
 _log = logging.getLogger(__name__)
@@ -54,6 +57,21 @@ class HostRoom:
                 except StoreError as error:
                     _log.warning("pools cannot be told of the disk yet: %s", error)
             await asyncio.sleep(LOOK_S)
+
+
+def class_rooms(
+    classes: Iterable[StorageClass], measure: Callable[[Path], tuple[int, int]], reserve_mib: int | None
+) -> tuple[HostRoom, ...]:
+    """The rooms of the directories of storage classes. No node stops for them: the service's records are elsewhere."""
+    return tuple(
+        HostRoom(partial(measure, Path(directory)), directory, reserve_mib)
+        for directory in dict.fromkeys(known.directory for known in classes)
+    )
+
+
+def first_refusal(rooms: Iterable[HostRoom]) -> str | None:
+    """Why nothing that needs all of these rooms is taken in now, or None."""
+    return next((why for why in (room.refusal() for room in rooms) if why is not None), None)
 
 
 def _wake_pools(tx: Tx) -> None:

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from starlette.types import ASGIApp
 
@@ -53,7 +54,7 @@ from poolwright.reconcile.fleet import Fleet
 from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.pool_images import PoolImages
 from poolwright.reconcile.resources import ResourceReconciler
-from poolwright.reconcile.room import HostRoom
+from poolwright.reconcile.room import HostRoom, class_rooms, first_refusal
 from poolwright.reconcile.transfers import Transfers
 from poolwright.serve.adapters import (
     Explainer,
@@ -113,7 +114,11 @@ class House:
         self.clock = SystemClock()
         self.ids = SystemIds()
         self.store = SqliteStore(options.data_dir)
-        self.images = RawImagePlane(options.data_dir / "images", base_cache=options.base_cache)
+        self.images = RawImagePlane(
+            options.data_dir / "images",
+            base_cache=options.base_cache,
+            classes={known.type: Path(known.directory) for known in settings.storage_classes},
+        )
         self.pool_images = PoolImages(self.images, self.clock, SYSTEMS if options.simulate else frozenset())
         self.disk_bytes = PlaneBytes(self.images)
         self.doors = LoginDoors(self.store, options.host)
@@ -127,6 +132,7 @@ class House:
         self.room = HostRoom(
             partial(disk_room, options.data_dir), str(options.data_dir), options.reserve_disk_mib
         )
+        self.class_rooms = class_rooms(settings.storage_classes, disk_room, options.reserve_disk_mib)
         self._watching: asyncio.Task[None] | None = None
         self._reconciler: Reconciler | None = None
         self._resources: ResourceReconciler | None = None
@@ -281,7 +287,7 @@ class House:
             ),
             catalogue=self.images.catalogue,
             new_keys=new_keys,
-            intake=self.room.refusal,
+            intake=partial(first_refusal, (self.room, *self.class_rooms)),
         )
         data = BatchServices(
             store=self.store,
@@ -299,7 +305,8 @@ class House:
             intake=self.room.refusal,
             endpoint=endpoint,
         )
-        blobs = BlobServices(self.store, self.clock, self.disk_bytes, self.room.refusal)
+        refusal = partial(first_refusal, (self.room, *self.class_rooms))
+        blobs = BlobServices(self.store, self.clock, self.disk_bytes, refusal)
         return front(
             [*identity_routes(callers.issuer), *blob_routes(blobs)],
             arm.routes(management),

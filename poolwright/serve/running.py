@@ -17,6 +17,7 @@ import uvloop
 
 from poolwright.api.identity import CertificateError, SigningKeyError
 from poolwright.engines.sandbox.launcher import HostAgentProcess
+from poolwright.images.base import PlaceUnusable
 from poolwright.serve.credentials import NAME, Known, write_whole
 from poolwright.serve.environment import environment_lines
 from poolwright.serve.house import House
@@ -42,7 +43,7 @@ def run(options: Options) -> int:
     )
     try:
         return uvloop.run(_serve(options))
-    except (StoreError, CertificateError, SigningKeyError, OSError) as error:
+    except (StoreError, CertificateError, SigningKeyError, PlaceUnusable, OSError) as error:
         _log.error("the service cannot start: %s", error)
         return 1
 

@@ -69,8 +69,10 @@ def _patch(type: str) -> Handler:
         allowed = SNAPSHOT_TYPES if type == SNAPSHOTS else STORAGE_TYPES
         sku = one_of("sku.name", body.sku.name if body.sku is not None else None, allowed)
         changed = tags(body.tags) if body.tags is not None else None
-        found = await call.write(lambda tx: disks.patch(tx, call.context, call.id(type), changed, sku))
-        return tagged(shown(found), found)
+        made = await call.write(lambda tx: disks.patch(tx, call.context, call.id(type), changed, sku))
+        if made.operation is None:
+            return tagged(shown(made.resource), made.resource)
+        return answer(shown(made.resource), 202, compute_polling(call, made.operation))
 
     return patch
 

@@ -16,13 +16,17 @@ from tests.contract.images.harness import MIB, TINY, RawHarness, tiny_plane
 from tests.contract.images.killed import OPERATIONS
 
 ROOT = Path(__file__).parents[3]
-BEFORE = ["blank", "formatted", "source", "twin"]
+BEFORE = ["blank", "far", "far-twin", "formatted", "source", "twin"]
 MAKES = {"create", "clone", "import", "snapshot", "snapshot-of-frozen"}
-REMOVES = {"delete": "source", "delete-frozen": "twin"}
+MAKES |= {"create-elsewhere", "clone-elsewhere", "snapshot-elsewhere"}
+REMOVES = {"delete": "source", "delete-elsewhere": "far", "delete-frozen": "twin"}
 
 
 def prepare(root: Path) -> None:
-    """`twin` is frozen and has the content of `source`, so that freezing that one finds a file to share."""
+    """`twin` is frozen and has the content of `source`, so that freezing that one finds a file to share.
+
+    `far` and `far-twin` are the same pair in the directory of another storage class.
+    """
     harness = RawHarness(tiny_plane(root), root)
     harness.plane.create_empty("blank", 32 * MIB)
     harness.plane.create_empty("formatted", 32 * MIB)
@@ -30,6 +34,8 @@ def prepare(root: Path) -> None:
     harness.plane.create_empty("source", 8 * MIB)
     harness.write("source", 3 * MIB, b"content")
     harness.plane.snapshot("source", "twin")
+    harness.plane.at("fast").clone("source", "far")
+    harness.plane.at("fast").snapshot("source", "far-twin")
 
 
 def run(root: Path, operation: str, step: str) -> tuple[int, list[str]]:
@@ -48,8 +54,10 @@ def check_sound(plane: RawImagePlane, root: Path) -> None:
         else:
             assert mode == 0o600, disk
     assert RawHarness(plane, root).leftovers() == []
-    links = {path.stat().st_ino for path in (root / "content").iterdir()}
-    assert links <= {disk.path.stat().st_ino for disk in plane.list() if disk.frozen}
+    for content in (root / "content", *root.glob("fast/*/content")):
+        links = {path.stat().st_ino for path in content.iterdir()}
+        disks = (disk for disk in plane.list() if disk.path.is_relative_to(content.parent))
+        assert links <= {disk.path.stat().st_ino for disk in disks if disk.frozen}
     assert plane.recover().clean
 
 
@@ -82,6 +90,7 @@ def finish(plane: RawImagePlane, operation: str, names: list[str]) -> None:
         except DiskExists:
             assert "new" in names
         assert plane.get("new").frozen == operation.startswith("snapshot")
+        assert ("/fast/" in str(plane.path("new"))) == operation.endswith("-elsewhere")
     elif operation in REMOVES:
         gone = REMOVES[operation]
         assert names in (BEFORE, [name for name in BEFORE if name != gone])
@@ -90,6 +99,8 @@ def finish(plane: RawImagePlane, operation: str, names: list[str]) -> None:
             plane.get(gone)
     else:
         assert names == BEFORE
+    if operation == "freeze-elsewhere":
+        assert plane.freeze("far") == plane.get("far-twin").digest
     if operation == "freeze":
         assert plane.freeze("source") == plane.get("twin").digest
     if operation == "format":
