@@ -170,7 +170,7 @@ def lock() -> None:
     with _alone():
         uv = ensure_uv()
         environment = _lock_environment()
-        for name in ("requirements-uv", "requirements", "requirements-dev"):
+        for name in ("requirements-uv", "requirements", "requirements-dev", "requirements-older-sdk"):
             command = [str(uv), "pip", "compile", "--quiet", "--upgrade", "--universal", "--generate-hashes"]
             command += [
                 "--no-emit-index-url",
