@@ -132,7 +132,8 @@ class Calls:
         limit = int(params.get("limit", files.MAX_LISTED))
         with self._tree(params) as tree:
             recursive, prefix = bool(params.get("recursive")), str(params.get("prefix", ""))
-            found = tree.entries(str(params.get("dir", "")), recursive, limit, prefix)
+            after = str(params.get("after", ""))
+            found = tree.entries(str(params.get("dir", "")), recursive, limit, prefix, after)
         answer({"files": found})
 
     def _status_file(self, _call_id: int, params: Params, answer: Answer) -> None:

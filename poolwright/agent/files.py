@@ -61,12 +61,20 @@ class Tree:
         finally:
             os.close(fd)
 
-    def entries(self, directory: str, recursive: bool, limit: int, prefix: str) -> list[dict[str, Any]]:
-        """Entries of a directory in order of name, relative to it; symbolic links are shown but not followed."""
+    def entries(
+        self, directory: str, recursive: bool, limit: int, prefix: str, after: str = ""
+    ) -> list[dict[str, Any]]:
+        """Entries of a directory, relative to it; symbolic links are shown but not followed.
+
+        They come in order of the parts of their paths, at most `limit` and MAX_LISTED of them: those behind are got
+        with `after`, the last one's name.
+        """
         fd = self._open(directory or ".", os.O_RDONLY | os.O_DIRECTORY)
         found: list[dict[str, Any]] = []
+        limit = min(limit, MAX_LISTED)
         try:
-            self._walk(fd, "", recursive, min(limit, MAX_LISTED), prefix, found, _MAX_DEPTH)
+            behind = after.split("/") if after else []
+            self._walk(fd, "", recursive, limit, prefix, behind, found, _MAX_DEPTH)
         finally:
             os.close(fd)
         return found
@@ -78,6 +86,7 @@ class Tree:
         recursive: bool,
         limit: int,
         prefix: str,
+        behind: list[str],
         found: list[dict[str, Any]],
         depth: int,
     ) -> None:
@@ -87,11 +96,15 @@ class Tree:
             path = base + name
             if not _printable(path) or (not base and name.startswith(".trash")):
                 continue
+            if behind and name < behind[0]:
+                continue
+            told = bool(behind) and name == behind[0]
+            inside = behind[1:] if told else []
             try:
                 status = os.stat(name, dir_fd=fd, follow_symlinks=False)
             except FileNotFoundError:
                 continue
-            if path.startswith(prefix):
+            if path.startswith(prefix) and not told:
                 found.append({"name": path, **_describe(status, full=False)})
             related = path.startswith(prefix) or prefix.startswith(path + "/")
             if recursive and related and depth > 0 and stat.S_ISDIR(status.st_mode):
@@ -102,7 +115,7 @@ class Tree:
                 except OSError:
                     continue
                 try:
-                    self._walk(inner, path + "/", recursive, limit, prefix, found, depth - 1)
+                    self._walk(inner, path + "/", recursive, limit, prefix, inside, found, depth - 1)
                 finally:
                     os.close(inner)
 

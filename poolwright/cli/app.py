@@ -191,6 +191,12 @@ def explain_node(pool: str, node: str, data_dir: DataDir = None) -> None:
     show_life(answer)
 
 
+@explain_app.command("job")
+def explain_job(job: str, data_dir: DataDir = None) -> None:
+    """What a job waits for."""
+    _show_explanations(_ask(data_dir, "GET", "jobs", job, "explain"))
+
+
 @explain_app.command("task")
 def explain_task(job: str, task: str, data_dir: DataDir = None) -> None:
     """Why a task waits, or how it ended."""

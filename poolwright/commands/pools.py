@@ -32,23 +32,25 @@ PoolChange = Callable[[Pool], tuple[PoolSpec, bytes]]
 """Computes the new spec and document from the pool as it is."""
 
 _OWNERS = {JOB: "job", SCHEDULE: "job schedule"}
-#: May be changed only while the pool has no nodes: existing nodes were made by it.
-_FIXED = (
-    "vm_size",
-    "image",
-    "agent_sku",
-    "slots_per_node",
-    "fill",
-    "job_order",
-    "inter_node",
-    "display_name",
-    "upgrade_mode",
-    "os_disk",
-    "data_disks",
-    "accounts",
-    "mounts",
-    "network",
-)
+#: May be changed only while the pool has no nodes, since existing nodes were made by it: public names by our own.
+_FIXED = {
+    "vm_size": "vmSize",
+    "image": "virtualMachineConfiguration.imageReference",
+    "agent_sku": "virtualMachineConfiguration.nodeAgentSKUId",
+    "os_disk": "virtualMachineConfiguration.osDisk",
+    "data_disks": "virtualMachineConfiguration.dataDisks",
+    "licence": "virtualMachineConfiguration.licenseType",
+    "automatic_updates": "virtualMachineConfiguration.windowsConfiguration",
+    "slots_per_node": "taskSlotsPerNode",
+    "fill": "taskSchedulingPolicy.nodeFillType",
+    "job_order": "taskSchedulingPolicy.jobDefaultOrder",
+    "inter_node": "enableInterNodeCommunication",
+    "display_name": "displayName",
+    "upgrade_mode": "upgradePolicy",
+    "accounts": "userAccounts",
+    "mounts": "mountConfiguration",
+    "network": "networkConfiguration",
+}
 
 
 def create(
@@ -166,7 +168,7 @@ def patch(tx: Tx, ctx: Context, account: str, id: str, change: PoolChange, pre: 
             check_mounts(spec, ctx.settings.exports)
         if tx.nodes.counts(pool.account, pool.id):
             values = (
-                ("Properties", ", ".join(fixed)),
+                ("Properties", ", ".join(_FIXED[name] for name in fixed)),
                 ("Reason", "The pool has nodes; resize it to 0 first."),
             )
             raise ServiceError("OperationInvalidForCurrentState", None, values)

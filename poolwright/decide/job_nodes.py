@@ -121,6 +121,7 @@ def _failure(end: End) -> Failure:
     if end.reason == "exit":
         return Failure("usererror", "FailureExitCode", f"The task exited with {end.status}", end.details)
     if end.reason == "wallclock":
-        return Failure("servererror", "TaskEnded", "The task ran longer than its maxWallClockTime.")
+        message = "The task ran longer than its maxWallClockTime."
+        return Failure("usererror", "TaskEnded", message, (("Reason", "MaxWallClockTime"),))
     code = end.code or "CommandLaunchFailed"
     return Failure(category(code), code, end.message, end.details)

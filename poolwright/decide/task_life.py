@@ -17,7 +17,7 @@ TERMINATE = "terminate"
 #: The agent's code for a start that met no such life of its machine: try again, elsewhere.
 STALE = "StaleFence"
 
-_SERVER_CODES = SERVER_CODES | {"InternalError", "CommandLaunchFailed"}
+_SERVER_CODES = SERVER_CODES | {"InternalError"}
 #: Ends after which output files are uploaded: the program ran and was not ended by request.
 _DELIVERS = frozenset({"exit", "wallclock"})
 
@@ -108,7 +108,8 @@ def ended(task: Task, job_retries: int, end: End, now: Instant) -> Task:
         return _completed(task, now, end, failure)
     if end.reason == "wallclock":
         message = "The task was ended because it ran longer than its maxWallClockTime."
-        return _completed(task, now, end, Failure("servererror", "TaskEnded", message))
+        details = (("Reason", "MaxWallClockTime"),)
+        return _completed(task, now, end, Failure("usererror", "TaskEnded", message, details))
     reason = end.reason.partition(":")[2] or task.kill_reason
     if reason == REQUEUE:
         return _again(task, now, requeue_count=task.requeue_count + 1, last_requeue_at=now)
@@ -161,7 +162,7 @@ def _lost(task: Task, end: End, now: Instant) -> Task:
     if task.system_requeues < SYSTEM_REQUEUES_MAX:
         return _again(task, now, system_requeues=task.system_requeues + 1)
     message = f"The task was lost by its nodes {task.system_requeues + 1} times and is not tried again."
-    failure = Failure("servererror", "MaxInternalRetryCountReached", message, end.details)
+    failure = Failure("usererror", "MaxInternalRetryCountReached", message, end.details)
     return _completed(task, now, end, failure)
 
 

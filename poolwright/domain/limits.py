@@ -23,6 +23,7 @@ TRANSFER_S_MAX = 24 * 3600.0  # one download or upload: longer is a server that 
 TRANSFER_TRIES_MAX = 6  # after the worker or the host agent ended in between
 LOG_UPLOADS_MAX = 16  # of nodes' logs at a time
 PAGE_SIZE_MAX = 1000  # public limit of maxresults
+FILES_LISTED_MAX = 10_000  # names asked of a node at a time: one message of the host agent's connection
 NODE_COUNTS_PAGE_MAX = 10  # public limit of node counts
 REMOVE_NODES_MAX = 100  # public limit of removenodes
 POOL_TARGET_MAX = 10_000  # nodes of one kind in one pool: a slip of the pen must not fill the store

@@ -92,6 +92,8 @@ class PoolSpec:
     accounts: tuple[UserAccount, ...] = ()
     mounts: tuple[PoolMount, ...] = ()
     network: PoolNetwork = PoolNetwork()
+    licence: str | None = None  # of Windows
+    automatic_updates: bool | None = None  # of Windows
 
 
 @dataclass(frozen=True, slots=True)

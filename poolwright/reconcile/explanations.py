@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from poolwright.decide import autoscale, explain, schedule
+from poolwright.decide import autoscale, explain, explain_job, schedule
 from poolwright.decide.explain import TaskSituation
 from poolwright.domain.clock import Instant
 from poolwright.domain.facts import Explanation
 from poolwright.domain.rules import not_found
+from poolwright.domain.states import JobState, TaskState
 from poolwright.reconcile import job_nodes, schedules, snapshots
 from poolwright.reconcile.environment import start_name
 from poolwright.reconcile.kit import Kit
@@ -18,6 +19,8 @@ from poolwright.store.base import Tx
 
 #: Of what a task waits for, this many are named.
 BLOCKERS_MAX = 20
+#: Tasks of a job that are searched for one that waits.
+LOOKED_AT_MAX = 1000
 
 
 class Explanations:
@@ -58,6 +61,21 @@ class Explanations:
             return said
         why = self.pool(tx, account, job.spec.pool)
         return Explanation(said.code, f"{said.message} {why.message}", why.next_step, why.evidence)
+
+    def job(self, tx: Tx, account: str, job_id: str) -> Explanation:
+        """What the job waits for. Raises ServiceError JobNotFound."""
+        row = tx.jobs.get(account, job_id)
+        if row is None:
+            raise not_found("job", job_id)
+        counts, _ = tx.tasks.counts(row.pk)
+        waiting = None
+        if counts.active and row.state is JobState.ACTIVE:
+            some = tx.tasks.page(row.pk, None, LOOKED_AT_MAX)
+            active = [task for task in some if task.state is TaskState.ACTIVE]
+            if active:
+                one = min(active, key=lambda task: task.unmet > 0)
+                waiting = one.id, self.task(tx, account, row.id, one.id)
+        return explain_job.job(row, counts, waiting)
 
     def _transfer(self, execution: str) -> str | None:
         doing = self._transfers(execution)

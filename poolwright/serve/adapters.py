@@ -18,6 +18,7 @@ from poolwright.api.batch.services import (
 from poolwright.commands.batch_accounts import KeyPair
 from poolwright.domain.clock import SECOND, Clock, Instant
 from poolwright.domain.facts import DirtyKey, Explanation
+from poolwright.domain.limits import FILES_LISTED_MAX
 from poolwright.domain.node import is_simulated
 from poolwright.engines.base import EngineError, NotEmpty, NotFound
 from poolwright.engines.hub import AgentHub, PathNotAllowed
@@ -61,10 +62,19 @@ class HostFiles:
     def __init__(self, hub: AgentHub) -> None:
         self._hub = hub
 
-    async def list(self, machine: str, directory: str, *, recursive: bool, prefix: str) -> Sequence[FileInfo]:
-        """What is in a directory, whose name starts with `prefix`."""
+    async def list(
+        self, machine: str, directory: str, *, recursive: bool, prefix: str, after: str
+    ) -> Sequence[FileInfo]:
+        """See api/batch/services.py, Files."""
         _real(machine)
-        params = {"machine": machine, "dir": directory, "recursive": recursive, "prefix": prefix}
+        params = {
+            "machine": machine,
+            "dir": directory,
+            "recursive": recursive,
+            "prefix": prefix,
+            "after": after,
+            "limit": FILES_LISTED_MAX,
+        }
         with _file_errors():
             answer = await self._hub.call("files.list", params, _CALL_S)
         return [_file(entry["name"], entry) for entry in answer["files"]]
@@ -93,6 +103,10 @@ class HostFiles:
             )
 
 
+#: Lists asked for in one look at one directory; what is behind them is seen once something of it went.
+_LISTS_MAX = 20
+
+
 class HostTaskFiles:
     """Directories of tasks, for the loop that removes them."""
 
@@ -103,14 +117,21 @@ class HostTaskFiles:
         """See reconcile/files.py, NodeFiles."""
         if is_simulated(machine):
             return []
-        params = {"machine": machine, "dir": path, "recursive": False, "prefix": ""}
-        try:
-            answer = await self._hub.call("files.list", params, _CALL_S)
-        except NotFound:
-            return []
-        except EngineError as error:
-            raise FilesAway(str(error)) from None
-        return [Directory(e["name"], e["mtime_us"]) for e in answer["files"] if e["is_dir"]]
+        params = {"machine": machine, "dir": path, "recursive": False, "prefix": "", "after": ""}
+        found: list[Directory] = []
+        for _ in range(_LISTS_MAX):
+            try:
+                answer = await self._hub.call("files.list", params, _CALL_S)
+            except NotFound:
+                return found
+            except EngineError as error:
+                raise FilesAway(str(error)) from None
+            files = answer["files"]
+            found += [Directory(e["name"], e["mtime_us"]) for e in files if e["is_dir"]]
+            if len(files) < FILES_LISTED_MAX:
+                break
+            params["after"] = files[-1]["name"]
+        return found
 
     async def remove(self, machine: str, path: str, changed_at: Instant | None) -> None:
         """See reconcile/files.py, NodeFiles."""
@@ -168,6 +189,10 @@ class Explainer:
     async def task(self, account: str, job: str, task: str) -> Sequence[Explanation]:
         """Why the task waits, or how it ended."""
         return [await self._store.read(lambda tx: self._words.task(tx, account, job, task))]
+
+    async def job(self, account: str, job: str) -> Sequence[Explanation]:
+        """What the job waits for."""
+        return [await self._store.read(lambda tx: self._words.job(tx, account, job))]
 
     async def job_schedule(self, account: str, schedule: str) -> Sequence[Explanation]:
         """When the next job is made, or why none is."""

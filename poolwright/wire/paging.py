@@ -10,7 +10,7 @@ from poolwright.domain.limits import PAGE_SIZE_MAX
 from poolwright.wire.query import Query, bad_parameter
 
 SKIP_TOKEN = "$skiptoken"  # noqa: S105 - the name of a parameter
-_TOKEN_MAX = 2048
+_TOKEN_MAX = 8192  # of a name as long as a path can be
 _FORM = b"1"
 """First byte of every token, so that another form can be told apart some day."""
 

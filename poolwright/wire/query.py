@@ -44,6 +44,10 @@ class Query:
         """The value, or None when the parameter is absent or empty."""
         return self._values.get(name.lower()) or None
 
+    def items(self) -> Iterator[tuple[str, str]]:
+        """Each parameter once: its name in lower case, and its value."""
+        yield from self._values.items()
+
     def number(self, name: str) -> int | None:
         """The value as a whole number. Raises InvalidQueryParameterValue."""
         value = self.text(name)

@@ -157,6 +157,9 @@ def _prune(document: Document, since: tuple[tuple[str, str], ...], version: ApiV
 
 
 def _job(job: Document, version: ApiVersion) -> None:
+    auto = job.get("poolInfo", {}).get("autoPoolSpecification", {}).get("pool", {})
+    if version < "2020-09-01" and "taskSlotsPerNode" in auto:
+        auto["maxTasksPerNode"] = auto.pop("taskSlotsPerNode")
     if version < "2022-01-01":
         job.pop("allowTaskPreemption", None)
     if version < "2021-06-01":

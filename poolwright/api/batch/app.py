@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Mount
 
 from poolwright.api.auth import AuthError, assert_declared, batch_target, require
 from poolwright.api.auth.requests import Scope, header_values
+from poolwright.api.batch import parameters
 from poolwright.api.batch.addresses import Address, Match, Router, decode, read_address
 from poolwright.api.batch.answers import DATA_SERVICE_VERSION, JSON, Answer, Header, validators
 from poolwright.api.batch.call import Call, NotModified
@@ -91,6 +92,7 @@ class BatchApp:
             raise disk_full(cause)
         query = Query(bytes(scope["query_string"]).decode("latin-1"))
         version = read_version(query)
+        parameters.check(operation.name, query)
         timeout = query.number("timeout")
         body = (
             b""

@@ -52,6 +52,11 @@ async def task(call: Call) -> Answer:
     return _answer(call, await call.services.explain.task(call.account, params["jobId"], params["taskId"]))
 
 
+async def job(call: Call) -> Answer:
+    """GET /jobs/{jobId}/explain."""
+    return _answer(call, await call.services.explain.job(call.account, call.params["jobId"]))
+
+
 async def job_schedule(call: Call) -> Answer:
     """GET /jobschedules/{jobScheduleId}/explain."""
     found = await call.services.explain.job_schedule(call.account, call.params["jobScheduleId"])

@@ -18,6 +18,7 @@ from poolwright.api.batch.services import (
 from poolwright.commands import jobs, nodes, pools, tasks
 from poolwright.commands.context import Preconditions
 from poolwright.domain.errors import ServiceError
+from poolwright.domain.limits import FILES_LISTED_MAX
 from poolwright.domain.states import TaskState
 from poolwright.store.base import Tx
 from poolwright.wire import filters, odata, paging
@@ -92,12 +93,13 @@ async def _list(call: Call, place: _Place) -> Answer:
     with _told(place.directory):
         prefix = odata.only_prefix(call.query, "name")
         found = await call.services.files.list(
-            place.machine, place.directory, recursive=recursive, prefix=prefix
+            place.machine, place.directory, recursive=recursive, prefix=prefix, after=listing.page.after or ""
         )
-    entries = sorted(found, key=lambda info: info.name)
+    entries = {info.name: number for number, info in enumerate(found)}
 
     def fetch(after: str | None, limit: int) -> Sequence[FileInfo]:
-        return [info for info in entries if after is None or info.name > after][:limit]
+        start = 0 if after is None else entries.get(after, -1) + 1
+        return found[start : start + limit]
 
     def show(info: FileInfo) -> Document:
         return show_file(
@@ -110,7 +112,10 @@ async def _list(call: Call, place: _Place) -> Answer:
             mode=info.mode,
         )
 
-    return call.page("files", *collect(listing, fetch, lambda info: info.name, show))
+    shown, last = collect(listing, fetch, lambda info: info.name, show)
+    if last is None and len(found) >= FILES_LISTED_MAX:
+        last = found[-1].name  # the node has more
+    return call.page("files", shown, last)
 
 
 async def _stat(call: Call, place: _Place) -> tuple[str, FileInfo, list[tuple[str, str]]]:

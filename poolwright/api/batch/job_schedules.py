@@ -26,7 +26,7 @@ _Order = Callable[[Tx, Context, str, str, Preconditions], JobSchedule]
 
 async def create(call: Call) -> Answer:
     """POST /jobschedules."""
-    new = await asyncio.to_thread(convert.read_schedule, call.body, SECRETS)
+    new = await asyncio.to_thread(convert.read_schedule, call.body, SECRETS, call.version)
     _check_rights(call, new.spec)
     made = await call.write(
         lambda tx: schedules.create(tx, call.context, call.account, new.id, new.spec, new.document)
@@ -104,12 +104,16 @@ async def exists(call: Call) -> Answer:
 
 async def patch(call: Call) -> Answer:
     """PATCH /jobschedules/{jobScheduleId}."""
-    return await _change(call, await asyncio.to_thread(convert.read_schedule_patch, call.body, SECRETS))
+    return await _change(
+        call, await asyncio.to_thread(convert.read_schedule_patch, call.body, SECRETS, call.version)
+    )
 
 
 async def replace(call: Call) -> Answer:
     """PUT /jobschedules/{jobScheduleId}."""
-    return await _change(call, await asyncio.to_thread(convert.read_schedule_replacement, call.body, SECRETS))
+    return await _change(
+        call, await asyncio.to_thread(convert.read_schedule_replacement, call.body, SECRETS, call.version)
+    )
 
 
 async def _change(call: Call, change: convert.Change) -> Answer:

@@ -23,7 +23,7 @@ from poolwright.wire.versions import shape
 
 async def create(call: Call) -> Answer:
     """POST /jobs."""
-    new = await asyncio.to_thread(convert.read_job, call.body, SECRETS)
+    new = await asyncio.to_thread(convert.read_job, call.body, SECRETS, call.version)
     if new.spec.auto_pool is not None:
         call.also_needs("Batch/pools/write")
     job = await call.write(

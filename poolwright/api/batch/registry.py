@@ -184,6 +184,7 @@ SERVED: tuple[Operation, ...] = (
     _operation("disable_job", "POST", _JOB + "/disable", "jobs/write", 202, jobs.disable),
     _operation("enable_job", "POST", _JOB + "/enable", "jobs/write", 202, jobs.enable),
     _operation("terminate_job", "POST", _JOB + "/terminate", "jobs/write", 202, jobs.terminate),
+    _operation("explain_job", "GET", _JOB + "/explain", "jobs/read", 200, explain.job),
     _operation("get_job_task_counts", "GET", _JOB + "/taskcounts", "jobs/read", 200, jobs.task_counts),
     _operation(
         "list_job_schedules", "GET", "/jobschedules", "jobschedules/read", 200, job_schedules.list_all

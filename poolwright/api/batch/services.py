@@ -69,8 +69,13 @@ class NodeUnreachable(Exception):
 class Files(Protocol):
     """Files of nodes. Paths are relative to the node's root directory; every method raises the errors above."""
 
-    async def list(self, machine: str, directory: str, *, recursive: bool, prefix: str) -> Sequence[FileInfo]:
-        """What is in a directory, whose name starts with `prefix`."""
+    async def list(
+        self, machine: str, directory: str, *, recursive: bool, prefix: str, after: str
+    ) -> Sequence[FileInfo]:
+        """What is in a directory, whose name starts with `prefix`, by the parts of its path; what comes behind `after`.
+
+        At most FILES_LISTED_MAX at a time.
+        """
         ...
 
     async def stat(self, machine: str, path: str) -> FileInfo: ...
@@ -92,6 +97,8 @@ class Explainer(Protocol):
     async def node(self, account: str, pool: str, node: str) -> Sequence[Explanation]: ...
 
     async def task(self, account: str, job: str, task: str) -> Sequence[Explanation]: ...
+
+    async def job(self, account: str, job: str) -> Sequence[Explanation]: ...
 
     async def job_schedule(self, account: str, schedule: str) -> Sequence[Explanation]: ...
 

@@ -10,10 +10,11 @@ from poolwright.domain.job import JobSpec
 from poolwright.domain.pool import UserAccount
 from poolwright.domain.rules import check_id
 from poolwright.wire.bodies import encode_document
-from poolwright.wire.convert.pool import read_pool_specification
+from poolwright.wire.convert.pool import default_wait, read_pool_specification
 from poolwright.wire.convert.shared import Document
 from poolwright.wire.convert.user_account import Secrets, read_accounts, show_accounts
 from poolwright.wire.generated import batch_models as models
+from poolwright.wire.versions import ApiVersion
 
 _AUTO = "autoPoolSpecification"
 _PATH = f"poolInfo.{_AUTO}."
@@ -22,12 +23,20 @@ _PATH = f"poolInfo.{_AUTO}."
 Accounts = tuple[UserAccount, ...]
 
 
-def take_accounts(info: models.BatchPoolInfo, secrets: Secrets, within: str = "") -> Accounts:
+def take_accounts(
+    info: models.BatchPoolInfo, secrets: Secrets, version: ApiVersion, within: str = ""
+) -> Accounts:
     """The user accounts of an auto pool, taken out of the body: no document of a job holds a password or a key.
 
-    Hashes passwords. Raises ServiceError.
+    Hashes passwords, and brings the pool to today's names, with the version's defaults spelled out. Raises
+    ServiceError.
     """
     auto = info.auto_pool_specification
+    if auto is not None and auto.pool is not None:
+        default_wait(auto.pool.start_task, version)
+        if auto.pool.task_slots_per_node is None:
+            auto.pool.task_slots_per_node = auto.pool.max_tasks_per_node
+        auto.pool.max_tasks_per_node = None
     if auto is None or auto.pool is None or auto.pool.user_accounts is None:
         return ()
     accounts = read_accounts(auto.pool.user_accounts, secrets, f"{within}{_PATH}pool.userAccounts")

@@ -39,6 +39,7 @@ from poolwright.wire.durations import format_duration
 from poolwright.wire.generated import batch_models as models
 from poolwright.wire.links import Links
 from poolwright.wire.times import iso
+from poolwright.wire.versions import NEWEST, ApiVersion
 
 Change = Callable[[Job], tuple[JobSpec, bytes]]
 
@@ -64,11 +65,14 @@ class NewJob:
     document: bytes
 
 
-def read_job(raw: bytes, secrets: Secrets) -> NewJob:
-    """The job of a create-job body; hashes the passwords of its auto pool's accounts. Raises ServiceError."""
+def read_job(raw: bytes, secrets: Secrets, version: ApiVersion = NEWEST) -> NewJob:
+    """The job of a create-job body, with the version's defaults; hashes the passwords of its auto pool's accounts.
+
+    Raises ServiceError.
+    """
     body = decode_body(raw, models.BatchJobCreateOptions)
     check_id("job", body.id)
-    spec, document = _settle(body, take_accounts(body.pool_info, secrets))
+    spec, document = _settle(body, take_accounts(body.pool_info, secrets, version))
     return NewJob(body.id, spec, document)
 
 

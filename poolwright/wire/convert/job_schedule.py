@@ -24,6 +24,7 @@ from poolwright.wire.durations import format_duration
 from poolwright.wire.generated import batch_models as models
 from poolwright.wire.links import Links
 from poolwright.wire.times import iso, parse_time
+from poolwright.wire.versions import NEWEST, ApiVersion
 
 Change = Callable[[JobSchedule], tuple[ScheduleSpec, bytes]]
 
@@ -40,27 +41,27 @@ class NewSchedule:
     document: bytes
 
 
-def read_schedule(raw: bytes, secrets: Secrets) -> NewSchedule:
+def read_schedule(raw: bytes, secrets: Secrets, version: ApiVersion = NEWEST) -> NewSchedule:
     """The schedule of a create body; hashes the passwords of its auto pool's accounts. Raises ServiceError."""
     body = decode_body(raw, models.BatchJobScheduleCreateOptions)
     check_id("job schedule", body.id)
-    accounts = take_accounts(body.job_specification.pool_info, secrets, _JOB)
+    accounts = take_accounts(body.job_specification.pool_info, secrets, version, _JOB)
     return NewSchedule(body.id, *_settle(body, accounts))
 
 
-def read_schedule_patch(raw: bytes, secrets: Secrets) -> Change:
+def read_schedule_patch(raw: bytes, secrets: Secrets, version: ApiVersion = NEWEST) -> Change:
     """A change by which the named parts are replaced whole and the others stay."""
     body = decode_body(raw, models.BatchJobScheduleUpdateOptions)
     accounts = None
     if body.job_specification is not None:
-        accounts = take_accounts(body.job_specification.pool_info, secrets, _JOB)
+        accounts = take_accounts(body.job_specification.pool_info, secrets, version, _JOB)
     return _changing(_plain(body), (), accounts)
 
 
-def read_schedule_replacement(raw: bytes, secrets: Secrets) -> Change:
+def read_schedule_replacement(raw: bytes, secrets: Secrets, version: ApiVersion = NEWEST) -> Change:
     """A change that replaces all parts: without times, one job at once."""
     body = decode_body(raw, models.BatchJobSchedule)
-    accounts = take_accounts(body.job_specification.pool_info, secrets, _JOB)
+    accounts = take_accounts(body.job_specification.pool_info, secrets, version, _JOB)
     given = _plain(body)
     change: Document = {
         name: given[name] for name in ("schedule", "jobSpecification", "metadata") if name in given

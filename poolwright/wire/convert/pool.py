@@ -97,7 +97,7 @@ class RemoveRequest:
 def read_pool(raw: bytes, secrets: Secrets, version: ApiVersion = NEWEST) -> NewPool:
     """The pool of a create-pool body, with the version's defaults; hashes passwords. Raises ServiceError."""
     body = decode_body(_renamed(raw, version), models.BatchPoolCreateOptions)
-    _waits(body.start_task, version)
+    default_wait(body.start_task, version)
     check_id("pool", body.id)
     return _new(body, read_accounts(body.user_accounts, secrets))
 
@@ -125,7 +125,7 @@ def read_pool_patch(
 ) -> Callable[[Pool], tuple[PoolSpec, bytes]]:
     """A change by which the named properties are replaced whole and the others stay."""
     body = decode_body(_renamed(raw, version), models.BatchPoolUpdateOptions)
-    _waits(body.start_task, version)
+    default_wait(body.start_task, version)
     change = _given(body)
     check_patch(list(change), version)
     accounts = None if body.user_accounts is None else read_accounts(body.user_accounts, secrets)
@@ -137,7 +137,7 @@ def read_pool_properties(
 ) -> Callable[[Pool], tuple[PoolSpec, bytes]]:
     """A change that replaces start task, application packages and metadata together."""
     body = decode_body(raw, models.BatchPoolReplaceOptions)
-    _waits(body.start_task, version)
+    default_wait(body.start_task, version)
     return _changing(_given(body), ("startTask", "applicationPackageReferences", "metadata"))
 
 
@@ -153,7 +153,7 @@ def _renamed(raw: bytes, version: ApiVersion) -> bytes:
     return raw if renamed is whole else msgspec.json.encode(renamed)
 
 
-def _waits(start: models.BatchStartTask | None, version: ApiVersion) -> None:
+def default_wait(start: models.BatchStartTask | None, version: ApiVersion) -> None:
     """Spell out the default of the version, which a later change by another version must not alter."""
     if start is not None and start.wait_for_success is None and version < WAITS_FOR_START_TASK:
         start.wait_for_success = False
@@ -195,7 +195,7 @@ def _settle(body: models.BatchPoolCreateOptions, accounts: tuple[UserAccount, ..
     image, agent_sku = read_machine(machine)
     if not body.vm_size:
         raise bad_property("vmSize", body.vm_size, "The name of a size is needed.")
-    timeout = body.resize_timeout
+    timeout, windows = body.resize_timeout, machine.windows_configuration
     fill, job_order = read_policy(body.task_scheduling_policy)
     spec = PoolSpec(
         vm_size=body.vm_size.lower(),
@@ -212,6 +212,8 @@ def _settle(body: models.BatchPoolCreateOptions, accounts: tuple[UserAccount, ..
         mounts=read_mounts(body.mount_configuration),
         job_order=job_order,
         accounts=accounts if body.enable_inter_node_communication else without_keys(accounts),
+        licence=machine.license_type or None,
+        automatic_updates=windows.enable_automatic_updates if windows is not None else None,
         upgrade_mode=None if body.upgrade_policy is None else body.upgrade_policy.mode.value,
         network=read_network(body.network_configuration),
     )

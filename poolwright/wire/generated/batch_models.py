@@ -428,6 +428,12 @@ class BatchPoolSpecification(Body, kw_only=True):
     metadata: list[BatchMetadataItem] | None = None
     mount_configuration: list[MountConfiguration] | None = None
     upgrade_policy: UpgradePolicy | None = None
+    application_licenses: Any = None
+    certificate_references: Any = None
+    cloud_service_configuration: Any = None
+    max_tasks_per_node: Int32 | None = None
+    resource_tags: Any = None
+    target_node_communication_mode: str | None = None
 
 
 class BatchPoolUpdateOptions(Body, kw_only=True):

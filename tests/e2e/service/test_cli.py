@@ -176,6 +176,7 @@ def test_the_story_of_an_operator(live: Live) -> None:
         return done.stdout
 
     assert "TaskCompleted" in told("explain", "task", "job", "one")
+    assert "TasksComplete" in told("explain", "job", "job")
     assert "PoolSteady" in told("explain", "pool", "pool")
     assert told("explain", "node", "pool", kinds[True]).startswith("code")
     refused = poolwright("node", "preempt", "pool", kinds[True], data_dir=live.data_dir)

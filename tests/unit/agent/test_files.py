@@ -59,6 +59,20 @@ def test_listing_is_ordered_bounded_and_hides_the_trash(tree: Tree) -> None:
     assert [entry["name"] for entry in tree.entries("a", False, 9, "")] == ["b"]
 
 
+def test_a_listing_goes_on_behind_a_name(tree: Tree, tmp_path: Path) -> None:
+    for name in ("a.txt", "a/b/more", "a/c"):  # "a.txt" sorts before "a/b" as text, behind it as a path
+        (tmp_path / "root" / name).write_bytes(b"")
+    whole = [entry["name"] for entry in tree.entries("", True, 100, "")]
+    for limit in (1, 2, 3):
+        pages: list[str] = []
+        while more := tree.entries("", True, limit, "", pages[-1] if pages else ""):
+            pages += [entry["name"] for entry in more]
+        assert pages == whole
+    (tmp_path / "root" / "a" / "c").unlink()
+    assert [e["name"] for e in tree.entries("", True, 2, "", "a/c")] == ["a.txt", "absolute"], "it is gone"
+    assert [e["name"] for e in tree.entries("", True, 9, "a/b/", "a/b/file")] == ["a/b/more"]
+
+
 def test_names_that_are_no_text_are_left_out(tree: Tree, tmp_path: Path) -> None:
     os.close(os.open(os.fsencode(tmp_path / "root") + b"/bad\xff", os.O_CREAT))
     assert all("bad" not in entry["name"] for entry in tree.entries("", True, 100, ""))

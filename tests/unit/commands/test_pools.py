@@ -373,7 +373,7 @@ def test_what_nodes_were_made_by_changes_only_without_nodes(world: World) -> Non
         return replace(pool.spec, slots_per_node=2), pool.document
 
     error = world.refused("OperationInvalidForCurrentState", pools.patch, "P1", slots, ANY)
-    assert dict(error.values)["Properties"] == "slots_per_node"
+    assert dict(error.values)["Properties"] == "taskSlotsPerNode"
     named = world.refused(
         "OperationInvalidForCurrentState",
         pools.patch,
@@ -381,4 +381,10 @@ def test_what_nodes_were_made_by_changes_only_without_nodes(world: World) -> Non
         lambda p: (replace(MARKET, display_name="x"), b""),
         ANY,
     )
-    assert dict(named.values)["Properties"] == "display_name"
+    assert dict(named.values)["Properties"] == "displayName"
+    windows = replace(MARKET, licence="Windows_Server", automatic_updates=False)
+    licensed = world.refused(
+        "OperationInvalidForCurrentState", pools.patch, "P1", lambda _: (windows, b""), ANY
+    )
+    within = "virtualMachineConfiguration."
+    assert dict(licensed.values)["Properties"] == f"{within}licenseType, {within}windowsConfiguration"

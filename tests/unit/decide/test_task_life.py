@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolwright.decide.task_life import End, assigned, ended, terminated
+from poolwright.decide.task_life import End, assigned, category, ended, terminated
 from poolwright.domain.limits import SYSTEM_REQUEUES_MAX
 from poolwright.domain.states import ExecutionResult, IllegalTransition, TaskState
 from tests.unit.decide.parts import NOW, task
@@ -51,7 +51,8 @@ def test_a_signal_is_a_nonzero_exit() -> None:
 def test_wall_clock_ends_without_retry() -> None:
     after = ended(task(TaskState.RUNNING, max_retries=5), 0, End(LATER, "wallclock", signal=9), LATER)
     assert after.failure is not None
-    assert (after.failure.category, after.failure.code) == ("servererror", "TaskEnded")
+    assert (after.failure.category, after.failure.code) == ("usererror", "TaskEnded")
+    assert after.failure.details == (("Reason", "MaxWallClockTime"),)
 
 
 def test_a_launch_failure_is_not_retried_by_count() -> None:
@@ -59,6 +60,13 @@ def test_a_launch_failure_is_not_retried_by_count() -> None:
     after = ended(task(TaskState.RUNNING, max_retries=5), 0, end, LATER)
     assert after.failure is not None
     assert (after.failure.category, after.failure.code) == ("usererror", "CommandProgramNotFound")
+
+
+def test_whose_fault_a_failure_is() -> None:
+    for code in ("CommandLaunchFailed", "TaskEnded", "MaxInternalRetryCountReached", "BlobNotFound"):
+        assert category(code) == "usererror"
+    for code in ("DiskFull", "ResourceDirectoryCreateFailed", "BlobDownloadTimedOut", "InternalError"):
+        assert category(code) == "servererror"
 
 
 def test_requeue_by_request_and_by_the_system_are_counted_apart() -> None:
@@ -88,7 +96,7 @@ def test_an_order_counts_when_the_execution_was_lost_instead() -> None:
 def test_lost_too_often_is_a_failure() -> None:
     after = ended(task(TaskState.RUNNING, system_requeues=SYSTEM_REQUEUES_MAX), 0, End(LATER, "lost"), LATER)
     assert after.failure is not None
-    assert after.failure.code == "MaxInternalRetryCountReached"
+    assert (after.failure.category, after.failure.code) == ("usererror", "MaxInternalRetryCountReached")
 
 
 def test_a_terminated_task_completes_once() -> None:

@@ -35,7 +35,7 @@ from poolwright.api.identity import TlsFiles, ensure_tls, identity_routes
 from poolwright.commands import jobs, nodes, pools, schedules, tasks
 from poolwright.domain.account import Account
 from poolwright.domain.facts import Explanation, Fact
-from poolwright.domain.limits import Settings
+from poolwright.domain.limits import FILES_LISTED_MAX, Settings
 from poolwright.domain.node import Node
 from poolwright.domain.node_logs import LogRequest, LogUpload
 from poolwright.domain.states import AllocationState, NodeState, TaskState
@@ -96,11 +96,15 @@ class DirectoryFiles:
         stat = path.stat()
         return FileInfo(name, path.is_dir(), stat.st_size, stat.st_mtime_ns // 1000, stat.st_mode)
 
-    async def list(self, machine: str, directory: str, *, recursive: bool, prefix: str) -> Sequence[FileInfo]:
+    async def list(
+        self, machine: str, directory: str, *, recursive: bool, prefix: str, after: str
+    ) -> Sequence[FileInfo]:
         base = self._path(machine, directory)
         found = base.rglob("*") if recursive else base.glob("*")
         named = ((path, path.relative_to(base).as_posix()) for path in found)
-        return [self._info(path, name) for path, name in named if name.startswith(prefix)]
+        wanted = sorted((name.split("/"), path) for path, name in named if name.startswith(prefix))
+        behind = [item for item in wanted if not after or item[0] > after.split("/")]
+        return [self._info(path, "/".join(parts)) for parts, path in behind[:FILES_LISTED_MAX]]
 
     async def stat(self, machine: str, path: str) -> FileInfo:
         return self._info(self._path(machine, path), path)
@@ -150,6 +154,10 @@ class StateExplainer:
     async def task(self, account: str, job: str, task: str) -> Sequence[Explanation]:
         await self._store.read(lambda tx: jobs.get(tx, account, job))
         return [Explanation("NoPool", f"The task {task} waits for a pool.")]
+
+    async def job(self, account: str, job: str) -> Sequence[Explanation]:
+        await self._store.read(lambda tx: jobs.get(tx, account, job))
+        return [Explanation("TasksRun", f"Tasks of {job} run.")]
 
     async def job_schedule(self, account: str, schedule: str) -> Sequence[Explanation]:
         await self._store.read(lambda tx: schedules.get(tx, account, schedule))

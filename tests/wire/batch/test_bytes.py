@@ -186,6 +186,7 @@ def test_explanations_are_our_extension(live: Live, call: Caller) -> None:
         }
     ]
     assert call("GET", "/pools/none/explain").code == "PoolNotFound"
+    assert call("GET", "/jobs/none/explain").code == "JobNotFound"
     assert call("POST", f"/pools/why/nodes/{node.id}/preempt").status == 202
     assert call("GET", f"/pools/why/nodes/{node.id}").document["state"] == "preempted"
     story = call("GET", f"/pools/why/nodes/{node.id}/explain").document

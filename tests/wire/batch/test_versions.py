@@ -67,6 +67,26 @@ def test_a_start_task_waits_by_default_since_2019(live: Live, call: Caller) -> N
         assert pool["startTask"]["waitForSuccess"] is waits
 
 
+def test_the_pool_of_an_older_clients_job_is_what_its_version_means(call: Caller) -> None:
+    pool = {name: value for name, value in POOL.items() if name != "id"}
+    pool |= {"maxTasksPerNode": 4, "startTask": {"commandLine": "x"}, "certificateReferences": []}
+    auto = {"poolLifetimeOption": "job", "pool": pool}
+    body = {"id": "older-auto", "poolInfo": {"autoPoolSpecification": auto}}
+    assert call("POST", "/jobs", body, version=OLDEST).status == 201
+    made = call("GET", "/jobs/older-auto").document
+    asked = made["poolInfo"]["autoPoolSpecification"]["pool"]
+    assert (asked["taskSlotsPerNode"], asked["startTask"]["waitForSuccess"]) == (4, False)
+    assert "maxTasksPerNode" not in asked
+    real = call("GET", f"/pools/{made['executionInfo']['poolId']}").document
+    assert (real["taskSlotsPerNode"], real["startTask"]["waitForSuccess"]) == (4, False)
+    old = call("GET", "/jobs/older-auto", version=OLDEST).document
+    assert old["poolInfo"]["autoPoolSpecification"]["pool"]["maxTasksPerNode"] == 4
+    hourly = {"schedule": {"recurrenceInterval": "PT1H"}, "jobSpecification": {"poolInfo": body["poolInfo"]}}
+    assert call("POST", "/jobschedules", {**hourly, "id": "older-sch"}, version=OLDEST).status == 201
+    kept = call("GET", "/jobschedules/older-sch").document["jobSpecification"]["poolInfo"]
+    assert kept["autoPoolSpecification"]["pool"]["startTask"]["waitForSuccess"] is False
+
+
 def test_old_tasks_keep_their_data_for_ever_by_default(live: Live, call: Caller) -> None:
     assert call("POST", "/jobs", {"id": "kept", "poolInfo": {"poolId": "p"}}).status == 201
     task = {"id": "a", "commandLine": "x"}
