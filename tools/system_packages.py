@@ -34,6 +34,7 @@ class Need:
 
 
 NEEDS = (
+    Need("btrfs-progs", programs=("mkfs.btrfs",)),
     Need("ca-certificates", files=("/etc/ssl/certs/ca-certificates.crt",)),
     Need("e2fsprogs", programs=("mkfs.ext4", "resize2fs", "e2fsck")),
     Need("fdisk", programs=("sfdisk",)),

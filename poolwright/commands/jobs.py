@@ -10,7 +10,6 @@ from poolwright.commands.context import Context, Preconditions, next_modified, r
 from poolwright.commands.job_tasks import check_files, check_job_tasks
 from poolwright.domain.auto_pool import JOB
 from poolwright.domain.errors import ServiceError, bad_property
-from poolwright.domain.exits import PERFORM, job_after
 from poolwright.domain.job import FORCE, NO_ACTION, TERMINATE_DONE, TERMINATE_IDLE, Job, JobSpec, TaskCounts
 from poolwright.domain.limits import PRIORITY_MAX, PRIORITY_MIN
 from poolwright.domain.node import Failure
@@ -18,6 +17,7 @@ from poolwright.domain.rules import check_id, not_found
 from poolwright.domain.states import JOB as MOVES
 from poolwright.domain.states import JobState, advance
 from poolwright.domain.task import NewTask, Task
+from poolwright.domain.task_ends import PERFORM, job_after
 from poolwright.store.base import Tx
 
 JobChange = Callable[[Job], tuple[JobSpec, bytes]]

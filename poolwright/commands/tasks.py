@@ -11,7 +11,6 @@ from poolwright.commands.file_rules import check_linked
 from poolwright.commands.job_tasks import check_not_of_job
 from poolwright.domain.clock import Micros
 from poolwright.domain.errors import ServiceError, bad_property
-from poolwright.domain.exits import PERFORM
 from poolwright.domain.job import Job
 from poolwright.domain.limits import (
     DEPENDENCY_CHARACTERS_MAX,
@@ -25,6 +24,7 @@ from poolwright.domain.node import Failure
 from poolwright.domain.rules import check_id, not_found
 from poolwright.domain.states import TASK, ExecutionResult, JobState, TaskState, advance
 from poolwright.domain.task import NewTask, Task
+from poolwright.domain.task_ends import PERFORM
 from poolwright.store.base import Tx
 
 KILL_TERMINATE = "terminate"

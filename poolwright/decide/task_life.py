@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from poolwright.domain.clock import Instant
-from poolwright.domain.exits import DEPENDENCY_FAILED
 from poolwright.domain.limits import SYSTEM_REQUEUES_MAX
 from poolwright.domain.node import Failure
 from poolwright.domain.states import TASK, ExecutionResult, TaskState, advance
 from poolwright.domain.task import Task
+from poolwright.domain.task_ends import DEPENDENCY_FAILED
 from poolwright.domain.transfer import SERVER_CODES, OutputFile
 
 REQUEUE = "requeue"

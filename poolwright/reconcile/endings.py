@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from poolwright.decide import task_life
 from poolwright.decide.task_life import End
 from poolwright.domain.clock import Instant
-from poolwright.domain.exits import job_after
 from poolwright.domain.facts import DirtyKey, Fact
 from poolwright.domain.job import NO_ACTION, TERMINATE_IDLE, Job
 from poolwright.domain.states import ExecutionResult, JobState, TaskState
 from poolwright.domain.task import Execution, Task
+from poolwright.domain.task_ends import job_after
 from poolwright.domain.transfer import OutputFile
 from poolwright.reconcile import job_nodes
 from poolwright.store.base import Tx

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from poolwright.decide import pool_plan
-from poolwright.domain.exits import satisfies
 from poolwright.domain.job import Job
 from poolwright.domain.pool import Pool
 from poolwright.domain.states import ExecutionResult, JobState, NodeState, TaskState
 from poolwright.domain.task import Task, parse_execution
+from poolwright.domain.task_ends import satisfies
 from poolwright.reconcile import snapshots
 from poolwright.reconcile.explanations import Explanations
 from poolwright.reconcile.kit import Kit

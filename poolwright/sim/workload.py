@@ -14,7 +14,6 @@ from poolwright.domain.account import Account
 from poolwright.domain.clock import FOREVER, MINUTE, SECOND, Clock, Ids
 from poolwright.domain.dependencies import Dependencies
 from poolwright.domain.errors import ServiceError
-from poolwright.domain.exits import PERFORM
 from poolwright.domain.job import NO_ACTION, TERMINATE_IDLE, JobSpec
 from poolwright.domain.job_tasks import ManagerTask, PreparationTask, ReleaseTask
 from poolwright.domain.limits import Settings
@@ -29,6 +28,7 @@ from poolwright.domain.states import (
     SchedulingState,
 )
 from poolwright.domain.task import NewTask, TaskSpec
+from poolwright.domain.task_ends import PERFORM
 from poolwright.sim import schedules
 from poolwright.sim.checkers import ACCOUNT, EndsOnce, NoTaskLost, all_jobs
 from poolwright.sim.host import command

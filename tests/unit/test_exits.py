@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from poolwright.domain.exits import ExitConditions, ExitOptions, job_action, job_after, satisfies
+from poolwright.domain.exits import ExitConditions, ExitOptions
 from poolwright.domain.node import Failure
 from poolwright.domain.states import JobState, TaskState
+from poolwright.domain.task_ends import job_action, job_after, satisfies
 from tests.unit.decide.parts import NOW, job, task
 
 _CONDITIONS = ExitConditions(

@@ -7,10 +7,10 @@ from typing import Any
 
 from poolwright.domain.clock import Instant
 from poolwright.domain.dependencies import Blocker, Dependencies, number_of
-from poolwright.domain.exits import satisfies
 from poolwright.domain.job import JobStats, TaskCounts
 from poolwright.domain.states import ExecutionResult, TaskState
 from poolwright.domain.task import NewTask, Task
+from poolwright.domain.task_ends import satisfies
 from poolwright.store.base import Stale
 from poolwright.store.connection import Db
 from poolwright.store.ready import ready_pks

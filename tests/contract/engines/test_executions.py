@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from poolwright.domain.pool import UserAccount
 from poolwright.engines.base import Machine, NotFound
 from poolwright.engines.hub import PathNotAllowed
 from tests.contract.engines.rig import Rig, node
@@ -22,7 +23,7 @@ SH = "/bin/sh -c '{}'"
 @pytest.fixture
 async def machine(rig: Rig, image: Path) -> Machine:
     """One node with its data disk."""
-    (made,) = await rig.engine.create([node("n1", image)])
+    (made,) = await rig.engine.create([node("n1", image, accounts=(UserAccount("builder"),))])
     assert isinstance(made, Machine), made
     return made
 
