@@ -70,6 +70,7 @@ CODES: dict[str, tuple[int, str]] = {
     "NodeStateUnusable": (409, "The specified node is unusable."),
     "NodeNotReady": (409, "The specified node is not ready to serve this request."),
     "NodeAlreadyInTargetSchedulingState": (409, "The node already is in the scheduling state asked for."),
+    "OperationNotValidOnPool": (409, "The operation is not valid on this pool."),
     "OperationNotValidOnNode": (409, "The operation is not valid on this node."),
     "JobExists": (409, "The specified job already exists."),
     "JobBeingTerminated": (409, "The specified job is being terminated."),

@@ -34,6 +34,7 @@ class _Place:
     machine: str
     directory: str
     url: Callable[[str], str]
+    cleaned: bool = False  # the time for which the task's files were kept is over
 
     def inside(self, path: str) -> str:
         """A path in the directory as the node knows it."""
@@ -53,7 +54,8 @@ async def _of_task(call: Call) -> _Place:
             text = f"The node {task.node} that ran the task has left its pool, and the files went with it."
             raise ServiceError("TaskFilesUnavailable", text)
         directory = task_directory(job.id, task.id)
-        return _Place(node.machine, directory, lambda name: call.links.task_file(job.id, task.id, name))
+        over = task.ended_at is not None and task.ended_at + task.spec.retention <= call.now
+        return _Place(node.machine, directory, lambda name: call.links.task_file(job.id, task.id, name), over)
 
     return await call.read(query)
 
@@ -70,11 +72,13 @@ async def _of_node(call: Call) -> _Place:
 
 
 @contextmanager
-def _told(path: str) -> Iterator[None]:
+def _told(place: _Place, path: str) -> Iterator[None]:
     """Errors of the file service as the answers they stand for."""
     try:
         yield
     except FileMissing:
+        if place.cleaned:
+            raise ServiceError("TaskFilesCleanedup", None, (("FilePath", path[:200]),)) from None
         raise ServiceError("FileNotFound", None, (("FilePath", path[:200]),)) from None
     except DirectoryNotEmpty:
         full = "The directory is not empty: delete it with recursive=true."
@@ -90,7 +94,7 @@ async def _list(call: Call, place: _Place) -> Answer:
     recursive = call.query.flag("recursive")
     test = odata.read_filter(call.query, filters.FILES)
     listing = Listing("file", paging.read_page(call.query), test, None, call.version)
-    with _told(place.directory):
+    with _told(place, place.directory):
         prefix = odata.only_prefix(call.query, "name")
         found = await call.services.files.list(
             place.machine, place.directory, recursive=recursive, prefix=prefix, after=listing.page.after or ""
@@ -121,9 +125,12 @@ async def _list(call: Call, place: _Place) -> Answer:
 async def _stat(call: Call, place: _Place) -> tuple[str, FileInfo, list[tuple[str, str]]]:
     name = check_path(call.params["filePath"])
     pre = call.conditions
-    with _told(name):
+    for header, given in (("if-match", pre.if_match), ("if-none-match", pre.if_none_match)):
+        if given is not None:
+            values = (("HeaderName", header), ("Reason", "Files have no tags, only times."))
+            raise ServiceError("UnsupportedHeader", None, values)
+    with _told(place, name):
         info = await call.services.files.stat(place.machine, place.inside(name))
-    # Files have no tags: only the two dates are conditions here.
     check_read(Preconditions(None, None, pre.if_modified_since, pre.if_unmodified_since), info.modified_at)
     headers = file_headers(
         place.url(name),
@@ -145,7 +152,7 @@ async def _head(call: Call, place: _Place) -> Answer:
 async def _get(call: Call, place: _Place) -> Answer:
     name, info, headers = await _stat(call, place)
     if info.directory:
-        with _told(name):
+        with _told(place, name):
             raise PathRefused("This is a directory, which has no content: list it instead.")
     offset, length = read_range(call.header("ocp-range"), info.size)
     answer = Answer(headers=[*headers, ("content-length", str(length))])
@@ -157,7 +164,7 @@ async def _get(call: Call, place: _Place) -> Answer:
 async def _opened(call: Call, place: _Place, name: str, offset: int, length: int) -> AsyncIterator[bytes]:
     """The content, after its first piece came: what fails before that can still be answered properly."""
     pieces = call.services.files.read(place.machine, place.inside(name), offset, length)
-    with _told(name):
+    with _told(place, name):
         first = await anext(pieces, b"")
 
     async def all_pieces() -> AsyncIterator[bytes]:
@@ -170,7 +177,7 @@ async def _opened(call: Call, place: _Place, name: str, offset: int, length: int
 
 async def _delete(call: Call, place: _Place) -> Answer:
     name, recursive = check_path(call.params["filePath"]), call.query.flag("recursive")
-    with _told(name):
+    with _told(place, name):
         await call.services.files.delete(place.machine, place.inside(name), recursive=recursive)
     return Answer()
 

@@ -189,6 +189,13 @@ async def get_extension(call: Call) -> Answer:
     raise ServiceError("ResourceNotFound", "The node has no such extension.", values)
 
 
+async def remote_desktop(call: Call) -> Answer:
+    """GET /pools/{poolId}/nodes/{nodeId}/rdp of older versions: only nodes of cloud services had it."""
+    await call.read(lambda tx: nodes.get(tx, call.account, call.params["poolId"], call.params["nodeId"]))
+    reason = "Only nodes of cloud service pools have a remote desktop file; ask for remoteloginsettings."
+    raise ServiceError("OperationNotValidOnNode", None, (("Reason", reason),))
+
+
 async def preempt(call: Call) -> Answer:
     """POST /pools/{poolId}/nodes/{nodeId}/preempt: our extension, takes a low-priority node away."""
     params = call.params

@@ -11,6 +11,7 @@ from poolwright.api.batch.secrets import SECRETS
 from poolwright.commands import pools
 from poolwright.commands.pool_image import image_info
 from poolwright.domain.clock import Instant
+from poolwright.domain.errors import ServiceError
 from poolwright.domain.pool import Pool, PoolSpec
 from poolwright.store.base import Tx
 from poolwright.wire import filters
@@ -117,6 +118,15 @@ async def delete(call: Call) -> Answer:
         lambda tx: pools.delete(tx, call.context, call.account, call.params["poolId"], pre, force)
     )
     return Answer()
+
+
+async def upgrade_os(call: Call) -> Answer:
+    """POST /pools/{poolId}/upgradeos of the oldest version: only cloud services had it."""
+    await call.read(lambda tx: pools.get(tx, call.account, call.params["poolId"]))
+    reason = (
+        "Only cloud service pools are upgraded so; nodes of an image get a newer one when they are made anew."
+    )
+    raise ServiceError("OperationNotValidOnPool", None, (("Reason", reason),))
 
 
 async def resize(call: Call) -> Answer:

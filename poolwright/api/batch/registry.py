@@ -118,6 +118,7 @@ SERVED: tuple[Operation, ...] = (
         200,
         autoscale.simulate,
     ),
+    _operation("upgrade_pool_os", "POST", _POOL + "/upgradeos", "pools/write", 202, pools.upgrade_os),
     _operation("explain_pool", "GET", _POOL + "/explain", "pools/read", 200, explain.pool),
     _operation("list_nodes", "GET", _POOL + "/nodes", "nodes/read", 200, nodes.list_all),
     _operation("get_node", "GET", _NODE, "nodes/read", 200, nodes.get),
@@ -148,6 +149,9 @@ SERVED: tuple[Operation, ...] = (
         "nodes/read",
         200,
         node_users.remote_login_settings,
+    ),
+    _operation(
+        "get_node_remote_desktop_file", "GET", _NODE + "/rdp", "nodes/read", 200, nodes.remote_desktop
     ),
     _operation("create_node_user", "POST", _NODE + "/users", "nodes/action", 201, node_users.create),
     _operation("replace_node_user", "PUT", _USER, "nodes/action", 200, node_users.replace),
@@ -259,8 +263,6 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
     ("get_all_pool_lifetime_statistics", "GET", "/lifetimepoolstats"),
     ("get_all_job_lifetime_statistics", "GET", "/lifetimejobstats"),
     ("create_certificate", "POST", "/certificates"),
-    ("upgrade_pool_os", "POST", _POOL + "/upgradeos"),
-    ("get_node_remote_desktop_file", "GET", _NODE + "/rdp"),
     ("list_subtasks", "GET", _TASK + "/subtasksinfo"),
 )
 """Operations of the public API that this version does not have."""

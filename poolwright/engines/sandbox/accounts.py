@@ -1,8 +1,9 @@
-"""The script that gives a machine its login accounts, by the programs of its own image.
+"""The script that gives a machine its login accounts, by writing its account files.
 
 Runs in the machine as its root, as often as the accounts change; everything it needs is in its text, which is no
-program's argument, so hashes show nowhere. It needs shadow's useradd, usermod, userdel and chpasswd. The SSH server is
-the image's own; an image without one uses that of the service, which every node sees at the same place.
+program's argument, so hashes show nowhere. Of the image it needs a shell and the small programs every system has, no
+account programs; administrators need sudo. The SSH server is the image's own; an image without one uses that of the
+service, which every node sees at the same place.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ NO_SERVER = 71
 
 _REFUSALS = {
     NO_SERVER: "The image has no SSH server: install openssh-server into it and make the pool anew.",
-    72: "The image has no account programs (useradd, usermod, userdel, chpasswd).",
     73: "A user has the name of an account that belongs to the image: choose another name.",
     74: "The image has no sudo, which an administrator needs: install it, or make the user without isAdmin.",
     75: "The image's SSH server does not start: its port 22 may be taken by another program, or forbidden by the host.",
@@ -39,19 +39,38 @@ if [ "$sshd" = "$kit/sshd" ]; then
     keygen="env LD_LIBRARY_PATH=$kit/lib $kit/ssh-keygen"
     libraries=$kit/lib
 fi
-for program in useradd usermod userdel chpasswd; do
-    command -v "$program" >/dev/null || exit 72
-done
 umask 022
 mkdir -p "$state/keys" /run/sshd
 touch "$state/users"
+
+known() { grep -q "^$1:" /etc/passwd; }
+
+uid_of() { grep "^$1:" /etc/passwd | head -n 1 | cut -d: -f3; }
+
+write() { # file, name, its new line or nothing: the file is replaced in one step, mode and owner stay
+    if [ ! -e "$1" ]; then (umask 077; : >"$1"); fi
+    cp -p "$1" "$1.poolwright"
+    { grep -v "^$2:" "$1" || :; if [ -n "$3" ]; then printf '%s\n' "$3"; fi; } >"$1.poolwright"
+    mv -f "$1.poolwright" "$1"
+}
+
+enter() { # name, lowest number, home, shell
+    number=$2
+    while cut -d: -f3 /etc/passwd /etc/group | grep -qx "$number"; do number=$((number + 1)); done
+    write /etc/group "$1" "$1:x:$number:"
+    write /etc/shadow "$1" "$1:*:$days:0:99999:7:::"
+    write /etc/passwd "$1" "$1:x:$number:$number::$3:$4"
+}
+
+days=$(($(date +%s) / 86400))
 # The server gives up its rights to this account while it does not know yet who is there.
-id -u sshd >/dev/null 2>&1 || useradd -r -M -d /run/sshd -s /usr/sbin/nologin sshd
+known sshd || enter sshd 300 /run/sshd /usr/sbin/nologin
 
 ours() { grep -qx -- "$1" "$state/users"; }
 
 end_of() { # every process of a user
-    uid=$(id -u -- "$1" 2>/dev/null) || return 0
+    uid=$(uid_of "$1")
+    if [ -z "$uid" ]; then return 0; fi
     for process in /proc/[0-9]*; do
         if [ "$(stat -c %u "$process" 2>/dev/null)" = "$uid" ]; then kill -9 "${process#/proc/}" 2>/dev/null || :; fi
     done
@@ -60,19 +79,26 @@ end_of() { # every process of a user
 forget() {
     end_of "$1"
     rm -f "$state/keys/$1" "/etc/sudoers.d/poolwright-$1"
-    if id -u -- "$1" >/dev/null 2>&1; then userdel -r -f "$1" >/dev/null 2>&1 || :; fi
-    if id -u -- "$1" >/dev/null 2>&1; then echo "user $1 cannot be removed" >&2; exit 1; fi
+    rm -rf "/home/$1"
+    for file in /etc/passwd /etc/shadow /etc/group; do write "$file" "$1" ""; done
     grep -vx -- "$1" "$state/users" >"$state/users.new" || :
     mv "$state/users.new" "$state/users"
 }
 
 give() { # name, admin
-    if id -u -- "$1" >/dev/null 2>&1; then ours "$1" || exit 73; fi
+    if known "$1"; then ours "$1" || exit 73; fi
     if [ "$2" = yes ]; then command -v sudo >/dev/null || exit 74; fi
     ours "$1" || echo "$1" >>"$state/users"
     shell=/bin/sh
     if [ -x /bin/bash ]; then shell=/bin/bash; fi
-    id -u -- "$1" >/dev/null 2>&1 || useradd -m -s "$shell" -K UID_MIN=10000 -K UID_MAX=19999 "$1"
+    known "$1" || enter "$1" 10000 "/home/$1" "$shell"
+    if [ ! -d "/home/$1" ]; then
+        mkdir -p /home
+        mkdir -m 700 "/home/$1"
+        if [ -d /etc/skel ]; then cp -R /etc/skel/. "/home/$1/"; fi
+        uid=$(uid_of "$1")
+        chown -R "$uid:$uid" "/home/$1"
+    fi
     if [ "$2" = yes ]; then
         mkdir -p /etc/sudoers.d
         (umask 337; echo "$1 ALL=(ALL:ALL) NOPASSWD:ALL" >"$state/sudo.new")
@@ -159,9 +185,9 @@ def script(logins: Sequence[Login]) -> list[str]:
             lines.append(f'rm -f "$state/keys/"{name}')
         else:
             lines.append(f"printf '%s\\n' {shlex.quote(login.public_key)} >\"$state/keys/\"{name}")
-    if people:
-        hashes = "\n".join(f"{login.name}:{login.password_hash or '*'}" for login in people)
-        lines += ["chpasswd -e <<'HASHES'", hashes, "HASHES"]
+    for login in people:
+        shadow = f"{login.name}:{login.password_hash or '*'}:"
+        lines.append(f'write /etc/shadow {login.name} {shlex.quote(shadow)}"$days:0:99999:7:::"')
     lines += [_RUNS, _SERVER if logins else _NO_SERVER]
     return lines
 

@@ -125,7 +125,7 @@ class SandboxEngine:
         )
 
     async def set_logins(self, name: str, logins: Sequence[base.Login]) -> None:
-        """As the contract, by the image's account programs, and its own SSH server or else the service's."""
+        """As the contract, by the machine's account files, and its own SSH server or else the service's."""
         result = await self.run_command(name, accounts.script(logins), {}, _LOGINS_TIMEOUT_S)
         if result.exit_code == accounts.NO_SERVER and self._login_server is not None:
             if not self._login_server.bring():

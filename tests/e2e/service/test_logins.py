@@ -71,7 +71,9 @@ class Ssh:
 
 
 def test_users_log_in_to_an_image_without_a_server(live: Live, tmp_path: Path) -> None:
-    live.idle_pool(dedicated=1)
+    programs = " ".join(f"/usr/sbin/{name}" for name in ("useradd", "usermod", "userdel", "chpasswd"))
+    start = batch.BatchStartTask(command_line=f"/bin/rm -f {programs}", user_identity=ADMIN)
+    live.idle_pool(dedicated=1, start_task=start)
     ssh = Ssh(live, tmp_path)
     user = batch.BatchNodeUserCreateOptions(name="visitor", ssh_public_key=ssh.public)
     live.batch.create_node_user("pool", ssh.node, user)
@@ -99,6 +101,9 @@ def test_users_log_in_to_an_image_without_a_server(live: Live, tmp_path: Path) -
     ssh.until(True, "visitor")
     live.batch.delete_node_user("pool", ssh.node, "visitor")
     ssh.until(False, "visitor")
+    left = ssh.run("helper", "grep visitor /etc/passwd; ls -A /home", "other one").stdout.split()
+    assert "helper" in left
+    assert "visitor" not in left
     with pytest.raises(HttpResponseError, match="NodeUserNotFound"):
         live.batch.delete_node_user("pool", ssh.node, "visitor")
     soon = datetime.now(UTC) + timedelta(seconds=4)

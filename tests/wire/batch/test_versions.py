@@ -87,6 +87,16 @@ def test_the_pool_of_an_older_clients_job_is_what_its_version_means(call: Caller
     assert kept["autoPoolSpecification"]["pool"]["startTask"]["waitForSuccess"] is False
 
 
+def test_what_only_cloud_services_had_is_refused_as_such(live: Live, call: Caller) -> None:
+    assert call("POST", "/pools", {**POOL, "id": "no-cloud"}).status == 201
+    node = live.add_node("no-cloud", 1)
+    upgraded = call("POST", "/pools/no-cloud/upgradeos", {"targetOSVersion": "*"}, version=OLDEST)
+    assert (upgraded.status, upgraded.code) == (409, "OperationNotValidOnPool")
+    desktop = call("GET", f"/pools/no-cloud/nodes/{node.id}/rdp", version=OLDEST)
+    assert (desktop.status, desktop.code) == (409, "OperationNotValidOnNode")
+    assert call("GET", "/pools/nowhere/nodes/x/rdp", version=OLDEST).code == "PoolNotFound"
+
+
 def test_old_tasks_keep_their_data_for_ever_by_default(live: Live, call: Caller) -> None:
     assert call("POST", "/jobs", {"id": "kept", "poolInfo": {"poolId": "p"}}).status == 201
     task = {"id": "a", "commandLine": "x"}
