@@ -176,7 +176,7 @@ class Calls:
             job["root"] = os.path.abspath(self._machines.files_root(name))
 
         def done(outcome: dict[str, Any]) -> None:
-            if job["kind"] == "fetch":
+            if job["kind"] in ("fetch", "install"):
                 self._machines.empty_trash(name, TRASH)
             answer(outcome)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from poolwright.commands import jobs, pools, resources, schedules
-from poolwright.commands.context import Context, Preconditions
+from poolwright.commands.context import Context, Preconditions, wake
 from poolwright.commands.resources import Accepted, Outline
 from poolwright.domain.account import Account
 from poolwright.domain.errors import ManagementError
@@ -106,6 +106,8 @@ def begin_delete(tx: Tx, ctx: Context, resource: Resource) -> Accepted:
 
 
 def _empty(tx: Tx, ctx: Context, name: str) -> None:
+    tx.applications.delete_account(name)
+    wake(tx, "packages", "", "all")
     after: str | None = None
     while listed := tx.schedules.page(name, after, _PAGE):
         for schedule in listed:

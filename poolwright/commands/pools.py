@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from poolwright.commands import accounts, pool_rules
+from poolwright.commands.applications import check_references
 from poolwright.commands.autoscale_rules import NO_SCALE, new_settings
 from poolwright.commands.context import Context, Preconditions, next_modified, record, wake
 from poolwright.commands.storage_rules import check_mounts
@@ -69,7 +70,8 @@ def create(
     An omitted target is 0; at least one must be given. A pool with autoscale begins steady and empty, and its first
     run is due at once. Raises 400 as `autoscale_rules.new_settings`, InvalidPropertyValue, MissingRequiredProperty;
     403 AuthenticationFailed (custom image and shared key); 404 NodeAgentSKUNotFound; 409 PoolExists,
-    PoolBeingDeleted, PoolQuotaReached. Form is judged before the caller, the caller before the image.
+    PoolBeingDeleted, PoolQuotaReached, InvalidApplicationPackageReferences. Form is judged before the caller, the
+    caller before the image.
     """
     check_id("pool", id)
     pool_rules.check_spec(ctx, spec)
@@ -79,13 +81,8 @@ def create(
         pool_rules.check_sum(spec, target_dedicated or 0, target_low_priority or 0)
     pool_rules.check_outside(ctx, spec)
     account = accounts.get(tx, account).name
-    existing = tx.pools.get(account, id)
-    if existing is not None:
-        _check_active(existing)
-        raise ServiceError("PoolExists")
-    quota = ctx.settings.quotas.pools
-    if tx.pools.count(account) >= quota:
-        raise ServiceError("PoolQuotaReached", None, (("Limit", str(quota)),))
+    _check_new(tx, ctx, account, id)
+    check_references(tx, account, spec.packages)
     image = pool_rules.check_image(tx, spec)
     now = ctx.now
     pool = Pool(
@@ -113,6 +110,17 @@ def create(
     else:
         wake(tx, "pool", account, id)
     return pool
+
+
+def _check_new(tx: Tx, ctx: Context, account: str, id: str) -> None:
+    """The account has room for a pool of this id."""
+    existing = tx.pools.get(account, id)
+    if existing is not None:
+        _check_active(existing)
+        raise ServiceError("PoolExists")
+    quota = ctx.settings.quotas.pools
+    if tx.pools.count(account) >= quota:
+        raise ServiceError("PoolQuotaReached", None, (("Limit", str(quota)),))
 
 
 def get(tx: Tx, account: str, id: str) -> Pool:
@@ -153,6 +161,8 @@ def patch(tx: Tx, ctx: Context, account: str, id: str, change: PoolChange, pre: 
     pool = changeable(tx, account, id, pre)
     spec, document = change(pool)
     pool_rules.check_spec(ctx, spec)
+    if spec.packages != pool.spec.packages:
+        check_references(tx, pool.account, spec.packages)
     fixed = [name for name in _FIXED if getattr(spec, name) != getattr(pool.spec, name)]
     image_changed = spec.image != pool.spec.image or spec.agent_sku != pool.spec.agent_sku
     image = None

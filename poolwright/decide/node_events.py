@@ -9,6 +9,7 @@ from poolwright.decide.task_life import End, category
 from poolwright.domain.clock import MINUTE, SECOND, Instant, Micros
 from poolwright.domain.limits import ERRORS_PER_NODE_MAX, NODE_RECOVERIES_MAX
 from poolwright.domain.node import Failure, Logins, Node, NodeError, StartTaskInfo
+from poolwright.domain.package import NO_PACKAGES, PACKAGE_ERROR, NodePackages
 from poolwright.domain.pool import StartTask
 from poolwright.domain.states import (
     NODE,
@@ -94,6 +95,8 @@ def given_up(node: Node) -> Node:
 
 def rest(node: Node, busy: bool, start_task: StartTask | None, now: Instant, reason: str) -> Node:
     """The node in the state it has when nothing is being done to it, by its start task, tasks and scheduling."""
+    if node.packages.pending:
+        return move(node, NodeState.STARTING, now, "its application packages are being installed")
     info = node.start_task
     if start_task is not None and start_task.wait_for_success and info is not None:
         if info.state is StartTaskState.RUNNING:
@@ -108,7 +111,13 @@ def rest(node: Node, busy: bool, start_task: StartTask | None, now: Instant, rea
     return move(node, NodeState.IDLE, now, reason)
 
 
-def joined(node: Node, booted: Booted, start_task: StartTask | None, now: Instant) -> Node:
+def joined(
+    node: Node,
+    booted: Booted,
+    start_task: StartTask | None,
+    now: Instant,
+    packages: NodePackages = NO_PACKAGES,
+) -> Node:
     """The machine of this life runs and its agent answers: errors are over, the start task begins."""
     if node.state not in (*_BEFORE_STARTING, NodeState.STARTING):
         return replace(node, seen_at=max(node.seen_at, now))
@@ -122,6 +131,7 @@ def joined(node: Node, booted: Booted, start_task: StartTask | None, now: Instan
         errors=booted.troubles,
         retry_at=0,
         start_task=None,
+        packages=packages,
     )
     node = move(node, NodeState.STARTING, now, "the machine runs and its agent answers")
     if booted.troubles:
@@ -131,10 +141,28 @@ def joined(node: Node, booted: Booted, start_task: StartTask | None, now: Instan
 
 def begin(node: Node, start_task: StartTask | None, now: Instant, reason: str) -> Node:
     """A starting node goes on: to its start task, which this life has not seen yet, or to rest."""
-    if start_task is None:
+    if start_task is None or node.packages.pending:
         return rest(node, False, None, now, reason)
     node = replace(node, start_task=StartTaskInfo(StartTaskState.RUNNING, now, 1))
     return rest(node, False, start_task, now, "the start task begins")
+
+
+def installed(node: Node, start_task: StartTask | None, now: Instant) -> Node:
+    """The application packages of the pool are there: the node goes on."""
+    if not node.packages.pending:
+        return node
+    node = replace(node, packages=replace(node.packages, pending=False))
+    if node.state is not NodeState.STARTING:
+        return node  # put aside meanwhile; it goes on when it comes back
+    return begin(node, start_task, now, "its application packages are installed")
+
+
+def without_packages(node: Node, why: str, now: Instant) -> Node:
+    """An application package of the pool cannot be installed. The service does not try again by itself (public rule):
+    only a new life of the node does."""
+    node = move(node, NodeState.UNUSABLE, now, why)
+    step = "Upload and activate the package, or take it out of the pool's references; then reboot the node."
+    return with_error(node, PACKAGE_ERROR, why, step)
 
 
 def troubled(node: Node, troubles: tuple[NodeError, ...], now: Instant) -> Node:
@@ -198,7 +226,9 @@ def next_life(node: Node, state: NodeState, now: Instant, reason: str) -> Node:
     node = move(node, state, now, reason)
     if state is NodeState.REIMAGING:
         node = replace(node, logins=Logins())  # they go with the disk they are on
-    return replace(node, fence=node.fence + 1, start_task=None, retry_at=0, address=None)
+    return replace(
+        node, fence=node.fence + 1, start_task=None, retry_at=0, address=None, packages=NO_PACKAGES
+    )
 
 
 def preempted(node: Node, now: Instant, why: str) -> Node:

@@ -20,6 +20,7 @@ from poolwright.decide.task_life import REQUEUE, TERMINATE
 from poolwright.domain.clock import MINUTE, Instant, Micros
 from poolwright.domain.limits import NODE_JOIN_DEADLINE, NODE_LEASE, NODE_RECOVERIES_MAX, NODE_UNKNOWN_AFTER
 from poolwright.domain.node import Drain, Node
+from poolwright.domain.package import PACKAGE_ERROR
 from poolwright.domain.states import DeallocationOption, NodeState, StartTaskState
 
 #: The agent counts its own lease from the moment it lost us, which is up to one note of contact later than ours.
@@ -45,6 +46,7 @@ class Act(Enum):
     STOP = auto()  # stop the machine of the former life, keep its storage; none follows
     REMOVE = auto()  # delete the machine, then the row
     EVICT = auto()  # delete the machine, keep the row
+    INSTALL = auto()  # see that the pool's application packages are installed
     START_TASK = auto()  # see that the start task runs
     LOGINS = auto()  # tell the machine who may log in
 
@@ -195,6 +197,8 @@ def _present(node: Node, snapshot: PoolSnapshot) -> NodePlan:
         busy = snapshot.held_by(node).executions > 0
         reason = "tasks run" if busy else "no task runs"
         node = rest(node, busy, None, now, reason)
+    if node.packages.pending:
+        return NodePlan(node, Act.INSTALL)
     info = node.start_task
     if info is None or info.state is not StartTaskState.RUNNING:
         return NodePlan(node)
@@ -236,6 +240,8 @@ def _unknown(node: Node, snapshot: PoolSnapshot) -> NodePlan:
 def _unusable(node: Node, snapshot: PoolSnapshot) -> NodePlan:
     """Recovery: make the machine again, a bounded number of times with growing waits."""
     now = snapshot.now
+    if any(error.code == PACKAGE_ERROR for error in node.errors):
+        return NodePlan(node)
     if node_troubles.held(node):
         back = node_troubles.back(node, snapshot)
         if back is not None:

@@ -62,6 +62,10 @@ CODES: dict[str, tuple[int, str]] = {
     "PoolBeingDeleted": (409, "The specified pool is being deleted."),
     "PoolBeingResized": (409, "The specified pool is being resized."),
     "PoolQuotaReached": (409, "The account's quota of pools is used up."),
+    "InvalidApplicationPackageReferences": (
+        409,
+        "One or more application package references could not be satisfied.",
+    ),
     "NodeBeingCreated": (409, "The specified node is being created."),
     "NodeBeingStarted": (409, "The specified node is being started."),
     "NodeBeingRebooted": (409, "The specified node is being rebooted."),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from poolwright.domain.clock import Instant
 from poolwright.domain.network import FrontPort
+from poolwright.domain.package import NO_PACKAGES, NodePackages
 from poolwright.domain.states import (
     DeallocationOption,
     ExecutionResult,
@@ -126,6 +127,7 @@ class Node:
     logins: Logins = Logins()
     front_ports: tuple[FrontPort, ...] = ()  # given with the row, kept through all lives
     image: str = ""  # what it is made from: id of an image or version, or publisher:offer:sku:version
+    packages: NodePackages = NO_PACKAGES  # application packages of the pool
     revision: int = 0
 
     @property

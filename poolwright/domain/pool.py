@@ -8,6 +8,7 @@ from poolwright.domain.autoscale import Autoscale
 from poolwright.domain.clock import Instant, Micros
 from poolwright.domain.limits import RESIZE_TIMEOUT_DEFAULT
 from poolwright.domain.network import PoolNetwork
+from poolwright.domain.package import PackageReference
 from poolwright.domain.states import AllocationState, DeallocationOption, FillType, JobOrder, PoolState
 from poolwright.domain.storage import PoolDisk, PoolMount
 from poolwright.domain.transfer import ResourceFile
@@ -91,6 +92,7 @@ class PoolSpec:
     data_disks: tuple[PoolDisk, ...] = ()
     accounts: tuple[UserAccount, ...] = ()
     mounts: tuple[PoolMount, ...] = ()
+    packages: tuple[PackageReference, ...] = ()
     network: PoolNetwork = PoolNetwork()
     licence: str | None = None  # of Windows
     automatic_updates: bool | None = None  # of Windows

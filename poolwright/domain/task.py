@@ -9,6 +9,7 @@ from poolwright.domain.dependencies import Dependencies
 from poolwright.domain.exits import ExitConditions
 from poolwright.domain.limits import RETENTION_DEFAULT
 from poolwright.domain.node import Failure
+from poolwright.domain.package import PackageReference
 from poolwright.domain.pool import UserIdentity
 from poolwright.domain.states import ExecutionResult, TaskState
 from poolwright.domain.transfer import OutputFile, ResourceFile
@@ -32,6 +33,7 @@ class TaskSpec:
     job_token: bool = False  # it is given a token for its own job
     resource_files: tuple[ResourceFile, ...] = ()
     output_files: tuple[OutputFile, ...] = ()
+    packages: tuple[PackageReference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from poolwright.domain.node import Logins
 from poolwright.engines.base import Engine, EngineError, Login, MachineRequest, NotFound, Outcome
 from poolwright.reconcile import confirm
 from poolwright.reconcile.events import Reaction
-from poolwright.reconcile.fleet import ExecSpec, Kill, MovingFleet
+from poolwright.reconcile.fleet import ExecSpec, Install, Kill, MovingFleet
 from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.pools import Life, PoolWork
 from poolwright.store.base import Store
@@ -56,6 +56,10 @@ class Applier:
         if allowed:
             delivery.note([spec.name for spec in allowed], now)
             self._fleet.send_start([spec.as_json() for spec in allowed])
+
+    def installs(self, installs: Sequence[Install]) -> None:
+        """Have application packages installed; asking again while that is under way changes nothing."""
+        self._fleet.send_installs(installs)
 
     async def machines(self, work: PoolWork) -> bool:
         """Do the engine work of one pool pass. Returns whether something moved, so that the next pass may follow at

@@ -15,7 +15,6 @@ from poolwright.decide.node_events import (
     awaits_machine,
     deallocated,
     evicted,
-    joined,
     machine_gone,
     move,
     put_off,
@@ -141,9 +140,8 @@ def _made(batch: Batch, node: Node, machine: Machine) -> bool:
     limits = () if not machine.limits else (f"limits in force: {', '.join(machine.limits)}",)
     troubles = tuple(NodeError(t.code, t.message, t.details, "machine") for t in machine.troubles)
     booted = Booted(machine.address, (*machine.notes, *limits), machine.phases_ms, troubles)
-    node = batch.save(joined(node, booted, batch.pool(node).spec.start_task, now))
-    batch.start_again(node)
-    return node.start_task is None or node.state is NodeState.IDLE
+    node = batch.join(node, booted)
+    return node.state is not NodeState.STARTING and (node.start_task is None or node.state is NodeState.IDLE)
 
 
 def _not_made(batch: Batch, node: Node, error: EngineError) -> None:

@@ -89,6 +89,8 @@ class Dispatcher:
         now = self._kit.clock.now()
         work = await self._store.write(lambda tx: pools.run(tx, self._kit, key.account, key.id, now))
         self._applier.orders(work.starts, work.kills)
+        if work.installs:
+            self._applier.installs(work.installs)
         if work.prepare is not None:
             self._kit.images.prepare(work.prepare)
         if work.acts and not await self._applier.machines(work):

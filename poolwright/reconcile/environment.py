@@ -11,6 +11,7 @@ from poolwright.domain.clock import FOREVER
 from poolwright.domain.job import Job
 from poolwright.domain.job_schedule import workitem
 from poolwright.domain.node import Node
+from poolwright.domain.package import variables
 from poolwright.domain.pool import Pool, StartTask
 from poolwright.domain.task import Task
 from poolwright.reconcile.fleet import ExecSpec
@@ -51,7 +52,9 @@ def parse_start(name: str) -> tuple[str, int, int] | None:
 
 def node_environment(pool: Pool, node: Node, account_url: str) -> dict[str, str]:
     """The variables every execution on this node has."""
+    told = variables(node.packages.items, ROOT) if node.packages.items else {}
     return {
+        **told,
         "AZ_BATCH_ACCOUNT_NAME": pool.account,
         "AZ_BATCH_ACCOUNT_URL": account_url,
         "AZ_BATCH_POOL_ID": pool.id,
@@ -88,6 +91,7 @@ def task_spec(
         user=task.spec.user,
         wall_clock_s=None if limit >= FOREVER else limit / 1_000_000,
         resource_files=task.spec.resource_files,
+        packages=task.spec.packages,
     )
 
 

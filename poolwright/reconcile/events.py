@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from poolwright.decide.node_events import Booted, awaits_machine, joined, machine_gone, start_ended
+from poolwright.decide.node_events import (
+    Booted,
+    awaits_machine,
+    installed,
+    joined,
+    machine_gone,
+    start_ended,
+    without_packages,
+)
 from poolwright.decide.node_life import HEARD
 from poolwright.decide.task_life import STALE, End
 from poolwright.domain.clock import Instant
@@ -19,10 +27,19 @@ from poolwright.domain.node import Node
 from poolwright.domain.pool import Pool
 from poolwright.domain.states import NodeState
 from poolwright.domain.task import Execution
-from poolwright.reconcile import endings
+from poolwright.reconcile import endings, packages
 from poolwright.reconcile.endings import Held
 from poolwright.reconcile.environment import node_environment, parse_start, start_name, start_spec, task_spec
-from poolwright.reconcile.fleet import Event, ExecEvent, ExecSpec, HealthEvent, Kill, MachineEvent, Upload
+from poolwright.reconcile.fleet import (
+    Event,
+    ExecEvent,
+    ExecSpec,
+    HealthEvent,
+    Kill,
+    MachineEvent,
+    PackagesEvent,
+    Upload,
+)
 from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.placer import Placer, settle
 from poolwright.store.base import Tx
@@ -79,6 +96,19 @@ class Batch:
         url = self.kit.account_url(node.account)
         self.reaction.starts.append(start_spec(start, info.attempt, self.pool(node), node, url))
 
+    def join(self, node: Node, booted: Booted) -> Node:
+        """The machine of the node's present life runs: its packages, its start task or its rest follow."""
+        spec = self.pool(node).spec
+        given, problem = packages.of_node(self.tx, node.account, spec.packages)
+        node = joined(node, booted, spec.start_task, self.now, given)
+        if problem is not None and node.state is NodeState.STARTING:
+            node = without_packages(node, problem, self.now)
+        node = self.save(node)
+        self.start_again(node)
+        if node.packages.pending:
+            self.tx.mark_dirty(DirtyKey("pool", node.account, node.pool))
+        return node
+
     def refill(self, machines: Iterable[str]) -> None:
         """Place ready tasks on the nodes of these machines, and note which are idle or running now."""
         by_pool: dict[tuple[str, str], list[Node]] = {}
@@ -121,6 +151,8 @@ def record(batch: Batch, items: Sequence[Event]) -> set[str]:
             freed |= _machine(batch, machine)
         elif isinstance(machine, HealthEvent):
             hear_health(batch, machine)
+        elif isinstance(machine, PackagesEvent):
+            freed |= _packages(batch, machine)
     return freed
 
 
@@ -134,6 +166,19 @@ def hear_health(batch: Batch, item: HealthEvent) -> None:
         others = tuple(error for error in node.errors if error.source != "machine")
         batch.save(replace(node, errors=(*others, *item.troubles)[-ERRORS_PER_NODE_MAX:]))
         batch.tx.mark_dirty(DirtyKey("pool", node.account, node.pool))
+
+
+def _packages(batch: Batch, item: PackagesEvent) -> set[str]:
+    """The packages of a node are installed, or cannot be."""
+    node = batch.node(item.machine)
+    if node is None or node.fence != item.fence or not node.packages.pending:
+        return set()
+    if item.problem is not None:
+        if node.state is NodeState.STARTING:
+            batch.save(without_packages(node, item.problem, batch.now))
+        return set()
+    batch.start_again(batch.save(installed(node, batch.pool(node).spec.start_task, batch.now)))
+    return {item.machine}
 
 
 def lose(batch: Batch, node: Node, why: str) -> None:
@@ -233,9 +278,8 @@ def _machine(batch: Batch, item: MachineEvent) -> set[str]:
         lose(batch, node, item.detail or f"its machine is {item.state}")
         return set()
     if node.state is NodeState.STARTING and not awaits_machine(node):
-        start = batch.pool(node).spec.start_task
         told = tuple(error for error in node.errors if error.source == "machine")
         booted = Booted(item.address or node.address, node.notes, node.phases_ms, told)
-        batch.start_again(batch.save(joined(node, booted, start, batch.now)))
+        batch.join(node, booted)
         return {item.machine}
     return set()

@@ -14,6 +14,7 @@ from poolwright.decide.task_life import End, category
 from poolwright.domain.clock import Instant
 from poolwright.domain.limits import KILL_GRACE_S
 from poolwright.domain.node import Failure, NodeError
+from poolwright.domain.package import InstalledPackage, PackageReference
 from poolwright.domain.pool import UserIdentity
 from poolwright.domain.transfer import OutputFile, ResourceFile
 
@@ -43,6 +44,19 @@ class MovingFleet(Fleet, Protocol):
         """Upload output files of executions that ended; their ends are reported again once that is done."""
         ...
 
+    def send_installs(self, installs: Sequence[Install], /) -> object:
+        """Install the application packages of nodes; how that went is reported as a PackagesEvent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Install:
+    """Application packages that a node is to have in this life."""
+
+    machine: str
+    fence: int
+    packages: tuple[InstalledPackage, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class ExecSpec:
@@ -58,6 +72,7 @@ class ExecSpec:
     user: UserIdentity
     wall_clock_s: float | None = None
     resource_files: tuple[ResourceFile, ...] = ()
+    packages: tuple[PackageReference, ...] = ()
 
     def as_json(self) -> Json:
         item: dict[str, Any] = {
@@ -73,8 +88,10 @@ class ExecSpec:
             "fresh": self.kind
             != "start",  # what a start task left survives reboots, so it must be re-entrant
         }
-        if self.resource_files:
+        if self.resource_files or self.packages:
             item["fetch"] = self.resource_files
+        if self.packages:
+            item["packages"] = self.packages
         return item
 
 
@@ -123,6 +140,15 @@ class MachineEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class PackagesEvent:
+    """The packages of an Install are there, or why they cannot be."""
+
+    machine: str
+    fence: int
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class HealthEvent:
     """Everything that is wrong with a running machine now, as its agents see it; nothing when it is well."""
 
@@ -141,7 +167,7 @@ class Hello:
     health: tuple[HealthEvent, ...] = ()
 
 
-Event = ExecEvent | MachineEvent | HealthEvent
+Event = ExecEvent | MachineEvent | HealthEvent | PackagesEvent
 
 
 def read_event(item: Json, now: Instant) -> Event | None:
@@ -149,6 +175,8 @@ def read_event(item: Json, now: Instant) -> Event | None:
     try:
         if item["t"] == "exec":
             return read_exec(item, now)
+        if item["t"] == "packages":
+            return PackagesEvent(item["machine"], int(item["fence"]), item["problem"])
         return _read_health(item) if item["t"] == "health" else _read_machine(item)
     except (KeyError, TypeError, ValueError):
         return None

@@ -24,7 +24,7 @@ from poolwright.domain.task import Execution
 from poolwright.engines.base import Forward, MachineRequest, Source
 from poolwright.reconcile import autoscale, endings, hello, node_storage, preemption, snapshots
 from poolwright.reconcile.environment import start_name, start_spec
-from poolwright.reconcile.fleet import ExecSpec, Kill
+from poolwright.reconcile.fleet import ExecSpec, Install, Kill
 from poolwright.reconcile.images import DiskSet
 from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.node_images import keep_versions
@@ -54,6 +54,7 @@ class PoolWork:
     """What to do outside once the pass is durable. Engine work is at most one batch of each sort."""
 
     starts: list[ExecSpec] = field(default_factory=list)
+    installs: list[Install] = field(default_factory=list)
     kills: list[Kill] = field(default_factory=list)
     acks: list[str] = field(default_factory=list)
     creates: list[tuple[Life, MachineRequest]] = field(default_factory=list)
@@ -213,6 +214,8 @@ def _acts(
             work.removes.append(life(node))
         elif act is Act.EVICT and len(work.evicts) < CREATE_BATCH_MAX:
             work.evicts.append(life(node))
+        elif act is Act.INSTALL:
+            work.installs.append(Install(node.machine, node.fence, node.packages.items))
         elif act is Act.LOGINS and len(work.logins) < LOGINS_BATCH_MAX:
             work.logins.append((life(node), node.logins))
         elif act is Act.STOP and len(work.halts) < CREATE_BATCH_MAX:

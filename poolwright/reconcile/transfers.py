@@ -18,15 +18,19 @@ from typing import Any, Protocol
 from poolwright.domain.clock import SECOND, Clock, Instant
 from poolwright.domain.limits import TRANSFER_TRIES_MAX, TRANSFERS_AT_ONCE
 from poolwright.domain.node import is_simulated
+from poolwright.domain.package import PACKAGE_ERROR
 from poolwright.domain.transfer import OutputFile, ResourceFile, Source
 from poolwright.engines.base import EngineError, NotFound
-from poolwright.reconcile.fleet import Fleet, Json, Upload
+from poolwright.reconcile.fleet import Fleet, Install, Json, Upload
+from poolwright.reconcile.installs import Installs
+from poolwright.reconcile.packages import PackageContents
 from poolwright.store.base import Store, Tx
 
 _log = logging.getLogger(__name__)
 
 FIRST_WAIT_S, LAST_WAIT_S = 0.5, 10.0
 #: What the host agent says of a job whose worker went; the job is asked for again.
+_MISC = {"fetch": "BlobDownloadMiscError", "deliver": "FileUploadMiscError", "install": PACKAGE_ERROR}
 _WORKER_DIED = "WorkerDied"
 _STOPPED = "Stopped"
 
@@ -65,6 +69,7 @@ class _Job:
     what: str
     since: Instant
     kill: str | None = None  # the reason of an order to end the execution
+    stopping: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
     def order_to_end(self) -> str | None:
@@ -82,6 +87,7 @@ class Transfers:
         carrier: Carrier,
         clock: Clock,
         auto_storage: AutoStorage,
+        contents: PackageContents,
         networks: Sequence[str] | None = None,
     ) -> None:
         self._store = store
@@ -93,6 +99,7 @@ class Transfers:
         self._jobs: dict[str, _Job] = {}
         self._stops: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(TRANSFERS_AT_ONCE)
+        self._installs = Installs(store, contents, self._do_alone)
         self._report: Callable[[list[Any]], None] = lambda _: None
 
     def connect(self, report: Callable[[list[Any]], None]) -> None:
@@ -107,7 +114,15 @@ class Transfers:
         for item in items:
             if "fetch" in item:
                 text = f"its {len(item['fetch'])} resource files are being downloaded"
+                if "packages" in item:
+                    text = f"its files and {len(item['packages'])} application packages are being brought"
                 self._begin(item["exec"], item["machine"], text, partial(self._fetch, item))
+
+    def send_installs(self, installs: Sequence[Install]) -> None:
+        """See Fleet."""
+        for one in installs:
+            text = f"its {len(one.packages)} application packages are being installed"
+            self._begin(f"n{one.machine}.{one.fence}", one.machine, text, partial(self._install, one))
 
     def send_kill(self, items: Sequence[Json]) -> None:
         """See Fleet. What is being transferred is stopped; its end is reported once nothing of it is left."""
@@ -118,6 +133,7 @@ class Transfers:
                 rest.append(item)
             elif job.kill is None:
                 job.kill = str(item["reason"])
+                job.stopping.set()
                 self._stop(item["exec"])
         if rest:
             self._fleet.send_kill(rest)
@@ -144,6 +160,7 @@ class Transfers:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._installs.close()
 
     def _begin(
         self, name: str, machine: str, what: str, work: Callable[[_Job], Coroutine[Any, Any, None]]
@@ -178,6 +195,9 @@ class Transfers:
             outcome = await self._do(job, item["fence"], item["exec"], self._fetch_order(item))
         except NoAutoStorage as error:
             outcome = {"ok": False, "code": "ResourceContainerNotFound", "message": str(error), "details": []}
+        if outcome is not None and outcome.get("ok") and item.get("packages"):
+            outcome, told = await self._installs.of_task(item, job.stopping)
+            item = {**item, "env": {**item["env"], **told}}
         if outcome is None:
             return
         said = {key: item[key] for key in ("machine", "fence", "exec")}
@@ -189,10 +209,20 @@ class Transfers:
             self._report([{**said, **failed, "t": "exec", "state": "failed", "end_us": now}])
         elif await self._still(item):
             if (reason := job.order_to_end()) is None:
-                start = {key: value for key, value in item.items() if key != "fetch"}
+                start = {key: value for key, value in item.items() if key not in ("fetch", "packages")}
                 self._fleet.send_start([{**start, "adopt": True}])
             else:
                 self._report([{**said, **_killed(reason, self._clock.now())}])
+
+    async def _install(self, install: Install, _: _Job) -> None:
+        outcome = await self._installs.all(install.machine, install.fence, install.packages)
+        if outcome is not None:
+            problem = None if outcome.get("ok") else str(outcome["message"])
+            said = {"t": "packages", "machine": install.machine, "fence": install.fence, "problem": problem}
+            self._report([said])
+
+    async def _do_alone(self, machine: str, fence: int, name: str, order: Json) -> Json | None:
+        return await self._do(_Job(machine, name, self._clock.now()), fence, name, order)
 
     async def _still(self, item: Json) -> bool:
         """Whether the execution is still to be started on this life of its machine: a start that comes too late would
@@ -234,7 +264,7 @@ class Transfers:
         """The outcome of a job; None when it need not be told, because the machine is gone."""
         if is_simulated(job.machine):
             return {"ok": True}  # nothing runs there, so nothing is missing
-        misc = "BlobDownloadMiscError" if order["kind"] == "fetch" else "FileUploadMiscError"
+        misc = _MISC[order["kind"]]
         said = "the transfer worker ended"
         for tried in range(TRANSFER_TRIES_MAX):
             if tried:

@@ -21,6 +21,7 @@ from poolwright.api.auth.requests import Scope
 from poolwright.api.batch.app import BatchApp
 from poolwright.api.batch.services import BatchServices
 from poolwright.api.blobs import BlobServices, blob_routes
+from poolwright.api.blobs.blocks import package_routes
 from poolwright.api.front import front
 from poolwright.api.identity import (
     KeyRing,
@@ -71,6 +72,7 @@ from poolwright.serve.listening import front_address
 from poolwright.serve.login_server import BroughtLoginServer
 from poolwright.serve.node_logs import NodeLogUploads
 from poolwright.serve.options import Options
+from poolwright.serve.packages import StoredPackages
 from poolwright.serve.simulation import SYSTEMS, Simulation
 from poolwright.serve.system import SystemClock, SystemIds, disk_room
 from poolwright.serve.transfers import HubCarrier, LinkedStorage
@@ -127,6 +129,7 @@ class House:
             LoginKit(cache, options.data_dir / "run" / "ssh", f"/{LOGIN_KIT}")
         )
         self.linked_storage = LinkedStorage(options.auto_storage)
+        self.packages = StoredPackages(options.data_dir / "packages", self.store, self.clock)
         self._transfers: Transfers | None = None
         self._log_uploads: NodeLogUploads | None = None
         self.room = HostRoom(
@@ -148,6 +151,7 @@ class House:
         tls = ensure_tls(data_dir, self.clock)
         identity, account, secret = await self._first_start()
         callers = await self._callers(identity, tls, port)
+        self.packages.open()
         recovery = self.images.recover()
         if not recovery.clean:
             _log.info("image plane: removed what an earlier end left half made: %s", recovery)
@@ -175,8 +179,13 @@ class House:
         task_files = TaskFiles(self.store, HostTaskFiles(hub), self.clock)
         reconciler.connect(
             *await self._engines(engine, hub, listener, kit, reconciler.agents),
-            {"resource": handlers.one, "resources": handlers.all, "files": task_files.one},
-            lambda tx: handlers.keys(tx) + task_files.keys(tx),
+            {
+                "resource": handlers.one,
+                "resources": handlers.all,
+                "files": task_files.one,
+                "packages": self.packages.collect,
+            },
+            lambda tx: handlers.keys(tx) + task_files.keys(tx) + self.packages.keys(tx),
             JobFactory(self.clock, self.ids, self.options.settings),
         )
         await hub.start()
@@ -185,20 +194,7 @@ class House:
         reconciler.start()
         self._watching = asyncio.create_task(self.room.watch(self.store), name="room")
         app = self._application(callers, identity, hub, kit, endpoint, port)
-        name = account.name if account is not None else ""
-        known = Known(
-            endpoint=endpoint,
-            ca_file=str(tls.ca_file),
-            tenant_id=identity.tenant_id,
-            subscription_id=identity.subscription_id,
-            client_id=identity.client_id,
-            client_secret=secret,
-            account_name=name,
-            account_endpoint=self._account_endpoint(callers.known, name, f"localhost:{port}"),
-            account_key=account.primary_key if account is not None else "",
-            pid=os.getpid(),
-        )
-        return app, tls, known
+        return app, tls, self._known(callers, identity, tls, account, secret, port)
 
     async def close(self) -> None:
         """Shut in order: no new work, loops, agents, image plane, store. Machines and their tasks go on."""
@@ -222,8 +218,32 @@ class House:
             await self._hub.close()
         self.pool_images.close()
         self.disk_bytes.close()
+        self.packages.close()
         self.images.close()
         await self.store.close()
+
+    def _known(
+        self,
+        callers: _Callers,
+        identity: Identity,
+        tls: TlsFiles,
+        account: Account | None,
+        secret: str,
+        port: int,
+    ) -> Known:
+        name = account.name if account is not None else ""
+        return Known(
+            endpoint=f"https://localhost:{port}",
+            ca_file=str(tls.ca_file),
+            tenant_id=identity.tenant_id,
+            subscription_id=identity.subscription_id,
+            client_id=identity.client_id,
+            client_secret=secret,
+            account_name=name,
+            account_endpoint=self._account_endpoint(callers.known, name, f"localhost:{port}"),
+            account_key=account.primary_key if account is not None else "",
+            pid=os.getpid(),
+        )
 
     async def _engines(
         self, real: Engine, hub: AgentHub, listener: BesideListener, kit: Kit, agents: Agents
@@ -287,6 +307,7 @@ class House:
             ),
             catalogue=self.images.catalogue,
             new_keys=new_keys,
+            packages=self.packages,
             intake=partial(first_refusal, (self.room, *self.class_rooms)),
         )
         data = BatchServices(
@@ -308,7 +329,11 @@ class House:
         refusal = partial(first_refusal, (self.room, *self.class_rooms))
         blobs = BlobServices(self.store, self.clock, self.disk_bytes, refusal)
         return front(
-            [*identity_routes(callers.issuer), *blob_routes(blobs)],
+            [
+                *identity_routes(callers.issuer),
+                *blob_routes(blobs),
+                *package_routes(blobs, self.packages),
+            ],
             arm.routes(management),
             BatchApp(data),
             callers.known.refresh,
@@ -316,7 +341,9 @@ class House:
 
     def _move_files(self, fleet: Fleet, hub: AgentHub, agents: Agents) -> Transfers:
         networks = self.options.transfer_networks
-        made = Transfers(self.store, fleet, HubCarrier(hub), self.clock, self.linked_storage, networks)
+        made = Transfers(
+            self.store, fleet, HubCarrier(hub), self.clock, self.linked_storage, self.packages, networks
+        )
         made.connect(agents.on_events)
         self._transfers = made
         return made

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from poolwright.domain.clock import MILLISECOND, SECOND, Instant, Micros
 from poolwright.domain.limits import HEARTBEAT_PERIOD, NODE_LEASE
 from poolwright.engines.fake import FakeFleet
-from poolwright.reconcile.fleet import Upload
+from poolwright.reconcile.fleet import Install, Upload
 from poolwright.sim.faults import Faults
 from poolwright.sim.virtual import Timeline
 
@@ -88,6 +88,10 @@ class Host:
 
     def send_kill(self, items: Sequence[Mapping[str, Any]], /) -> None:
         self._down(self.fleet.kill, items)
+
+    def send_installs(self, _: Sequence[Install], /) -> None:
+        """No pool of a story has packages."""
+        raise AssertionError("no packages in stories")
 
     def send_uploads(self, uploads: Sequence[Upload], /) -> None:
         """Tasks of stories have no output files."""

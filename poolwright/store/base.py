@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence, Set
 from typing import Protocol, TypeVar
 
 from poolwright.domain.account import Account, ServicePrincipal
-from poolwright.domain.autoscale import Sample, TaskFigures
 from poolwright.domain.clock import Instant
 from poolwright.domain.dependencies import Blocker
 from poolwright.domain.facts import DirtyKey, Fact
@@ -22,7 +21,9 @@ from poolwright.domain.pool import Pool
 from poolwright.domain.resource import DiskRow, Lineage, Operation, Resource
 from poolwright.domain.states import JobState, NodeState, TaskState
 from poolwright.domain.task import Execution, NewTask, Task
+from poolwright.store.base_applications import Applications
 from poolwright.store.base_job_nodes import JobNodes
+from poolwright.store.base_samples import Samples
 from poolwright.store.base_schedules import AutoPools, Schedules
 
 T = TypeVar("T")
@@ -327,26 +328,6 @@ class Journal(Protocol):
         ...
 
 
-class Samples(Protocol):
-    """What was counted in pools, for autoscale. Samples go with their pool."""
-
-    def record(self, account: str, pool: str, sample: Sample) -> None:
-        """A pool has at most one sample of a moment; a second one is dropped. The pool must be there (StoreError)."""
-        ...
-
-    def between(self, account: str, pool: str, since: Instant, until: Instant) -> list[Sample]:
-        """Samples taken from `since` to `until`, both included, oldest first."""
-        ...
-
-    def prune(self, before: Instant) -> int:
-        """Forget samples of all pools taken before then; returns how many."""
-        ...
-
-    def task_figures(self, account: str, pool: str) -> TaskFigures:
-        """Tasks of jobs bound to the pool, from counters: costs as much as the pool has jobs."""
-        ...
-
-
 class Tx(Protocol):
     """One transaction. Everything in it commits together, or nothing does."""
 
@@ -370,6 +351,8 @@ class Tx(Protocol):
     def executions(self) -> Executions: ...
     @property
     def resources(self) -> Resources: ...
+    @property
+    def applications(self) -> Applications: ...
     @property
     def journal(self) -> Journal: ...
     @property

@@ -6,6 +6,7 @@ from poolwright.domain.facts import DirtyKey
 from poolwright.store.base import StoreError
 from poolwright.store.connection import Db
 from poolwright.store.tables.accounts import AccountTable
+from poolwright.store.tables.applications import ApplicationTable
 from poolwright.store.tables.auto_pools import AutoPoolTable
 from poolwright.store.tables.executions import ExecutionTable
 from poolwright.store.tables.job_nodes import JobNodeTable
@@ -33,6 +34,7 @@ class SqliteTx:
         self.job_nodes = JobNodeTable(db)
         self.executions = ExecutionTable(db)
         self.resources = ResourceTable(db)
+        self.applications = ApplicationTable(db)
         self.journal = JournalTable(db)
         self.samples = SampleTable(db)
         self.dirty: list[DirtyKey] = []

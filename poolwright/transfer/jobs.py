@@ -1,8 +1,8 @@
 """One job from its order (JSON) to its outcome (JSON), in a process of its own.
 
 Orders have `kind` and what it takes: `fetch` (`root`, `dir`, `fresh`, `items`), `deliver` (`root`, `dir`, `items`,
-`env`), `logs` (`url`, `prefix`, `texts`); all may have `networks`. Outcomes: `{"ok": true, ...}` or `ok` false with
-`code`, `message` and `details` as the public service words them.
+`env`), `install` (`root`, `dir`, `file`), `logs` (`url`, `prefix`, `texts`); all may have `networks`. Outcomes:
+`{"ok": true, ...}` or `ok` false with `code`, `message` and `details` as the public service words them.
 """
 
 from __future__ import annotations
@@ -12,13 +12,18 @@ from typing import Any
 
 import requests
 
-from poolwright.transfer import delivering, fetching, trees
+from poolwright.transfer import delivering, fetching, packages, trees
 from poolwright.transfer.addresses import Policy, session
 from poolwright.transfer.failures import TransferFailed
 from poolwright.transfer.fetching import PATIENCE, Fetcher, Item, Patience
 
 Json = dict[str, Any]
-_MISC = {"fetch": "BlobDownloadMiscError", "deliver": "FileUploadMiscError", "logs": "FileUploadMiscError"}
+_MISC = {
+    "fetch": "BlobDownloadMiscError",
+    "deliver": "FileUploadMiscError",
+    "logs": "FileUploadMiscError",
+    "install": "ApplicationPackageError",
+}
 
 
 def run(order: Mapping[str, Any], patience: Patience = PATIENCE) -> Json:
@@ -32,6 +37,8 @@ def run(order: Mapping[str, Any], patience: Patience = PATIENCE) -> Json:
                 origin = trees.Origin(order["root"], order["dir"])
                 outputs = delivering.Outputs(http, origin, order["dir"], order["env"])
                 return {"ok": True, "files": outputs.all(order["items"])}
+            if kind == "install":
+                return {"ok": True, **packages.install(order)}
             if kind == "logs":
                 return {"ok": True, "files": delivering.logs(http, order)}
     except TransferFailed as failure:

@@ -28,9 +28,10 @@ class Target:
     """A directory that files are written to. What is made there belongs to the owner of the node's root directory,
     until the node's agent hands it to the task's user."""
 
-    def __init__(self, fd: int, uid: int, gid: int) -> None:
+    def __init__(self, fd: int, uid: int, gid: int, directory_mode: int = DIRECTORY_MODE) -> None:
         self._fd = fd
         self._owner = (uid, gid)
+        self._mode = directory_mode
 
     def close(self) -> None:
         os.close(self._fd)
@@ -38,7 +39,7 @@ class Target:
     def make_directory(self, path: str) -> int:
         """Open a directory, made with its parents where missing; the caller closes it. Raises TransferFailed."""
         with disk_errors("ResourceDirectoryCreateFailed", path):
-            return _down(self._fd, split(path), DIRECTORY_MODE, self._owner)
+            return down(self._fd, split(path), self._mode, self._owner)
 
     @contextlib.contextmanager
     def file(self, path: str, mode: int) -> Iterator[BinaryIO]:
@@ -66,10 +67,21 @@ class Target:
         finally:
             os.close(directory)
 
+    def link(self, path: str, text: str) -> None:
+        """A symbolic link; what is there already must not be. Raises TransferFailed."""
+        parent, _, name = path.rpartition("/")
+        directory = self.make_directory(parent)
+        try:
+            with disk_errors("ResourceFileCreateFailed", path):
+                os.symlink(text, name, dir_fd=directory)
+                os.chown(name, *self._owner, dir_fd=directory, follow_symlinks=False)
+        finally:
+            os.close(directory)
+
     def only(self, path: str) -> Target:
         """A directory below, in the place of this one, which is closed. Raises TransferFailed."""
         try:
-            return Target(self.make_directory(path), *self._owner)
+            return Target(self.make_directory(path), *self._owner, self._mode)
         finally:
             self.close()
 
@@ -90,14 +102,12 @@ def prepare(root: str, directory: str, *, fresh: bool) -> Target:
         top = os.open(root, _DIRECTORY | os.O_CLOEXEC)
     try:
         with disk_errors("ResourceDirectoryCreateFailed", directory):
-            status = os.fstat(top)
-            owner = (status.st_uid, status.st_gid)
             *parents, name = split(directory)
-            holder = _down(top, parents, _PARENT_MODE, owner)
+            holder = down(top, parents, _PARENT_MODE, owner(top))
             try:
                 if fresh:
-                    _discard(top, holder, name)
-                task = Target(os.dup(holder), *owner).only(name)
+                    discard(top, holder, name)
+                task = Target(os.dup(holder), *owner(top)).only(name)
             finally:
                 os.close(holder)
             return task.only("wd")
@@ -105,7 +115,13 @@ def prepare(root: str, directory: str, *, fresh: bool) -> Target:
         os.close(top)
 
 
-def _down(start: int, parts: list[str], mode: int, owner: tuple[int, int]) -> int:
+def owner(root: int) -> tuple[int, int]:
+    """The owner (user, group) of an open directory."""
+    status = os.fstat(root)
+    return status.st_uid, status.st_gid
+
+
+def down(start: int, parts: list[str], mode: int, owned: tuple[int, int]) -> int:
     """The directory that `parts` lead to, made where missing; the caller closes it. Only what is open is changed: a
     name may be a link by the time it is used again."""
     fd = os.dup(start)
@@ -116,11 +132,11 @@ def _down(start: int, parts: list[str], mode: int, owner: tuple[int, int]) -> in
                 os.mkdir(part, 0o700, dir_fd=fd)
             except FileExistsError:
                 made = False
-            inner = _step(fd, part)
+            inner = step(fd, part)
             os.close(fd)
             fd = inner
             if made:
-                os.fchown(fd, *owner)
+                os.fchown(fd, *owned)
                 os.fchmod(fd, mode)
     except BaseException:
         os.close(fd)
@@ -128,12 +144,13 @@ def _down(start: int, parts: list[str], mode: int, owner: tuple[int, int]) -> in
     return fd
 
 
-def _discard(top: int, holder: int, name: str) -> None:
+def discard(top: int, holder: int, name: str) -> None:
+    """Move what has this name to the trash below `top`; nothing there is fine. Raises OSError."""
     try:
         status = os.stat(name, dir_fd=holder, follow_symlinks=False)
     except FileNotFoundError:
         return
-    trash = _step(top, TRASH)
+    trash = step(top, TRASH)
     try:
         grave = f"transfer-{status.st_ino}-{status.st_ctime_ns}"
         os.rename(name, grave, src_dir_fd=holder, dst_dir_fd=trash)
@@ -141,7 +158,7 @@ def _discard(top: int, holder: int, name: str) -> None:
         os.close(trash)
 
 
-def _step(fd: int, name: str) -> int:
+def step(fd: int, name: str) -> int:
     """One directory further down, never through a link."""
     return os.open(name, _DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
 
@@ -252,7 +269,7 @@ class Origin:
         self, fd: int, base: str, name: str, entry: str, parts: list[str], found: list[Found], depth: int
     ) -> None:
         try:
-            inner = _step(fd, entry)
+            inner = step(fd, entry)
         except OSError:
             return
         try:

@@ -6,6 +6,7 @@ from starlette.routing import Route
 
 from poolwright.api.arm import (
     accounts,
+    applications,
     directory,
     disks,
     galleries,
@@ -27,6 +28,7 @@ ROUTES: tuple[ArmRoute, ...] = (
     *machines.ROUTES,
     *marketplace.ROUTES,
     *accounts.ROUTES,
+    *applications.ROUTES,
     *operations.ROUTES,
 )
 """Every management operation with its permission."""

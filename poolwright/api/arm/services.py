@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from poolwright.api.auth import Principal
 from poolwright.api.auth.requests import Scope
+from poolwright.api.blobs.bytes import PackageFiles
 from poolwright.commands.batch_accounts import KeyPair
 from poolwright.domain.clock import Clock, Ids
 from poolwright.domain.limits import Settings
@@ -44,4 +45,5 @@ class ArmServices:
     endpoint: EndpointInfo
     catalogue: Catalogue
     new_keys: Callable[[], KeyPair]
+    packages: PackageFiles
     intake: Callable[[], str | None] = lambda: None  # why nothing new is taken in now

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from poolwright.api.auth import Permission, permission
 from poolwright.api.batch import (
     accounts,
+    applications,
     autoscale,
     explain,
     files,
@@ -79,6 +80,10 @@ SERVED: tuple[Operation, ...] = (
     _operation("list_pool_node_counts", "GET", "/nodecounts", "pools/read", 200, accounts.list_node_counts),
     _operation("list_certificates", "GET", "/certificates", "pools/read", 200, accounts.list_certificates),
     _operation("list_pool_usage_metrics", "GET", "/poolusagemetrics", "pools/read", 200, accounts.list_usage),
+    _operation("list_applications", "GET", "/applications", "applications/read", 200, applications.list_all),
+    _operation(
+        "get_application", "GET", "/applications/{applicationId}", "applications/read", 200, applications.get
+    ),
     _operation("create_pool", "POST", "/pools", "pools/write", 201, pools.create),
     _operation("list_pools", "GET", "/pools", "pools/read", 200, pools.list_all),
     _operation("get_pool", "GET", _POOL, "pools/read", 200, pools.get),
@@ -258,8 +263,6 @@ SERVED: tuple[Operation, ...] = (
 )
 
 _KNOWN: tuple[tuple[str, str, str], ...] = (
-    ("list_applications", "GET", "/applications"),
-    ("get_application", "GET", "/applications/{applicationId}"),
     ("get_all_pool_lifetime_statistics", "GET", "/lifetimepoolstats"),
     ("get_all_job_lifetime_statistics", "GET", "/lifetimejobstats"),
     ("create_certificate", "POST", "/certificates"),

@@ -1,8 +1,14 @@
-"""What the page blobs need of whoever keeps the bytes of disks."""
+"""What the blobs need of whoever keeps the bytes of disks and packages."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Protocol
+
+from poolwright.commands.applications import Upload
+from poolwright.domain.package import Package
 
 
 class BytesRefused(Exception):
@@ -30,4 +36,41 @@ class DiskBytes(Protocol):
 
     def footer(self, size_bytes: int, unique_id: str, created_s: int) -> bytes:
         """The footer of a fixed VHD of a disk."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BlobFacts:
+    """An upload as it lies there. `modified_ns` is nanoseconds since 1970, of its last commit."""
+
+    size: int
+    modified_ns: int
+
+
+class PackageFiles(Protocol):
+    """Uploads of packages by the name of their blob, and the contents made of them. All raise BytesRefused."""
+
+    async def put(self, blob: str, body: AsyncIterator[bytes], length: int) -> bytes:
+        """Take the whole upload; it is durable, and in the place of an earlier one, when its MD5 is returned."""
+        ...
+
+    async def put_block(self, blob: str, block: bytes, body: AsyncIterator[bytes], length: int) -> bytes:
+        """Keep a block for `commit`; returns its MD5."""
+        ...
+
+    async def commit(self, blob: str, blocks: Sequence[bytes]) -> bool:
+        """Make the upload of these blocks, in order; durable when it returns. False when one is unknown."""
+        ...
+
+    async def facts(self, blob: str) -> BlobFacts | None:
+        """None when nothing was uploaded."""
+        ...
+
+    async def read(self, blob: str, offset: int, length: int) -> bytes:
+        """`length` bytes."""
+        ...
+
+    def activation(self, package: Package) -> AbstractAsyncContextManager[Upload]:
+        """Judge the upload and keep it as a content; record the digest inside the block, or the content may go again.
+        Raises ManagementError 409 when there is no upload, or none that can be unpacked."""
         ...

@@ -17,6 +17,7 @@ from poolwright.domain.node import StartTaskInfo
 from poolwright.domain.pool import UserIdentity
 from poolwright.domain.task import TaskSpec
 from poolwright.wire.bodies import encode_document
+from poolwright.wire.convert.package import read_packages
 from poolwright.wire.convert.relations import read_token_access
 from poolwright.wire.convert.shared import (
     Document,
@@ -41,7 +42,7 @@ _NOT_YET = ("container_settings",)
 def read_manager(body: models.BatchJobManagerTask) -> ManagerTask:
     """Raises ServiceError."""
     name = "jobManagerTask."
-    refuse_given(body, (*_NOT_YET, "application_package_references"), name)
+    refuse_given(body, _NOT_YET, name)
     retries, wall_clock, retention = read_constraints(body.constraints)
     token = body.authentication_token_settings
     spec = TaskSpec(
@@ -54,6 +55,7 @@ def read_manager(body: models.BatchJobManagerTask) -> ManagerTask:
         1 if body.required_slots is None else body.required_slots,
         None,
         check_display_name(body.display_name),
+        packages=read_packages(body.application_package_references, name + "applicationPackageReferences"),
         job_token=read_token_access(token, name + "authenticationTokenSettings") if token else False,
         resource_files=read_resource_files(body.resource_files, name + "resourceFiles"),
         output_files=read_output_files(body.output_files, name + "outputFiles"),

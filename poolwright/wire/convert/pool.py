@@ -19,6 +19,7 @@ from poolwright.wire.bodies import convert_body, decode_body, encode_document
 from poolwright.wire.convert.autoscale import read_new, show_settings
 from poolwright.wire.convert.image import read_machine, show_machine
 from poolwright.wire.convert.network import read_network
+from poolwright.wire.convert.package import read_packages
 from poolwright.wire.convert.pool_settings import check_pool, read_policy
 from poolwright.wire.convert.shared import (
     Document,
@@ -42,7 +43,6 @@ from poolwright.wire.scalars import Duration, WireEnum
 from poolwright.wire.times import iso
 from poolwright.wire.versions import NEWEST, WAITS_FOR_START_TASK, ApiVersion, check_patch, older_pool
 
-_NOT_YET = ("application_package_references",)
 _START_TASK_NOT_YET = ("container_settings",)
 #: Members of a create body that live in the pool itself and change there.
 _NOT_KEPT = (
@@ -185,7 +185,6 @@ def _changing(
 
 def _settle(body: models.BatchPoolCreateOptions, accounts: tuple[UserAccount, ...]) -> tuple[PoolSpec, bytes]:
     """The specification and the canonical document of a whole pool body, which holds no password and no key."""
-    refuse_given(body, _NOT_YET)
     check_pool(body)
     check_metadata(body.metadata)
     machine = body.virtual_machine_configuration
@@ -211,6 +210,7 @@ def _settle(body: models.BatchPoolCreateOptions, accounts: tuple[UserAccount, ..
         data_disks=read_data_disks(machine.data_disks),
         mounts=read_mounts(body.mount_configuration),
         job_order=job_order,
+        packages=read_packages(body.application_package_references, "applicationPackageReferences"),
         accounts=accounts if body.enable_inter_node_communication else without_keys(accounts),
         licence=machine.license_type or None,
         automatic_updates=windows.enable_automatic_updates if windows is not None else None,

@@ -18,6 +18,7 @@ from poolwright.domain.node import SIMULATED_NODES
 from poolwright.domain.rules import check_id
 from poolwright.domain.task import NewTask, Task, TaskSpec
 from poolwright.wire.bodies import decode_body, encode_document
+from poolwright.wire.convert.package import read_packages
 from poolwright.wire.convert.relations import read_dependencies, read_exit_conditions, read_token_access
 from poolwright.wire.convert.shared import (
     Document,
@@ -38,7 +39,6 @@ from poolwright.wire.times import iso
 _NOT_YET = (
     "container_settings",
     "multi_instance_settings",
-    "application_package_references",
 )
 _not_yet_of = attrgetter(*_NOT_YET)
 _NONE_GIVEN = (None,) * len(_NOT_YET)
@@ -102,6 +102,7 @@ def _new_task(body: models.BatchTaskCreateOptions) -> NewTask:
         else False,
         read_resource_files(body.resource_files, "resourceFiles"),
         read_output_files(body.output_files, "outputFiles"),
+        read_packages(body.application_package_references, "applicationPackageReferences"),
     )
     return NewTask(body.id, spec, encode_document(body))
 

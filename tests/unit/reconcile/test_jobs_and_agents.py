@@ -85,6 +85,9 @@ class Silent:
     def send_uploads(self, uploads: Any, /) -> None:
         raise NotImplementedError
 
+    def send_installs(self, installs: Any, /) -> None:
+        raise NotImplementedError
+
     def ack(self, executions: Any, /) -> None:
         self.acked += executions
 

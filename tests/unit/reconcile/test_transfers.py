@@ -56,6 +56,9 @@ class NoStorage:
     def container_url(self, account: str, container: str, *, write: bool) -> str:
         raise NoAutoStorage("no linked storage")
 
+    def path(self, digest: str) -> str:
+        return f"/content/{digest}"
+
 
 class Starts(Silent):
     def __init__(self) -> None:
@@ -74,7 +77,9 @@ class Bench:
         self.world = World(nodes=1)
         self.fleet, self.hand = Starts(), Hand(*outcomes)
         self.reported: list[Any] = []
-        self.transfers = Transfers(self.world.store, self.fleet, self.hand, self.world.clock, NoStorage())
+        self.transfers = Transfers(
+            self.world.store, self.fleet, self.hand, self.world.clock, NoStorage(), NoStorage()
+        )
         self.transfers.connect(self.reported.extend)
 
     def start(self, **spec: Any) -> Any:

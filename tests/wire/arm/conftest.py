@@ -19,12 +19,14 @@ from poolwright.api.arm import ArmServices, EndpointInfo, routes
 from poolwright.api.auth import Plane, Principal, authenticate
 from poolwright.api.auth.requests import Scope
 from poolwright.api.blobs import BlobServices, blob_routes
+from poolwright.api.blobs.blocks import package_routes
 from poolwright.api.identity import TlsFiles, ensure_tls, identity_routes
 from poolwright.commands.batch_accounts import KeyPair
 from poolwright.domain.limits import Settings
 from poolwright.images.fake import FakeImagePlane
 from poolwright.reconcile.resources import ResourceReconciler
 from poolwright.serve.disk_bytes import PlaneBytes
+from poolwright.serve.packages import StoredPackages
 from poolwright.store.base import Store, Tx
 from poolwright.store.sqlite import SqliteStore
 from tests.support.waiting import wait_until
@@ -100,6 +102,8 @@ def _application(live: LiveArm) -> Starlette:
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         live.loop = asyncio.get_running_loop()
         live.store = SqliteStore(live.directory / "store")
+        packages = StoredPackages(live.directory / "packages", live.store, live.parts.clock)
+        packages.open()
         services = ArmServices(
             store=live.store,
             clock=live.parts.clock,
@@ -109,9 +113,11 @@ def _application(live: LiveArm) -> Starlette:
             endpoint=EndpointInfo(SUBSCRIPTION, TENANT, f"localhost:{live.port}"),
             catalogue=live.images.catalogue,
             new_keys=live.new_keys,
+            packages=packages,
         )
         files = PlaneBytes(live.images)
-        blobs = blob_routes(BlobServices(live.store, live.parts.clock, files))
+        services_of_blobs = BlobServices(live.store, live.parts.clock, files)
+        blobs = [*blob_routes(services_of_blobs), *package_routes(services_of_blobs, packages)]
         box.append(Starlette(routes=[*identity_routes(live.parts.issuer), *routes(services), *blobs]))
         reconciler = ResourceReconciler(
             live.store, live.images, live.engine, live.commander, live.parts.clock, live.ids

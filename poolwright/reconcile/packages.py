@@ -1,0 +1,49 @@
+"""Which content a reference to an application package means now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from poolwright.domain.package import NO_PACKAGES, InstalledPackage, NodePackages, PackageReference
+from poolwright.store.base import Tx
+
+
+class PackageMissing(Exception):
+    """There is nothing to install; the message says what is missing and fits into an error."""
+
+
+class PackageContents(Protocol):
+    """Where the contents of packages are."""
+
+    def path(self, digest: str) -> str:
+        """The archive's file on this host; whether it is there is seen when it is opened."""
+        ...
+
+
+def resolve(tx: Tx, account: str, reference: PackageReference) -> InstalledPackage:
+    """Raises PackageMissing."""
+    application = tx.applications.get(account, reference.application)
+    if application is None:
+        raise PackageMissing(f"The application {reference.application} does not exist")
+    version = reference.version or application.default_version
+    if version is None:
+        raise PackageMissing(f"The application {application.id} has no default version, and none is named")
+    package = tx.applications.package(account, application.id, version)
+    if package is None:
+        raise PackageMissing(f"The application {application.id} has no version {version}")
+    if package.digest is None:
+        raise PackageMissing(f"The version {version} of the application {application.id} is not activated")
+    default = application.default_version or ""
+    plain = reference.version is None or default.lower() == package.version.lower()
+    return InstalledPackage(application.id, package.version, package.digest, plain)
+
+
+def of_node(tx: Tx, account: str, references: Sequence[PackageReference]) -> tuple[NodePackages, str | None]:
+    """What a node of a pool with these references is to get in a life that begins, or why it cannot be had."""
+    if not references:
+        return NO_PACKAGES, None
+    try:
+        return NodePackages(tuple(resolve(tx, account, one) for one in references), pending=True), None
+    except PackageMissing as missing:
+        return NO_PACKAGES, f"{missing}."
