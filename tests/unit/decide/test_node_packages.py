@@ -1,0 +1,62 @@
+"""Application packages in the life of a node, and the names of their variables."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from poolwright.decide.node_events import Booted, installed, joined, next_life, without_packages
+from poolwright.decide.node_life import Act, tick
+from poolwright.domain.limits import NODE_UNKNOWN_AFTER
+from poolwright.domain.package import InstalledPackage, NodePackages, variables
+from poolwright.domain.pool import StartTask
+from poolwright.domain.states import NodeState
+from tests.unit.decide.parts import NOW, node
+from tests.unit.decide.test_node_life import at
+
+ONE = InstalledPackage("render-er", "1.0b", "d" * 64, plain=True)
+WANTED = NodePackages((ONE,), pending=True)
+START = StartTask("start")
+
+
+def test_packages_come_before_the_start_task() -> None:
+    row = joined(node(state=NodeState.CREATING), Booted(), START, NOW, WANTED)
+    assert (row.state, row.start_task) == (NodeState.STARTING, None)
+    assert tick(row, at(NOW, row)).act is Act.INSTALL
+    done = installed(row, START, NOW)
+    assert (done.state, done.packages.pending) == (NodeState.WAITING_FOR_START_TASK, False)
+    assert installed(row, None, NOW).state is NodeState.IDLE
+    assert next_life(done, NodeState.REBOOTING, NOW, "reboot").packages == NodePackages()
+
+
+def test_a_silent_node_goes_on_installing_when_it_is_heard_again() -> None:
+    row = joined(node(state=NodeState.CREATING), Booted(), None, NOW, WANTED)
+    later = NOW + NODE_UNKNOWN_AFTER
+    lost = tick(row, at(later, row)).node
+    assert lost.state is NodeState.UNKNOWN
+    back = tick(replace(lost, seen_at=later), at(later, lost)).node
+    assert back.state is NodeState.STARTING
+    assert tick(back, at(later, back)).act is Act.INSTALL
+
+
+def test_a_node_without_its_packages_waits_for_its_user() -> None:
+    row = joined(node(state=NodeState.CREATING), Booted(), None, NOW, WANTED)
+    row = without_packages(row, "There is none.", NOW)
+    (error,) = row.errors
+    assert (row.state, error.code) == (NodeState.UNUSABLE, "ApplicationPackageError")
+    far = NOW + 100 * NODE_UNKNOWN_AFTER
+    plan = tick(row, at(far, row))
+    assert (plan.act, plan.node.state) == (None, NodeState.UNUSABLE)
+
+
+def test_names_of_variables() -> None:
+    place = f"/root/applications/render-er-1.0b-{'d' * 12}"
+    told = variables([ONE], "/root")
+    names = {name.removeprefix("AZ_BATCH_APP_PACKAGE_") for name in told}
+    assert names == {
+        "render_er_1_0b",
+        "RENDER_ER_1_0B",
+        "render_er",
+        "RENDER_ER",
+    }
+    assert set(told.values()) == {place}
+    assert len(variables([replace(ONE, plain=False)], "/root")) == 2
