@@ -49,8 +49,8 @@ def test_a_node_without_its_packages_waits_for_its_user() -> None:
 
 
 def test_names_of_variables() -> None:
-    place = f"/root/applications/render-er-1.0b-{'d' * 12}"
-    told = variables([ONE], "/root")
+    place = f"/node/applications/render-er-1.0b-{'d' * 12}"
+    told = variables([ONE], "/node")
     names = {name.removeprefix("AZ_BATCH_APP_PACKAGE_") for name in told}
     assert names == {
         "render_er_1_0b",
@@ -59,4 +59,4 @@ def test_names_of_variables() -> None:
         "RENDER_ER",
     }
     assert set(told.values()) == {place}
-    assert len(variables([replace(ONE, plain=False)], "/root")) == 2
+    assert len(variables([replace(ONE, plain=False)], "/node")) == 2

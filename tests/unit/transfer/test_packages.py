@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from poolwright.transfer import archives, jobs, packages
+from poolwright.transfer.failures import TransferFailed
 
 DIRECTORY = "applications/app-1-abc"
 
@@ -115,7 +116,7 @@ def test_what_lies_about_itself_is_bounded(
     broken.write_bytes(broken.read_bytes().replace(b"PK\x01\x02", b"PK\x01\x03"))
     assert "not a sound zip file" in install(root, str(broken))["message"]
     assert "was deleted" in install(root, str(tmp_path / "none"))["message"]
-    with pytest.raises(archives.TransferFailed, match="zip"):
+    with pytest.raises(TransferFailed, match="zip"):
         archives.entries(io.BytesIO(b"no archive"))
 
 
