@@ -74,6 +74,7 @@ class House:
     commander: MemoryCommander = field(default_factory=MemoryCommander)
     clock: StepClock = field(default_factory=StepClock)
     ids: CountingIds = field(default_factory=CountingIds)
+    settings: Settings = Settings()
     loop: ResourceReconciler = field(init=False)
 
     def __post_init__(self) -> None:
@@ -92,7 +93,7 @@ class House:
 
     @property
     def context(self) -> Context:
-        return Context(self.clock, self.ids, Settings(), Caller("token", "tester"))
+        return Context(self.clock, self.ids, self.settings, Caller("token", "tester"))
 
     async def write(self, fn: Callable[[Tx, Context], T]) -> T:
         context = self.context
