@@ -26,10 +26,12 @@ class PoolDisk:
 
 @dataclass(frozen=True, slots=True)
 class StorageClass:
-    """A type of disks ("Premium_LRS") with a directory of this host of its own."""
+    """A type of disks ("Premium_LRS") with a directory of this host of its own; `nodes` is the part of it that disks of
+    nodes are made in."""
 
     type: str
     directory: str
+    nodes: str = ""
 
 
 def class_directory(classes: tuple[StorageClass, ...], type: str | None) -> str | None:

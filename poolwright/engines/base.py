@@ -109,11 +109,13 @@ class DiskMount:
 class OwnDisk:
     """An empty, thin disk that a node gets of its own: kept while its storage is, gone with it.
 
-    `lun` None bounds the node's root instead: what it may write on top of its image.
+    `lun` None bounds the node's root instead: what it may write on top of its image. `place` is the directory of the
+    host that a new one is made in; empty: beside the node.
     """
 
     lun: int | None
     size_bytes: int
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
     <root>/places.json                         every directory that may hold disks, with its mark: path and mark of each
     <directory>/poolwright-<tag>/place.json    the mark; without it the file system that was here is not mounted
     <directory>/poolwright-<tag>/{disks,content,tmp}   as in the service's own tree (layout.py)
+    <directory>/poolwright-<tag>/nodes                 disks of nodes, which the host agent makes and removes
 
 A disk is looked for in all of them, so a mapping that changes later leaves it where it is. A directory stays recorded
 as long as it holds anything. The mark is what tells an unmounted file system from an empty one.
@@ -25,6 +26,7 @@ from poolwright.images.sparse import sync_directory
 
 RECORD = "places.json"
 MARK = "place.json"
+NODES = "nodes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,10 @@ class Places:
             raise PlaceAway(place.shown)
         return place.tree
 
+    def nodes(self, storage: str) -> Path:
+        """The directory for disks of nodes of a mapped class; the image plane leaves what is in it alone."""
+        return self._classes[storage].home / NODES
+
     def present(self) -> list[DiskDirectory]:
         """Every tree that is there now."""
         return [self.main, *(place.tree for place in self.others if place.there())]
@@ -116,6 +122,8 @@ def open_places(main: DiskDirectory, classes: Mapping[str, Path], lock_timeout_s
             _give_up(home)
             continue
         places[home] = place
+    for home in mapped.values():
+        (home / NODES).mkdir(mode=0o700, exist_ok=True)
     return Places(main, places.values(), {name: places[home] for name, home in mapped.items()})
 
 

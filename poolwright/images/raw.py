@@ -87,6 +87,10 @@ class RawImagePlane(Transfers):
         view.storage = storage
         return view
 
+    def node_place(self, storage: str) -> Path:
+        """Where disks of nodes go that have a mapped storage class."""
+        return self._places.nodes(storage)
+
     def close(self) -> None:
         self._bases.close()
 

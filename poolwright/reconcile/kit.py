@@ -5,7 +5,7 @@ Nothing remembered here is needed for correctness: after a restart it is empty, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from poolwright.decide.preempt import Beat
@@ -95,6 +95,9 @@ class Kit:
     beat: Beat | None = None  # the newest word on the host's memory
     usage: UsageBoard = field(default_factory=UsageBoard)
     room: Callable[[], Room] = Room  # the newest judgement on the host's disk
+    low_classes: Callable[[], Mapping[str, str]] = (
+        dict  # types of disks whose directories are nearly full, and why
+    )
     turns: dict[tuple[str, str], int] = field(default_factory=dict)  # job served last, by (account, pool)
     expired: tuple[Instant, int] = (0, 0)  # (when it was looked up, the newest task that is too old to run)
 

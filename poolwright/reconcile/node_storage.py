@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from poolwright.domain.compute import GIB
 from poolwright.domain.pool import PoolSpec
-from poolwright.domain.storage import Export, PoolMount, export_name
+from poolwright.domain.storage import Export, PoolDisk, PoolMount, StorageClass, export_name
 from poolwright.engines.base import NodeMount, OwnDisk
 
 
-def own_disks(spec: PoolSpec) -> tuple[OwnDisk, ...]:
-    """The disks each node gets of its own; first the bound on its root, if there is one."""
-    disks = (spec.os_disk, *spec.data_disks)
-    return tuple(OwnDisk(disk.lun, disk.size_gib * GIB) for disk in disks if disk is not None)
+def own_disks(spec: PoolSpec, classes: tuple[StorageClass, ...] = ()) -> tuple[OwnDisk, ...]:
+    """The disks each node gets of its own, where those of their types go; first the bound on its root, if any."""
+    places = {known.type: known.nodes for known in classes}
+    return tuple(OwnDisk(disk.lun, disk.size_gib * GIB, places.get(disk.type, "")) for disk in _disks(spec))
+
+
+def low_class(spec: PoolSpec, low: Mapping[str, str]) -> str | None:
+    """Why a pool cannot have more nodes: the directory of a type of their disks is nearly full. `low` by type."""
+    return next((low[disk.type] for disk in _disks(spec) if disk.type in low), None)
+
+
+def _disks(spec: PoolSpec) -> list[PoolDisk]:
+    return [disk for disk in (spec.os_disk, *spec.data_disks) if disk is not None]
 
 
 def mounts(spec: PoolSpec, exports: tuple[Export, ...]) -> tuple[NodeMount, ...]:

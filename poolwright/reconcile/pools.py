@@ -14,12 +14,11 @@ from poolwright.decide.task_life import REQUEUE, TERMINATE, End
 from poolwright.domain import sizes
 from poolwright.domain.clock import SECOND, Instant, Micros
 from poolwright.domain.facts import DirtyKey
-from poolwright.domain.limits import CREATE_BATCH_MAX, LOGINS_BATCH_MAX
+from poolwright.domain.limits import CREATE_BATCH_MAX, LOGINS_BATCH_MAX, Settings
 from poolwright.domain.node import Logins, Node
 from poolwright.domain.pool import Pool
 from poolwright.domain.resource import pool_key
 from poolwright.domain.states import TaskState
-from poolwright.domain.storage import Export
 from poolwright.domain.task import Execution
 from poolwright.engines.base import Forward, MachineRequest, Source
 from poolwright.reconcile import autoscale, endings, hello, node_storage, preemption, snapshots
@@ -95,7 +94,7 @@ def run(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolWork:
         work.wake_at = (
             now + PREPARING_LOOK if work.wake_at is None else min(work.wake_at, now + PREPARING_LOOK)
         )
-    _acts(work, plan, nodes, view.disks, kit.settings.exports)
+    _acts(work, plan, nodes, view.disks, kit.settings)
     for gone in (*work.wipes, *work.evicts):
         tx.job_nodes.wiped(gone.account, gone.pool, gone.node)
     if view.disks is not None and work.creates:
@@ -112,7 +111,7 @@ def life(node: Node) -> Life:
     return Life(node.account, node.pool, node.id, node.machine, node.fence)
 
 
-def request(pool: Pool, node: Node, disks: DiskSet, exports: tuple[Export, ...] = ()) -> MachineRequest:
+def request(pool: Pool, node: Node, disks: DiskSet, settings: Settings) -> MachineRequest:
     """The machine of this life of the node."""
     size = sizes.find(pool.spec.vm_size)
     return MachineRequest(
@@ -128,8 +127,8 @@ def request(pool: Pool, node: Node, disks: DiskSet, exports: tuple[Export, ...] 
         os_offset=disks.os_volume[0],
         os_size=disks.os_volume[1],
         accounts=pool.spec.accounts,
-        own_disks=node_storage.own_disks(pool.spec),
-        mounts=node_storage.mounts(pool.spec, exports),
+        own_disks=node_storage.own_disks(pool.spec, settings.storage_classes),
+        mounts=node_storage.mounts(pool.spec, settings.exports),
         forwards=_forwards(pool, node),
         network=pool_key(pool.account, pool.id),
     )
@@ -205,7 +204,7 @@ def _acts(
     plan: PoolPlan,
     nodes: dict[str, Node],
     disks: DiskSet | None,
-    exports: tuple[Export, ...],
+    settings: Settings,
 ) -> None:
     work.travellers = travellers(plan.pool)
     for act, planned in plan.acts:
@@ -221,7 +220,7 @@ def _acts(
         elif act is Act.STOP and len(work.halts) < CREATE_BATCH_MAX:
             work.halts.append(life(node))
         elif act in _MAKES and disks is not None and len(work.creates) < CREATE_BATCH_MAX:
-            work.creates.append((life(node), request(plan.pool, node, disks, exports)))
+            work.creates.append((life(node), request(plan.pool, node, disks, settings)))
             if act is Act.RESTART:
                 work.stops.append(life(node))
             elif act is Act.REIMAGE:

@@ -25,7 +25,7 @@ class HostRoom:
 
     def __init__(self, measure: Measure, where: str, reserve_mib: int | None = None) -> None:
         self._measure = measure
-        self._where = where
+        self.where = where
         self._reserve_mib = reserve_mib
         self.now = Room()
 
@@ -34,9 +34,9 @@ class HostRoom:
         try:
             free, total = self._measure()
         except OSError as error:
-            _log.warning("the disk of %s cannot be measured: %s", self._where, error)
+            _log.warning("the disk of %s cannot be measured: %s", self.where, error)
             return self.now
-        self.now = judge(free, reserve(total, self._reserve_mib), self.now, self._where)
+        self.now = judge(free, reserve(total, self._reserve_mib), self.now, self.where)
         return self.now
 
     def refusal(self) -> str | None:
@@ -50,7 +50,7 @@ class HostRoom:
             room = self.look()
             state = (room.low is not None, room.full is not None)
             if state != told:
-                _log.warning("%s", room.full or room.low or f"the disk of {self._where} has room again")
+                _log.warning("%s", room.full or room.low or f"the disk of {self.where} has room again")
                 try:
                     await store.write(_wake_pools)
                     told = state
@@ -67,6 +67,12 @@ def class_rooms(
         HostRoom(partial(measure, Path(directory)), directory, reserve_mib)
         for directory in dict.fromkeys(known.directory for known in classes)
     )
+
+
+def low_classes(classes: Iterable[StorageClass], rooms: Iterable[HostRoom]) -> dict[str, str]:
+    """Types of disks whose directories have no room for more, and why."""
+    low = {room.where: room.now.low for room in rooms if room.now.low is not None}
+    return {known.type: low[known.directory] for known in classes if known.directory in low}
 
 
 def first_refusal(rooms: Iterable[HostRoom]) -> str | None:

@@ -19,6 +19,7 @@ from poolwright.domain.states import AllocationState, DeallocationOption, JobSta
 from poolwright.domain.task import Execution
 from poolwright.reconcile.images import DiskSet
 from poolwright.reconcile.kit import Kit
+from poolwright.reconcile.node_storage import low_class
 from poolwright.store.base import Tx
 
 _log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def load(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolView | No
         managers=_managers(tx, pool),
         ports_taken=_ports_taken(tx, kit, pool, len(nodes)),
         pressure=preempt.holds_back(kit.beat, kit.pressure_limit_mib),
-        disk_low=room.low,
+        disk_low=room.low or low_class(pool.spec, kit.low_classes()),
         disk_full=room.full,
     )
     return PoolView(snapshot, tuple(executions), disks)

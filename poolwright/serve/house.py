@@ -55,7 +55,7 @@ from poolwright.reconcile.fleet import Fleet
 from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.pool_images import PoolImages
 from poolwright.reconcile.resources import ResourceReconciler
-from poolwright.reconcile.room import HostRoom, class_rooms, first_refusal
+from poolwright.reconcile.room import HostRoom, class_rooms, first_refusal, low_classes
 from poolwright.reconcile.transfers import Transfers
 from poolwright.serve.adapters import (
     Explainer,
@@ -135,8 +135,15 @@ class House:
         self.room = HostRoom(
             partial(disk_room, options.data_dir), str(options.data_dir), options.reserve_disk_mib
         )
+        self.settings = replace(
+            settings,
+            storage_classes=tuple(
+                replace(known, nodes=str(self.images.node_place(known.type)))
+                for known in settings.storage_classes
+            ),
+        )
         self.class_rooms = class_rooms(settings.storage_classes, disk_room, options.reserve_disk_mib)
-        self._watching: asyncio.Task[None] | None = None
+        self._watching: list[asyncio.Task[None]] = []
         self._reconciler: Reconciler | None = None
         self._resources: ResourceReconciler | None = None
         self._hub: AgentHub | None = None
@@ -146,7 +153,7 @@ class House:
     async def open(self, port: int) -> tuple[ASGIApp, TlsFiles, Known]:
         """Start everything behind the port. Returns the application, its certificates and what clients must know."""
         data_dir = self.options.data_dir
-        self.settings = replace(self.options.settings, service_port=port)
+        self.settings = replace(self.settings, service_port=port)
         endpoint = f"https://localhost:{port}"
         tls = ensure_tls(data_dir, self.clock)
         identity, account, secret = await self._first_start()
@@ -162,6 +169,7 @@ class House:
             images=self.pool_images,
             settings=self.settings,
             room=lambda: self.room.now,
+            low_classes=partial(low_classes, self.settings.storage_classes, self.class_rooms),
             account_url=lambda name: (
                 f"https://{self._account_endpoint(callers.known, name, f'localhost:{port}')}"
             ),
@@ -192,15 +200,19 @@ class House:
         self._agent = HostAgentProcess(data_dir, self.options.grace_s)
         self._agent.start()
         reconciler.start()
-        self._watching = asyncio.create_task(self.room.watch(self.store), name="room")
+        self._watch_rooms()
         app = self._application(callers, identity, hub, kit, endpoint, port)
         return app, tls, self._known(callers, identity, tls, account, secret, port)
+
+    def _watch_rooms(self) -> None:
+        rooms = (self.room, *self.class_rooms)
+        self._watching = [asyncio.create_task(room.watch(self.store), name="room") for room in rooms]
 
     async def close(self) -> None:
         """Shut in order: no new work, loops, agents, image plane, store. Machines and their tasks go on."""
         await self.doors.close()
-        if self._watching is not None:
-            self._watching.cancel()
+        for task in self._watching:
+            task.cancel()
         await self.login_server.close()
         if self._reconciler is not None:
             await self._reconciler.stop()

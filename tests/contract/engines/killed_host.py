@@ -28,6 +28,7 @@ CALLS: tuple[tuple[Any, tuple[str, ...]], ...] = (
         os,
         (
             "mkdir",
+            "symlink",
             "rename",
             "replace",
             "unlink",

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from poolwright.engines.base import DiskMount, EngineError, Machine, MachineRequest, Transient
+from poolwright.engines.base import DiskMount, EngineError, Machine, MachineRequest, OwnDisk, Transient
 from poolwright.engines.sandbox.host import loopdev
 from tests.contract.engines.rig import Rig, node
 
@@ -43,14 +43,17 @@ class Stage:
         self.folder = folder
         self.image = image
         self.log = folder / "steps"
+        self.elsewhere = folder / "elsewhere"
+        self.elsewhere.mkdir()
         self.rig = Rig(folder / "data")
         self.tag = hashlib.sha256(os.path.realpath(self.rig.data_dir).encode()).hexdigest()[:8]
         self.doomed: subprocess.Popen[bytes] | None = None
 
     def request(self, fence: int) -> MachineRequest:
-        """The node of the story, with a thin data disk."""
+        """The node of the story, with a thin data disk, and one of its own in another directory."""
         disks = (DiskMount(3, str(self.image.parent / "data.raw")),)
-        return node(NAME, self.image, fence=fence, data_disks=disks)
+        own = (OwnDisk(5, 16 << 20, str(self.elsewhere)),)
+        return node(NAME, self.image, fence=fence, data_disks=disks, own_disks=own)
 
     async def play(self, point: Point) -> None:
         """The story with a kill in it; what the calls answer then is not the question here."""
@@ -118,6 +121,7 @@ class Stage:
         data = self.rig.data_dir
         yield from (f"file {path}" for path in (data / "nodes").glob("*") if path.name != ".trash")
         yield from (f"file {path}" for path in (data / "nodes" / ".trash").glob("*"))
+        yield from (f"file {path}" for path in self.elsewhere.iterdir())
         yield from (f"socket {path}" for path in (data / "run" / "m").glob("*"))
         yield from (f"loop device {user}" for user in loopdev.users_of(str(self.image)))
         yield from (f"loop device {user}" for user in loopdev.users_of(str(self.image.parent / "data.raw")))

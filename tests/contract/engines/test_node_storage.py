@@ -42,6 +42,47 @@ async def test_own_disks_are_empty_thin_and_live_as_long_as_their_node(rig: Rig,
     assert await out(rig, "a", "e5", "ls -A /mnt/disks/lun3", fence=3) == ""
 
 
+async def test_disks_of_a_node_lie_in_the_directory_of_their_type_and_go_with_it(
+    rig: Rig, image: Path, tmp_path: Path
+) -> None:
+    fast = tmp_path / "fast" / "nodes"
+    fast.mkdir(parents=True)
+    wanted = {"own_disks": (OwnDisk(None, 64 * MIB, str(fast)), OwnDisk(3, GIB, str(fast)), OwnDisk(4, GIB))}
+    await made(rig, node("a", image, **wanted))
+    await out(rig, "a", "e1", "echo mine > /mnt/disks/lun3/kept")
+    disks = {path.name: str(path) for path in fast.glob("a.*/*")}
+    assert disks.keys() == {"root.img", "lun3.img"}
+    assert loopdev.users_of(disks["lun3.img"])
+    await rig.engine.delete(["a"], keep_storage=True)
+    assert not loopdev.users_of(disks["lun3.img"])
+
+    # Mapped elsewhere since: what is there stays. A file system that is not mounted is not written beneath.
+    moved = {"own_disks": tuple(replace(disk, place="") for disk in wanted["own_disks"])}
+    fast.rename(away := tmp_path / "away")
+    [refused] = await rig.engine.create([node("a", image, fence=2, **moved)])
+    assert "where disks of nodes are kept, is not there" in str(refused)
+    assert not fast.exists()
+    away.rename(fast)
+    await made(rig, node("a", image, fence=3, **moved))
+    assert await out(rig, "a", "e2", "cat /mnt/disks/lun3/kept", fence=3) == "mine\n"
+    await rig.engine.delete(["a"])
+    assert list(fast.iterdir()) == []
+
+
+async def test_disks_elsewhere_outlive_a_kill_only_as_long_as_their_node_is_in_the_trash(
+    rig: Rig, image: Path, tmp_path: Path
+) -> None:
+    fast = tmp_path / "fast" / "nodes"
+    fast.mkdir(parents=True)
+    await made(rig, node("a", image, own_disks=(OwnDisk(3, GIB, str(fast)),)))
+    await rig.engine.delete(["a"], keep_storage=True)
+    await rig.agent.stop()
+    (rig.data_dir / "nodes" / "a").rename(rig.data_dir / "nodes" / ".trash" / "killed-here")
+    rig.agent.start(again=False)
+    trash = rig.data_dir / "nodes" / ".trash"
+    await rig.until(lambda: not [*fast.iterdir(), *trash.iterdir()], "the removal of both")
+
+
 async def test_a_bounded_root_takes_no_more_and_keeps_what_it_has(rig: Rig, image: Path) -> None:
     wanted = {"own_disks": (OwnDisk(None, 64 * MIB),)}
     await made(rig, node("a", image, **wanted))
@@ -134,6 +175,30 @@ async def test_a_mount_that_fails_is_a_trouble_with_cause_and_next_step(
     await out(rig, "a", "e1", "test -d /mnt/batch/tasks/fsmounts/good")
     [listed] = await rig.engine.machines()
     assert listed.troubles == machine.troubles
+
+
+@pytest.fixture
+def nfs_export() -> str:
+    """A real export, SERVER:/PATH."""
+    if "\tnfs4\n" not in Path("/proc/filesystems").read_text():
+        pytest.skip(
+            "no real NFS: the kernel of this host has no NFS client (nfs4 is not in /proc/filesystems)"
+        )
+    source = os.environ.get("POOLWRIGHT_TEST_NFS")
+    if not source:
+        pytest.skip("no real NFS: POOLWRIGHT_TEST_NFS=SERVER:/PATH names no export that tests may write to")
+    return source
+
+
+async def test_a_real_nfs_export_is_mounted(rig: Rig, image: Path, nfs_export: str) -> None:
+    mounts = (NodeMount("rw", "nfs", nfs_export), NodeMount("ro", "nfs", nfs_export, read_only=True))
+    machines = await made(rig, node("a", image, mounts=mounts), node("b", image, mounts=mounts))
+    assert [machine.troubles for machine in machines] == [(), ()]
+    base, name = "/mnt/batch/tasks/fsmounts", f"poolwright-{os.urandom(4).hex()}"
+    await out(rig, "a", "e1", f"echo shared > {base}/rw/{name}", user=ADMIN)
+    assert await out(rig, "b", "e2", f"cat {base}/ro/{name}") == "shared\n"
+    assert (await rig.run("b", "e3", f"rm {base}/ro/{name}", user=ADMIN))["exit_code"] != 0
+    await out(rig, "a", "e4", f"rm {base}/rw/{name}", user=ADMIN)
 
 
 def told(rig: Rig, machine: str) -> list[str] | None:

@@ -125,7 +125,9 @@ async def test_an_old_file_that_stays_in_use_does_not_cost_the_new_one(house: Ho
 
 async def test_bytes_in_use_do_not_move(house: House) -> None:
     await house.write(lambda tx, ctx: disk_access.grant(tx, ctx, at(DISKS, "disk"), "Read", 60))
-    with pytest.raises(ManagementError, match="Cannot change its type to Premium_LRS, which moves it: .* open for"):
+    with pytest.raises(
+        ManagementError, match=r"Cannot change its type to Premium_LRS, which moves it: .* open for"
+    ):
         await convert(house, FAST)
     assert (await house.get(DISKS, "disk")).sku != FAST
 

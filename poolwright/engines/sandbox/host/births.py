@@ -12,7 +12,7 @@ from typing import Any
 
 from poolwright.agent.layout import MOUNTS, NODE_ROOT, ROOT_RESERVED_BYTES
 from poolwright.agent.loop import Timer
-from poolwright.engines.sandbox.host import boot, disks, idmap, network, records
+from poolwright.engines.sandbox.host import boot, disks, idmap, network, owndisks, records
 from poolwright.engines.sandbox.host.context import Failure, Host
 from poolwright.engines.sandbox.host.records import Machine
 
@@ -133,6 +133,7 @@ class Birth:
             plan.os_mount = self._share(machine.os_volume)
         for own in machine.own_disks:
             path = host.layout.own_disk(machine.name, own["lun"])
+            path = owndisks.settle(path, own.get("place", ""), machine.name)
             plan.own_disks.append({"lun": own["lun"], "path": path, "size": own["size_bytes"]})
             machine.attached.append(path)
         for disk in machine.data_disks:

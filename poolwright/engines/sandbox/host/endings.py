@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from poolwright.engines.sandbox.host import loopdev, records
+from poolwright.engines.sandbox.host import loopdev, owndisks, records
 from poolwright.engines.sandbox.host.context import Failure, Host
 from poolwright.engines.sandbox.host.records import Machine
 
@@ -126,7 +126,7 @@ class Endings:
                 for ended in ending.waiting:
                     ended(None)
 
-        self.remove_trees(doomed, tell)
+        self.bury(doomed, tell)
 
     def _let_go(self, machine: Machine) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -142,6 +142,16 @@ class Endings:
             self._host.loop.forget(machine.pidfd)
             os.close(machine.pidfd)
         machine.pid = machine.pid_start = machine.pidfd = None
+
+    def bury(self, graves: list[str], done: Callable[[], None]) -> None:
+        """Delete directories of machines, first what their disks are in elsewhere: a kill in between loses track of
+        nothing. One whose disks are on a file system that is not there waits in the trash for the next start."""
+        doomed: list[str] = []
+        for grave in graves:
+            elsewhere = owndisks.beyond(grave)
+            if all(os.path.isdir(os.path.dirname(path)) for path in elsewhere):
+                doomed += [*elsewhere, grave]
+        self.remove_trees(doomed, done)
 
     def remove_trees(self, paths: list[str], done: Callable[[], None]) -> None:
         """Delete directories in a process of their own: they may hold millions of files, nested without end."""

@@ -244,7 +244,7 @@ class SandboxMachines:
         graves = [
             os.path.join(self._host.layout.trash, entry) for entry in os.listdir(self._host.layout.trash)
         ]
-        self._endings.remove_trees(graves, lambda: None)
+        self._endings.bury(graves, lambda: None)
 
     def empty_trash(self, name: str, directory: str) -> None:
         """Delete replaced task directories of a machine."""

@@ -13,6 +13,7 @@ from typing import Any
 from poolwright.agent import syscalls
 from poolwright.engines.sandbox.host import idmap, loopdev
 
+_DISKS = "disks"
 SIZE_MIN = 16 << 20
 _OPTIONS = "discard,noinit_itable"
 _WORDS = 500
@@ -23,6 +24,30 @@ _OLDER = f"root_owner={idmap.HOST_BASE}:{idmap.HOST_BASE},lazy_itable_init=1,laz
 def file_name(lun: int | None) -> str:
     """The disk's file in the directory it lives in."""
     return "root.img" if lun is None else f"lun{lun}.img"
+
+
+def settle(path: str, place: str, machine: str) -> str:
+    """Where the disk really is: at `path`, or in the directory `place` to which a link at `path` leads from its first
+    life on. What goes with the machine's directory is so known from that directory alone (see `beyond`)."""
+    if os.path.islink(path):
+        return os.readlink(path)
+    if not place or os.path.exists(path):
+        return path
+    target = os.path.join(place, f"{machine}.{os.urandom(4).hex()}", os.path.basename(path))
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    os.symlink(target, path)
+    return target
+
+
+def beyond(directory: str) -> list[str]:
+    """Directories outside a machine's own that its disks are in."""
+    try:
+        entries = [
+            os.path.join(directory, _DISKS, name) for name in os.listdir(os.path.join(directory, _DISKS))
+        ]
+    except OSError:
+        return []
+    return [os.path.dirname(os.readlink(entry)) for entry in entries if os.path.islink(entry)]
 
 
 def mount(disk: dict[str, Any], target: str) -> None:
@@ -43,7 +68,12 @@ def mount(disk: dict[str, Any], target: str) -> None:
 
 
 def _make(path: str, size: int) -> None:
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    home = os.path.dirname(path)
+    if not os.path.isdir(
+        os.path.dirname(home)
+    ):  # never made here: a file system that is not mounted has none
+        raise OSError(f"the directory {os.path.dirname(home)}, where disks of nodes are kept, is not there")
+    os.makedirs(home, mode=0o700, exist_ok=True)
     new = path + ".new"
     with open(new, "wb") as stream:
         stream.truncate(size)

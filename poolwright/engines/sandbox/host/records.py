@@ -154,7 +154,9 @@ def _own_disks(request: dict[str, Any], kind: str, luns: list[Any]) -> list[dict
     if own and kind != "node":
         raise BadRequest(f"own_disks: a machine of kind {kind!r} has its own disks already")
     for disk in own:
-        lun, size = disk.get("lun"), disk.get("size_bytes")
+        lun, size, place = disk.get("lun"), disk.get("size_bytes"), disk.get("place") or ""
+        if not isinstance(place, str) or (place and not os.path.isabs(place)):
+            raise BadRequest(f"own_disks: place {place!r}: must be the absolute path of a directory")
         if lun is not None and (not isinstance(lun, int) or not 0 <= lun <= 63):
             raise BadRequest(
                 f"own_disks: lun {lun!r}: must be a whole number from 0 to 63, or none for the root"
