@@ -22,6 +22,7 @@ _RUNNING_REPORT_S = 0.025  # a program that ends sooner is reported once, at its
 _DRAIN_S = 0.01
 _WALL_CLOCK_GRACE_S = 5.0
 _LOST_ORPHANS_S = 0.05
+_LINGER_GRACE_S = 2.0  # for background processes of a task that is over already
 
 
 @dataclass
@@ -42,6 +43,10 @@ class Execution:
     identity: Identity | None = None
     directory: str = ""
     leaves_services: bool = False  # what a start task leaves running serves the tasks to come
+    lingers: bool = (
+        False  # once its program exited with 0, what it left running goes on until it is ended by order
+    )
+    ready_us: int | None = None  # it lingers since then
     ended_by: str | None = None
     main_gone: bool = False
     timers: list[Timer] = field(default_factory=list)
@@ -50,6 +55,8 @@ class Execution:
         """The execution as it goes into messages; the host agent adds machine and fence."""
         item: dict[str, Any] = {"t": "exec", "exec": self.exec_id, "state": self.state, "pid": self.pid}
         item["start_us"] = self.start_us
+        if self.ready_us is not None:
+            item["ready_us"] = self.ready_us
         if self.state == "exited":
             item.update(end_us=self.end_us, exit_code=self.exit_code, signal=self.signal, reason=self.reason)
             if self.details:
@@ -73,6 +80,7 @@ class Executions:
         self._known: dict[str, Execution] = {}
         self._by_pid: dict[int, Execution] = {}
         self._draining: dict[str, Execution] = {}
+        self._lingering: dict[str, Execution] = {}
         self._services = Services()
         self._unreported: list[Execution] = []
         self._running_timer: Timer | None = None
@@ -92,7 +100,9 @@ class Executions:
         known = self._known.get(exec_id)
         if known is not None:
             return self._report(known.event())
-        execution = Execution(exec_id, leaves_services=spec.get("kind") == "start")
+        execution = Execution(
+            exec_id, leaves_services=spec.get("kind") == "start", lingers=bool(spec.get("linger"))
+        )
         self._known[exec_id] = execution
         try:
             self._launch(spec, execution)
@@ -169,10 +179,30 @@ class Executions:
         else:
             execution.exit_code = os.WEXITSTATUS(status)
         execution.main_gone = True
+        if execution.lingers and execution.exit_code == 0 and execution.ended_by is None:
+            execution.ready_us = execution.end_us
+            self._lingering[execution.exec_id] = execution
+            self._cancel(execution)
+            self._report(execution.event())
+            return
         self._draining[execution.exec_id] = execution
         if not self._check_waits:
             self._check_waits = True
             self._loop.at_turn_end(self._check_drained)
+
+    def _end_lingering(self, execution: Execution, grace_s: float) -> None:
+        """SIGTERM to what still runs of it, and in the end SIGKILL, as for any execution."""
+        assert execution.pid is not None
+        mine = tree.members(tree.processes(), execution.pid, execution.exec_id) - self._by_pid.keys()
+        tree.send(mine, signal.SIGTERM)
+        tree.send(mine, signal.SIGCONT)
+
+        def drain() -> None:
+            if self._lingering.pop(execution.exec_id, None) is not None:
+                self._draining[execution.exec_id] = execution
+                self._check_drained()
+
+        execution.timers.append(self._loop.later(min(grace_s, _LINGER_GRACE_S) if mine else 0.0, drain))
 
     def _check_drained(self) -> None:
         """Finish executions whose main process ended, once nothing of their tree is left."""
@@ -190,21 +220,26 @@ class Executions:
                 self._finish(execution)
         if self._draining:
             self._loop.later(_DRAIN_S, self._check_drained)
-        elif strays and not self._by_pid:
+        elif strays and not self._busy:
             self._loop.later(_LOST_ORPHANS_S, self._check_drained)
+
+    @property
+    def _busy(self) -> bool:
+        """Whether anything runs on purpose, so that not every process is left over."""
+        return bool(self._by_pid or self._lingering)
 
     def _kill_strays(self) -> None:
         everything = tree.processes()
         for execution in self._draining.values():
             assert execution.pid is not None
             tree.send(tree.members(everything, execution.pid, execution.exec_id), signal.SIGKILL)
-        if not self._by_pid:  # nothing runs, so whatever hid from its session and marker is left over too
+        if not self._busy:  # nothing runs, so whatever hid from its session and marker is left over too
             tree.send(everything.keys() - self._services.tree(everything), signal.SIGKILL)
 
     def _owned(self, execution: Execution) -> bool:
         assert execution.pid is not None
         everything = tree.processes()
-        if not self._by_pid:
+        if not self._busy:
             others = everything.keys() - self._services.tree(everything)
             return any(not everything[pid].zombie for pid in others)
         return bool(tree.members(everything, execution.pid, execution.exec_id))
@@ -216,11 +251,15 @@ class Executions:
             execution.details = [
                 [name, launch.tail(f"{execution.directory}/{file}")] for name, file in _OUTPUTS
             ]
+        self._cancel(execution)
+        self._forget_user(execution)
+        self._report(execution.event())
+
+    @staticmethod
+    def _cancel(execution: Execution) -> None:
         for timer in execution.timers:
             timer.cancel()
         execution.timers.clear()
-        self._forget_user(execution)
-        self._report(execution.event())
 
     def _forget_user(self, execution: Execution) -> None:
         if execution.identity is not None:
@@ -230,12 +269,15 @@ class Executions:
         """SIGTERM to the whole tree now, SIGKILL to what is left after the grace."""
         if execution.ended_by is None:
             execution.ended_by = reason
+            if execution.exec_id in self._lingering:
+                return self._end_lingering(execution, grace_s)
         if execution.main_gone or execution.pid is None:
-            return
+            return None
         mine = tree.members(tree.processes(), execution.pid, execution.exec_id)
         tree.send(mine, signal.SIGTERM)
         tree.send(mine, signal.SIGCONT)  # a stopped process must wake up to see it
         execution.timers.append(self._loop.later(max(0.0, grace_s), lambda: self._end_hard(execution)))
+        return None
 
     def _end_hard(self, execution: Execution) -> None:
         if execution.main_gone or execution.pid is None:

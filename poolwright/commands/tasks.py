@@ -189,6 +189,9 @@ def _refusal(ctx: Context, new: NewTask, job: Job) -> ServiceError | None:
         check_id("task", new.id)
         if new.spec.resource_files:
             check_linked(new.spec.resource_files, ctx.settings, "resourceFiles")
+        if new.spec.multi is not None:
+            name = "multiInstanceSettings.commonResourceFiles"
+            check_linked(new.spec.multi.common_files, ctx.settings, name)
         _check_constraints(new)
         _check_relations(new, job)
     except ServiceError as refusal:
@@ -200,6 +203,9 @@ def _check_constraints(new: NewTask) -> None:
     spec = new.spec
     if not 1 <= spec.required_slots <= SLOTS_PER_NODE_MAX:
         reason = f"A task takes 1 to {SLOTS_PER_NODE_MAX} slots."
+        raise bad_property("requiredSlots", spec.required_slots, reason)
+    if spec.multi is not None and spec.required_slots != 1:
+        reason = "A multi-instance task takes one slot on each of its nodes."
         raise bad_property("requiredSlots", spec.required_slots, reason)
     if spec.max_retries is not None and spec.max_retries < -1:
         name = "constraints.maxTaskRetryCount"

@@ -283,10 +283,31 @@ def _pool_holds(situation: TaskSituation) -> Explanation | None:
         return Explanation(
             "NeedsMoreSlots", message, "Lower requiredSlots, or use a pool with more slots a node."
         )
+    gang = _gang_needs(situation, pool)
+    if gang is not None:
+        return gang
     if not situation.nodes:
         errors = tuple((error.code, error.message) for error in pool.resize_errors)
         step = "Wait." if pool.allocation is AllocationState.RESIZING else "Resize the pool."
         return Explanation("PoolEmpty", f"The pool {name} has no nodes.", step, errors)
+    return None
+
+
+def _gang_needs(situation: TaskSituation, pool: Pool) -> Explanation | None:
+    """What keeps a multi-instance task from ever running in the pool as it is."""
+    multi = situation.task.spec.multi
+    if multi is None:
+        return None
+    if not pool.spec.inter_node:
+        message = "A multi-instance task needs a pool with enableInterNodeCommunication; this one has not."
+        return Explanation("NeedsInterNodeCommunication", message, "Point the job at such a pool.")
+    if pool.spec.slots_per_node != 1:
+        has = pool.spec.slots_per_node
+        message = f"A multi-instance task needs a pool with taskSlotsPerNode 1; this one has {has}."
+        return Explanation("NeedsOneSlotNodes", message, "Point the job at such a pool.")
+    if situation.nodes and len(situation.nodes) < multi.instances:
+        message = f"The task needs {multi.instances} nodes at once; the pool has {len(situation.nodes)}."
+        return Explanation("NeedsMoreNodes", message, "Resize the pool.")
     return None
 
 
@@ -305,6 +326,12 @@ def _nodes_hold(situation: TaskSituation) -> Explanation:
     if manager is not None and manager.exclusive:
         needed = pool.spec.slots_per_node
     able = [n for n in able if n.id not in situation.barred]
+    multi = situation.task.spec.multi
+    if multi is not None and len(situation.nodes) >= multi.instances > len(able) and able:
+        message = (
+            f"The task needs {multi.instances} nodes at once; {len(able)} of the pool take its tasks now."
+        )
+        return Explanation("NeedsMoreNodes", message, "Wait until its nodes are of use, or mend them.")
     if not able:
         reasons = Counter(node(n, pool, used.get(n.id, 0)).code for n in situation.nodes)
         evidence = tuple((code, str(count)) for code, count in reasons.most_common())
@@ -314,6 +341,9 @@ def _nodes_hold(situation: TaskSituation) -> Explanation:
         message = f"None of the {len(situation.nodes)} nodes takes tasks; {count} of them: {why.message}"
         return Explanation("NoUsableNode", message, why.next_step, evidence)
     free = [pool.spec.slots_per_node - used.get(n.id, 0) for n in able]
+    if multi is not None and sum(free) < multi.instances:
+        message = f"The task needs {multi.instances} nodes at once; {sum(free)} are free."
+        return Explanation("WaitingForNodes", message, "Wait; free nodes are kept for it for a while.")
     evidence = (("nodes", str(len(able))), ("slotsFree", str(sum(free))), ("slotsNeeded", str(needed)))
     if max(free) < needed:
         message = f"No node has {needed} slots free; {len(able)} nodes are busy."

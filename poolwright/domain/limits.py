@@ -28,6 +28,10 @@ NODE_COUNTS_PAGE_MAX = 10  # public limit of node counts
 REMOVE_NODES_MAX = 100  # public limit of removenodes
 POOL_TARGET_MAX = 10_000  # nodes of one kind in one pool: a slip of the pen must not fill the store
 INTER_NODE_POOL_MAX = 100  # public limit of pools whose nodes talk to one another
+INSTANCES_MAX = 150  # newest public limit of a task's instances
+GANG_HOLD: Micros = (
+    5 * MINUTE
+)  # a gang keeps free nodes from others at most so long, then stands back as long
 RESIZE_TIMEOUT_MIN: Micros = 5 * MINUTE  # public minimum
 RESIZE_TIMEOUT_DEFAULT: Micros = 15 * MINUTE  # public default
 RETENTION_DEFAULT: Micros = 7 * DAY  # public default since 2018-12-01

@@ -8,6 +8,7 @@ from poolwright.domain.clock import FOREVER, Instant, Micros
 from poolwright.domain.dependencies import Dependencies
 from poolwright.domain.exits import ExitConditions
 from poolwright.domain.limits import RETENTION_DEFAULT
+from poolwright.domain.multi_instance import SIZE_BASE, MultiInstance
 from poolwright.domain.node import Failure
 from poolwright.domain.package import PackageReference
 from poolwright.domain.pool import UserIdentity
@@ -34,6 +35,12 @@ class TaskSpec:
     resource_files: tuple[ResourceFile, ...] = ()
     output_files: tuple[OutputFile, ...] = ()
     packages: tuple[PackageReference, ...] = ()
+    multi: MultiInstance | None = None
+
+    @property
+    def size(self) -> int:
+        """What it is counted and queued under: slots of one node, or SIZE_BASE and its number of instances."""
+        return self.required_slots if self.multi is None else SIZE_BASE + self.multi.instances
 
 
 @dataclass(frozen=True, slots=True)

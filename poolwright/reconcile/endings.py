@@ -10,11 +10,12 @@ from poolwright.decide.task_life import End
 from poolwright.domain.clock import Instant
 from poolwright.domain.facts import DirtyKey, Fact
 from poolwright.domain.job import NO_ACTION, TERMINATE_IDLE, Job
+from poolwright.domain.multi_instance import parse_subtask
 from poolwright.domain.states import ExecutionResult, JobState, TaskState
 from poolwright.domain.task import Execution, Task
 from poolwright.domain.task_ends import job_after
 from poolwright.domain.transfer import OutputFile
-from poolwright.reconcile import job_nodes
+from poolwright.reconcile import gangs, job_nodes
 from poolwright.store.base import Tx
 
 
@@ -51,14 +52,15 @@ def finish(tx: Tx, over: Sequence[tuple[Execution, End]], now: Instant) -> list[
             jobs[pk] = tx.jobs.by_pk(pk)
         job, task = jobs[pk], tasks.get(execution.task_pk)
         success = False
-        if job is not None and task is not None and task.execution == execution.name:
+        if job is not None and task is not None and gangs.belongs(task, execution):
             before = _with_order(task, execution)
-            after = task_life.ended(before, job.spec.max_task_retries, end, now)
-            if files := task_life.deliveries(before, after, end):
+            after = _after(tx, job, before, execution, end, now)
+            if files := _deliveries(before, after, execution, end):
                 held.append(Held(execution, end, task, job, files))
                 continue
             if after is not task:
                 changed.append(after)
+                tasks[after.pk] = after  # of a gang more than one may have ended
                 success = after.result is ExecutionResult.SUCCESS
                 _tell(facts, job, after, now)
                 jobs[pk] = act_on_job(tx, job, after, now)
@@ -66,6 +68,8 @@ def finish(tx: Tx, over: Sequence[tuple[Execution, End]], now: Instant) -> list[
         names.append(execution.name)
     freed = tx.tasks.update_many(changed)
     tx.executions.delete_many(names)
+    gangs.keep_slots(tx, [e for e, _ in over if e.name in names and _maybe_gang(tasks.get(e.task_pk))])
+    gangs.disband(tx, [task for task in changed if task.spec.multi is not None])
     for (account, pool), deltas in totals.items():
         tx.nodes.add_task_totals(account, pool, deltas)
     if facts:
@@ -86,6 +90,22 @@ def act_on_job(tx: Tx, job: Job, task: Task, now: Instant) -> Job:
     tx.journal.record([Fact(now, f"job.{moved.state.value}", job.account, f"job/{job.id}", detail)])
     tx.mark_dirty(DirtyKey("job", job.account, job.id))
     return tx.jobs.update(moved)
+
+
+def _after(tx: Tx, job: Job, task: Task, execution: Execution, end: End, now: Instant) -> Task:
+    if execution.name == task.execution:
+        return task_life.ended(task, job.spec.max_task_retries, end, now)
+    after = task_life.ended(task, job.spec.max_task_retries, gangs.ended(tx, execution, end), now)
+    return after if after is task else replace(after, failure=gangs.explained(after.failure, execution))
+
+
+def _maybe_gang(task: Task | None) -> bool:
+    return task is None or task.spec.multi is not None
+
+
+def _deliveries(before: Task, after: Task, execution: Execution, end: End) -> tuple[OutputFile, ...]:
+    """Output files come from where the task's own command ran."""
+    return task_life.deliveries(before, after, end) if execution.name == before.execution else ()
 
 
 def _with_order(task: Task, execution: Execution) -> Task:
@@ -114,6 +134,8 @@ def _wake(tx: Tx, job: Job, active_again: bool) -> None:
 def _count(
     totals: dict[tuple[str, str], dict[str, tuple[int, int]]], execution: Execution, success: bool
 ) -> None:
+    if parse_subtask(execution.name) is not None:
+        return
     deltas = totals.setdefault((execution.account, execution.pool), {})
     run, succeeded = deltas.get(execution.node, (0, 0))
     deltas[execution.node] = (run + 1, succeeded + success)

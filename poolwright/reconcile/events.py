@@ -22,12 +22,12 @@ from poolwright.decide.node_life import HEARD
 from poolwright.decide.task_life import STALE, End
 from poolwright.domain.clock import Instant
 from poolwright.domain.facts import DirtyKey
-from poolwright.domain.limits import ERRORS_PER_NODE_MAX
+from poolwright.domain.limits import ERRORS_PER_NODE_MAX, INSTANCES_MAX
 from poolwright.domain.node import Node
 from poolwright.domain.pool import Pool
 from poolwright.domain.states import NodeState
 from poolwright.domain.task import Execution
-from poolwright.reconcile import endings, packages
+from poolwright.reconcile import endings, gang_placer, gangs, packages
 from poolwright.reconcile.endings import Held
 from poolwright.reconcile.environment import node_environment, parse_start, start_name, start_spec, task_spec
 from poolwright.reconcile.fleet import (
@@ -117,10 +117,11 @@ class Batch:
             if node is not None:
                 by_pool.setdefault((node.account, node.pool), []).append(node)
         for key, nodes in by_pool.items():
-            placer = Placer(
-                self.tx, self.kit, self.pool(nodes[0]), nodes, self.tx.executions.slots(*key), self.now
-            )
-            more = placer.run()
+            pool = self.pool(nodes[0])
+            placer = Placer(self.tx, self.kit, pool, nodes, self.tx.executions.slots(*key), self.now)
+            # Gangs need a look at all nodes, before others take the free ones.
+            gangs_wait = gang_placer.waiting(self.tx, self.kit, pool, INSTANCES_MAX, self.now, 1)
+            more = bool(gangs_wait) or placer.run()
             settle(self.tx, nodes, placer.used, self.now)
             self.reaction.starts += placer.starts
             if more or any(node.drain is not None for node in nodes):
@@ -207,6 +208,7 @@ def _tasks(batch: Batch, items: Sequence[ExecEvent]) -> set[str]:
     live = batch.tx.executions.get_many([item.name for item in items])
     over: dict[str, tuple[Execution, End]] = {}
     reaction = batch.reaction
+    ready: list[tuple[Execution, Instant]] = []
     for item in items:
         execution = live.get(item.name)
         known = execution is not None and (execution.machine, execution.fence) == (item.machine, item.fence)
@@ -217,6 +219,8 @@ def _tasks(batch: Batch, items: Sequence[ExecEvent]) -> set[str]:
                 reaction.kills.append(Kill(item.machine, item.name, execution.kill_reason))
             else:
                 reaction.heard.append(item.name)
+                if execution is not None and item.ready_at is not None:
+                    ready.append((execution, item.ready_at))
             continue
         reaction.acks.append(item.name)
         if execution is not None and known:
@@ -224,6 +228,8 @@ def _tasks(batch: Batch, items: Sequence[ExecEvent]) -> set[str]:
     held = endings.finish(batch.tx, list(over.values()), batch.now)
     if held:
         _hold(batch, held)
+    if ready:
+        reaction.starts += gangs.ready(batch.tx, batch.kit, ready)
     return {execution.machine for execution, _ in over.values()}
 
 

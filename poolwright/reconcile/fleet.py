@@ -73,6 +73,9 @@ class ExecSpec:
     wall_clock_s: float | None = None
     resource_files: tuple[ResourceFile, ...] = ()
     packages: tuple[PackageReference, ...] = ()
+    lingers: bool = False  # what its program leaves running goes on until it is ended by order
+    continues: bool = False  # its directory is kept as another execution of the task left it
+    shares: bool = False  # its resource files go to its directory itself, not to the working directory
 
     def as_json(self) -> Json:
         item: dict[str, Any] = {
@@ -85,13 +88,17 @@ class ExecSpec:
             "env": self.env,
             "user": {"scope": self.user.scope, "elevation": self.user.elevation, "name": self.user.username},
             "wall_clock_s": self.wall_clock_s,
-            "fresh": self.kind
-            != "start",  # what a start task left survives reboots, so it must be re-entrant
+            # What a start task left survives reboots, so it must be re-entrant.
+            "fresh": self.kind != "start" and not self.continues,
         }
         if self.resource_files or self.packages:
             item["fetch"] = self.resource_files
         if self.packages:
             item["packages"] = self.packages
+        if self.lingers:
+            item["linger"] = True
+        if self.shares:
+            item["shared"] = True
         return item
 
 
@@ -124,6 +131,7 @@ class ExecEvent:
     fence: int
     name: str
     end: End | None
+    ready_at: Instant | None = None  # its program exited with 0; what it left running goes on
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +232,8 @@ def read_exec(item: Json, now: Instant) -> ExecEvent:
         )
     elif state != "running":
         raise ValueError(f"unknown state of an execution: {state!r}")
-    return ExecEvent(item["machine"], int(item["fence"]), item["exec"], end)
+    ready_at = item.get("ready_us") if end is None else None
+    return ExecEvent(item["machine"], int(item["fence"]), item["exec"], end, ready_at)
 
 
 def _undelivered(outcome: Json | None) -> Failure | None:

@@ -20,7 +20,7 @@ from poolwright.domain.job import Job
 from poolwright.domain.node import Node
 from poolwright.domain.states import NodeState, TaskState
 from poolwright.domain.task import Execution
-from poolwright.reconcile import endings, events, job_nodes
+from poolwright.reconcile import endings, events, gangs, job_nodes
 from poolwright.reconcile.environment import node_environment, start_name, task_spec
 from poolwright.reconcile.events import Batch, Reaction
 from poolwright.reconcile.fleet import ExecSpec, Hello, Kill, MachineEvent
@@ -110,9 +110,15 @@ def specs(tx: Tx, kit: Kit, live: list[Execution], nodes: Mapping[str, Node]) ->
         if execution.job_pk not in jobs:
             jobs[execution.job_pk] = tx.jobs.by_pk(execution.job_pk)
         job = jobs[execution.job_pk]
-        if task is None or node is None or job is None or task.execution != execution.name:
+        if task is None or node is None or job is None or not gangs.belongs(task, execution):
             continue  # a preparation or release among others: see below
-        if task.state is TaskState.RUNNING and node.fence == execution.fence:
+        if task.state is not TaskState.RUNNING or node.fence != execution.fence:
+            continue
+        if task.execution != execution.name:
+            again += gangs.coordination(tx, kit, pool, job, task, nodes, (execution.name,))
+        elif task.spec.multi is not None:
+            again += gangs.primary(tx, kit, pool, job, task, node)
+        else:
             common = node_environment(pool, node, kit.account_url(node.account))
             again.append(task_spec(task, job, node, common, kit.task_token))
     return again + job_nodes.specs(tx, kit, pool, [e for e in live if e.task_pk == 0], nodes)

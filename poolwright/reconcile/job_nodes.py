@@ -14,10 +14,11 @@ from poolwright.domain.clock import FOREVER, Instant
 from poolwright.domain.facts import DirtyKey, Fact
 from poolwright.domain.job import Job
 from poolwright.domain.job_tasks import JobNode, PreparationTask, ReleaseTask, job_task_name, parse_job_task
+from poolwright.domain.multi_instance import parse_subtask
 from poolwright.domain.node import Node
 from poolwright.domain.pool import Pool
 from poolwright.domain.states import ExecutionResult, StartTaskState, TaskState
-from poolwright.domain.task import Execution
+from poolwright.domain.task import Execution, Task
 from poolwright.reconcile.environment import (
     job_environment,
     node_environment,
@@ -146,17 +147,39 @@ def _prepared(tx: Tx, job: Job, row: JobNode, spec: PreparationTask, now: Instan
     if row.fence and info.state is StartTaskState.RUNNING:
         tx.executions.insert_many([_execution("p", row, info.attempt, row.fence, now)])
         return
-    on_node = tx.tasks.running_of_node(row.account, row.pool, row.node)
-    waiting = [t for t in on_node if t.job_pk == job.pk and t.state is TaskState.PREPARING]
+    waiting = _waiting(tx, job, row)
     failed = info.result is ExecutionResult.FAILURE
     if row.fence and (not failed or not spec.wait_for_success):
-        tx.tasks.update_many([task_life.prepared(task, now) for task in waiting])
+        free = [task for task in waiting if task.spec.multi is None or _all_prepared(tx, job, task, spec)]
+        tx.tasks.update_many([task_life.prepared(task, now) for task in free])
         return
     if failed:
         detail: dict[str, str | int | float | bool | None] = {"node": row.node, "exitCode": info.exit_code}
         tx.journal.record([Fact(now, "job.preparation.fail", job.account, f"job/{job.id}", detail)])
     tx.tasks.update_many([task_life.unprepared(task, now) for task in waiting])
-    tx.executions.delete_many([task.execution for task in waiting])
+    tx.executions.delete_many([task.execution for task in waiting if task.spec.multi is None])
+    gangs = [task for task in waiting if task.spec.multi is not None]  # nothing of them has begun anywhere
+    tx.executions.delete_many([e.name for task in gangs for e in tx.executions.of_task(task.pk)])
+
+
+def _waiting(tx: Tx, job: Job, row: JobNode) -> list[Task]:
+    """Tasks of the job that wait for the node's preparation, also those that have a subtask there."""
+    found = {task.pk: task for task in tx.tasks.running_of_node(row.account, row.pool, row.node)}
+    of_gangs = {
+        e.task_pk for e in tx.executions.of_machine(row.machine) if parse_subtask(e.name)
+    } - found.keys()
+    found.update(tx.tasks.by_pks(sorted(of_gangs)))
+    return [t for t in found.values() if t.job_pk == job.pk and t.state is TaskState.PREPARING]
+
+
+def _all_prepared(tx: Tx, job: Job, task: Task, spec: PreparationTask) -> bool:
+    """Whether every node of the gang is prepared."""
+    for subtask in tx.subtasks.of_task(task.pk):
+        node = tx.nodes.get(subtask.account, subtask.pool, subtask.node)
+        row = tx.job_nodes.of_nodes(job.pk, subtask.pool, [subtask.node]).get(subtask.node)
+        if node is None or job_nodes.preparation(row, node, spec) is not Preparation.DONE:
+            return False
+    return True
 
 
 def _execution(kind: str, row: JobNode, attempt: int, fence: int, now: Instant) -> Execution:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from poolwright.decide.gangs import Hold
 from poolwright.decide.preempt import Beat
 from poolwright.decide.room import Room
 from poolwright.domain.clock import HOUR, MINUTE, SECOND, Clock, Ids, Instant, Micros, Rng
@@ -99,6 +100,9 @@ class Kit:
         dict  # types of disks whose directories are nearly full, and why
     )
     turns: dict[tuple[str, str], int] = field(default_factory=dict)  # job served last, by (account, pool)
+    holds: dict[tuple[str, str], Hold] = field(
+        default_factory=dict
+    )  # nodes kept for a gang, by (account, pool)
     expired: tuple[Instant, int] = (0, 0)  # (when it was looked up, the newest task that is too old to run)
 
     def expired_tasks(self, tx: Tx, now: Instant) -> int:

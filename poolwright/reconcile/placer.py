@@ -16,7 +16,7 @@ from poolwright.domain.node import Node
 from poolwright.domain.pool import Pool
 from poolwright.domain.states import JobOrder, NodeState, PoolState, TaskState
 from poolwright.domain.task import Execution, Task
-from poolwright.reconcile import job_nodes
+from poolwright.reconcile import gangs, job_nodes
 from poolwright.reconcile.environment import node_environment, task_spec
 from poolwright.reconcile.fleet import ExecSpec
 from poolwright.reconcile.kit import Kit
@@ -46,8 +46,9 @@ class Placer:
         self._skip: set[int] = set()
         self._placed = 0
 
-    def run(self) -> bool:
-        """Place what fits. Returns whether there may be more to place (the bound of one transaction was met)."""
+    def run(self, above: int | None = None) -> bool:
+        """Place what fits, only of jobs with a priority `above` this one if it is given. Returns whether there may be
+        more to place (the bound of one transaction was met)."""
         if self._pool.state is not PoolState.ACTIVE:
             return False
         for _ in range(ROUNDS_MAX):
@@ -56,12 +57,14 @@ class Placer:
                 return True
             open_rooms = placement.rooms(self.nodes.values(), self.used, self._pool.spec.slots_per_node)
             skipped = len(self._skip)
-            if not open_rooms or not (self._round(open_rooms, left) or len(self._skip) > skipped):
+            if not open_rooms or not (self._round(open_rooms, left, above) or len(self._skip) > skipped):
                 return False
         return True
 
-    def _round(self, open_rooms: list[Room], left: int) -> int:
+    def _round(self, open_rooms: list[Room], left: int, above: int | None) -> int:
         ready = self._ready(open_rooms, left)
+        if above is not None:
+            ready = [task for task in ready if self.job(task.job_pk).spec.priority > above]
         if not ready:
             return 0
         tasks = {task.pk: task for task in ready}
@@ -132,6 +135,21 @@ class Placer:
             assert job is not None, f"a task has no job {pk}"
             self._jobs[pk] = job
         return job
+
+    def start_gang(self, task: Task, ids: Sequence[str]) -> None:
+        """Place a multi-instance task on these nodes, the master first; all of them are free."""
+        nodes, job = [self.nodes[id] for id in ids], self.job(task.job_pk)
+        waits = [self._prepare(job, node) for node in nodes]
+        state = TaskState.PREPARING if any(waits) else TaskState.RUNNING
+        master = nodes[0]
+        task = task_life.assigned(task, self._pool.id, master.id, master.fence, self._now, state)
+        for node in nodes:
+            self.used[node.id] = self.used.get(node.id, 0) + 1
+        self._placed += len(nodes)
+        self._tx.tasks.update_many([task])
+        self._tx.executions.insert_many(gangs.begin(self._tx, task, nodes, self._now))
+        if state is TaskState.RUNNING:
+            self.starts += gangs.coordination(self._tx, self._kit, self._pool, job, task, self.nodes)
 
     def _assign(self, task: Task, node: Node) -> Task:
         job = self.job(task.job_pk)

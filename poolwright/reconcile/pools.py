@@ -21,7 +21,16 @@ from poolwright.domain.resource import pool_key
 from poolwright.domain.states import TaskState
 from poolwright.domain.task import Execution
 from poolwright.engines.base import Forward, MachineRequest, Source
-from poolwright.reconcile import autoscale, endings, hello, node_storage, preemption, snapshots
+from poolwright.reconcile import (
+    autoscale,
+    endings,
+    gang_placer,
+    gangs,
+    hello,
+    node_storage,
+    preemption,
+    snapshots,
+)
 from poolwright.reconcile.environment import start_name, start_spec
 from poolwright.reconcile.fleet import ExecSpec, Install, Kill
 from poolwright.reconcile.images import DiskSet
@@ -174,7 +183,7 @@ def _end_tasks(tx: Tx, view: PoolView, plan: PoolPlan, now: Instant) -> None:
 def order_end(tx: Tx, executions: Sequence[Execution], reason: str, now: Instant) -> None:
     """Note the order to end these. A terminated task is completed at once; a requeued one is active again only when
     its execution is over, so that it never runs twice."""
-    fresh = [execution for execution in executions if not ordered(execution, reason)]
+    fresh = [execution for execution in gangs.whole(tx, executions) if not ordered(execution, reason)]
     if not fresh:
         return
     tx.executions.order_kill([execution.name for execution in fresh], reason)
@@ -186,6 +195,7 @@ def order_end(tx: Tx, executions: Sequence[Execution], reason: str, now: Instant
         ended = [task_life.terminated(task, now, "The task was ended by request.") for task in running]
     else:
         ended = [replace(task, kill_reason=reason) for task in running]
+    gangs.disband(tx, [task for task in ended if task.spec.multi is not None], reason)
     if tx.tasks.update_many(ended):
         tx.mark_dirty(DirtyKey("pool", fresh[0].account, fresh[0].pool))
     for task in ended:
@@ -230,7 +240,10 @@ def _acts(
 
 def _place(tx: Tx, kit: Kit, pool: Pool, nodes: list[Node], now: Instant, work: PoolWork) -> None:
     placer = Placer(tx, kit, pool, nodes, tx.executions.slots(pool.account, pool.id), now)
-    work.more = placer.run() or work.more
+    more, again_at = gang_placer.run(tx, kit, pool, placer, now)
+    work.more = more or work.more
+    if again_at is not None:
+        work.wake_at = again_at if work.wake_at is None else min(work.wake_at, again_at)
     live = tx.executions.of_pool(pool.account, pool.id)
     expired = kit.expired_tasks(tx, now)
     order_end(tx, [e for e in live if 0 < e.task_pk <= expired], TERMINATE, now)

@@ -293,7 +293,8 @@ class Transfers:
     def _fetch_order(self, item: Json) -> Json:
         account = item["env"]["AZ_BATCH_ACCOUNT_NAME"]
         items = [self._resource(account, file) for file in item["fetch"]]
-        return {"kind": "fetch", "dir": item["dir"], "fresh": item["fresh"], "items": items}
+        order = {"kind": "fetch", "dir": item["dir"], "fresh": item["fresh"], "items": items}
+        return {**order, "shared": bool(item.get("shared"))}
 
     def _resource(self, account: str, file: ResourceFile) -> Json:
         url = file.address

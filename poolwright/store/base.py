@@ -20,8 +20,9 @@ from poolwright.domain.node import Node
 from poolwright.domain.pool import Pool
 from poolwright.domain.resource import DiskRow, Lineage, Operation, Resource
 from poolwright.domain.states import JobState, NodeState, TaskState
-from poolwright.domain.task import Execution, NewTask, Task
+from poolwright.domain.task import NewTask, Task
 from poolwright.store.base_applications import Applications
+from poolwright.store.base_executions import Executions, Subtasks
 from poolwright.store.base_job_nodes import JobNodes
 from poolwright.store.base_samples import Samples
 from poolwright.store.base_schedules import AutoPools, Schedules
@@ -190,8 +191,10 @@ class Tasks(Protocol):
         turn: int | None = 0,
         skip: Set[int] = frozenset(),
         after: int = 0,
+        slots_min: int = 0,
     ) -> list[Task]:
-        """Active tasks of active jobs bound to the pool that need at most `slots_max` slots, best first: job priority
+        """Active tasks of active jobs bound to the pool that need `slots_min` to `slots_max` slots (a task of N
+        instances counts as SIZE_BASE + N, see domain/multi_instance.py), best first: job priority
         descending; among equals the jobs take turns, beginning after the job numbered `turn` (None: all of an older
         job comes first), each with its oldest task; a job's max_parallel_tasks is respected. Never among them: a task
         with a live execution (killed, but not yet known to be dead), one that waits for others, jobs of `skip`, tasks
@@ -239,36 +242,6 @@ class Tasks(Protocol):
     def state_counts_of_pool(self, account: str, pool: str) -> dict[TaskState, int]:
         """Tasks of jobs bound to the pool by state (from job counters)."""
         ...
-
-
-class Executions(Protocol):
-    """Live executions: what machines may still be running, whatever the task's row says (see domain/task.py).
-
-    A row is written when a task is placed and goes only when the machine's agent said the execution ended, or the
-    machine is known to be gone. Slots are counted here, so a killed task's slot is free only once it is dead.
-    """
-
-    def insert_many(self, executions: Sequence[Execution]) -> None:
-        """Raises Duplicate: no execution is ever recorded twice."""
-        ...
-
-    def get_many(self, names: Sequence[str]) -> dict[str, Execution]: ...
-    def delete_many(self, names: Sequence[str]) -> None: ...
-
-    def order_kill(self, names: Sequence[str], reason: str) -> None:
-        """Note that these are to be killed (kept until the end is known, so the order is repeated if lost)."""
-        ...
-
-    def of_pool(self, account: str, pool: str) -> list[Execution]: ...
-    def of_machine(self, machine: str) -> list[Execution]: ...
-    def of_task(self, task_pk: int) -> list[Execution]: ...
-
-    def slots(self, account: str, pool: str) -> dict[str, int]:
-        """node id -> slots held by live executions."""
-        ...
-
-    def count_of_job(self, job_pk: int) -> int: ...  # of its tasks
-    def beside_tasks(self, job_pk: int) -> list[Execution]: ...  # of its preparation and release
 
 
 class Resources(Protocol):
@@ -349,6 +322,8 @@ class Tx(Protocol):
     def job_nodes(self) -> JobNodes: ...
     @property
     def executions(self) -> Executions: ...
+    @property
+    def subtasks(self) -> Subtasks: ...
     @property
     def resources(self) -> Resources: ...
     @property

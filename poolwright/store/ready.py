@@ -29,12 +29,17 @@ def ready_pks(
     turn: int | None = 0,
     skip: Set[int] = frozenset(),
     after: int = 0,
+    slots_min: int = 0,
 ) -> list[int]:
     """Up to `limit` task numbers, best first: job priority descending, then by turns of the jobs, which begin after
     the job numbered `turn`; None: no turns, all of an older job comes first. Jobs of `skip` and tasks
     up to the number `after` are left out."""
     chosen: list[int] = []
-    queues = [row for row in db.all(_SQL["ready_jobs"], (account, pool_key, slots_max)) if row[1] not in skip]
+    queues = [
+        row
+        for row in db.all(_SQL["ready_jobs"], (account, pool_key, slots_min, slots_max))
+        if row[1] not in skip
+    ]
     for _, same_priority in groupby(queues, key=itemgetter(0)):
         group = list(same_priority)
         chunk = max(_CHUNK_MIN, 2 * (limit - len(chosen)) // len(group))

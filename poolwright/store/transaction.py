@@ -17,6 +17,7 @@ from poolwright.store.tables.pools import PoolTable
 from poolwright.store.tables.resources import ResourceTable
 from poolwright.store.tables.samples import SampleTable
 from poolwright.store.tables.schedules import ScheduleTable
+from poolwright.store.tables.subtasks import SubtaskTable
 from poolwright.store.tables.tasks import TaskTable
 
 
@@ -33,6 +34,7 @@ class SqliteTx:
         self.tasks = TaskTable(db)
         self.job_nodes = JobNodeTable(db)
         self.executions = ExecutionTable(db)
+        self.subtasks = SubtaskTable(db)
         self.resources = ResourceTable(db)
         self.applications = ApplicationTable(db)
         self.journal = JournalTable(db)

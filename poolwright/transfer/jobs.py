@@ -1,8 +1,9 @@
 """One job from its order (JSON) to its outcome (JSON), in a process of its own.
 
-Orders have `kind` and what it takes: `fetch` (`root`, `dir`, `fresh`, `items`), `deliver` (`root`, `dir`, `items`,
-`env`), `install` (`root`, `dir`, `file`), `logs` (`url`, `prefix`, `texts`); all may have `networks`. Outcomes:
-`{"ok": true, ...}` or `ok` false with `code`, `message` and `details` as the public service words them.
+Orders have `kind` and what it takes: `fetch` (`root`, `dir`, `fresh`, `items`; with `shared` into the directory itself,
+not its `wd`), `deliver` (`root`, `dir`, `items`, `env`), `install` (`root`, `dir`, `file`), `logs` (`url`, `prefix`,
+`texts`); all may have `networks`. Outcomes: `{"ok": true, ...}` or `ok` false with `code`, `message` and `details` as
+the public service words them.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def run(order: Mapping[str, Any], patience: Patience = PATIENCE) -> Json:
 
 
 def _fetch(order: Mapping[str, Any], http: requests.Session, patience: Patience) -> Json:
-    target = trees.prepare(str(order["root"]), str(order["dir"]), fresh=bool(order["fresh"]))
+    target = trees.prepare(
+        str(order["root"]), str(order["dir"]), fresh=bool(order["fresh"]), shared=bool(order.get("shared"))
+    )
     try:
         done = Fetcher(http, target, patience).all(_items(order, http))
     finally:

@@ -95,9 +95,9 @@ def split(path: str) -> list[str]:
     return [part for part in path.split("/") if part not in ("", ".")]
 
 
-def prepare(root: str, directory: str, *, fresh: bool) -> Target:
-    """The directory of a task (or start task) below a node's root; returns its `wd`. What was there before goes to the
-    node's trash if it is to be `fresh`. Raises TransferFailed."""
+def prepare(root: str, directory: str, *, fresh: bool, shared: bool = False) -> Target:
+    """The directory of a task (or start task) below a node's root; returns its `wd`, or itself if it is `shared`.
+    What was there before goes to the node's trash if it is to be `fresh`. Raises TransferFailed."""
     with disk_errors("ResourceDirectoryCreateFailed", directory):
         top = os.open(root, _DIRECTORY | os.O_CLOEXEC)
     try:
@@ -110,7 +110,7 @@ def prepare(root: str, directory: str, *, fresh: bool) -> Target:
                 task = Target(os.dup(holder), *owner(top)).only(name)
             finally:
                 os.close(holder)
-            return task.only("wd")
+            return task if shared else task.only("wd")
     finally:
         os.close(top)
 

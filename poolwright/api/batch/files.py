@@ -23,7 +23,7 @@ from poolwright.domain.states import TaskState
 from poolwright.store.base import Tx
 from poolwright.wire import filters, odata, paging
 from poolwright.wire.convert.shared import Document
-from poolwright.wire.convert.task import task_directory
+from poolwright.wire.convert.task_places import task_directory
 from poolwright.wire.files import check_path, file_headers, read_range, show_file
 
 

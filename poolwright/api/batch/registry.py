@@ -256,6 +256,7 @@ SERVED: tuple[Operation, ...] = (
     _operation("terminate_task", "POST", _TASK + "/terminate", "tasks/write", 204, tasks.terminate),
     _operation("reactivate_task", "POST", _TASK + "/reactivate", "tasks/write", 204, tasks.reactivate),
     _operation("explain_task", "GET", _TASK + "/explain", "tasks/read", 200, explain.task),
+    _operation("list_subtasks", "GET", _TASK + "/subtasksinfo", "tasks/read", 200, tasks.subtasks),
     _operation("list_task_files", "GET", _TASK + "/files", "files/read", 200, files.list_of_task),
     _operation("download_task_file", "GET", _TASK + _FILE, "files/read", 200, files.get_of_task),
     _operation("get_task_file_properties", "HEAD", _TASK + _FILE, "files/read", 200, files.head_of_task),
@@ -266,7 +267,6 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
     ("get_all_pool_lifetime_statistics", "GET", "/lifetimepoolstats"),
     ("get_all_job_lifetime_statistics", "GET", "/lifetimejobstats"),
     ("create_certificate", "POST", "/certificates"),
-    ("list_subtasks", "GET", _TASK + "/subtasksinfo"),
 )
 """Operations of the public API that this version does not have."""
 

@@ -13,6 +13,7 @@ from poolwright.wire import filters
 from poolwright.wire.convert import task as convert
 from poolwright.wire.convert.shared import Document
 from poolwright.wire.convert.stats import show_task_stats
+from poolwright.wire.convert.subtasks import show_subtasks
 from poolwright.wire.odata import wants_stats
 from poolwright.wire.versions import RETENTION_ENDS
 
@@ -72,6 +73,18 @@ def _show(call: Call, task: Task, job: Job) -> Document:
     if wants_stats(call.query):
         document["stats"] = show_task_stats(task, job, call.links, call.now)
     return document
+
+
+async def subtasks(call: Call) -> Answer:
+    """GET /jobs/{jobId}/tasks/{taskId}/subtasksinfo."""
+
+    def query(tx: Tx) -> list[Document]:
+        job = jobs.get(tx, call.account, call.params["jobId"])
+        task = tasks.get(tx, call.account, job.id, call.params["taskId"])
+        return show_subtasks(task, tx.subtasks.of_task(task.pk), job.id, call.links)
+
+    value = await call.read(query)
+    return json_answer({"odata.metadata": call.links.metadata("cloudtasklistsubtasksresult"), "value": value})
 
 
 async def replace(call: Call) -> Answer:

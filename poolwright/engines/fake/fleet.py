@@ -224,9 +224,17 @@ class FakeFleet:
         if limit is not None and limit * SECOND < duration:
             self._plan(execution, int(limit * SECOND), "wallclock", 143, 15)
         else:
-            self._plan(execution, duration, "exit", code, None)
+            self._plan(execution, duration, "exit", code, None, bool(spec.get("linger")) and code == 0)
 
-    def _plan(self, execution: _Execution, after: Micros, reason: str, code: int, signal: int | None) -> None:
+    def _plan(
+        self,
+        execution: _Execution,
+        after: Micros,
+        reason: str,
+        code: int,
+        signal: int | None,
+        lingers: bool = False,
+    ) -> None:
         execution.ends = serial = next(self._order)
         machine = execution.item["machine"]
 
@@ -235,6 +243,10 @@ class FakeFleet:
             if held is None or held.executions.get(execution.item["exec"]) is not execution:
                 return None  # the machine went, and its executions with it
             if execution.ends != serial or execution.item["state"] != "running":
+                return None
+            if lingers:
+                execution.item = {**execution.item, "ready_us": self._now()}
+                self._say(execution.item)
                 return None
             ended = {"state": "exited", "end_us": self._now(), "exit_code": code, "signal": signal}
             execution.item = {**execution.item, **ended, "reason": reason}

@@ -49,7 +49,7 @@ SELECT slots, active, running, succeeded, failed, waiting FROM task_count WHERE 
 -- name: ready_jobs
 SELECT j.priority, j.pk, c.slots, j.max_parallel
 FROM job j CROSS JOIN task_count c ON c.job_pk = j.pk
-WHERE j.account = ? AND j.pool_key = ? AND j.state = 'active' AND c.active > c.waiting AND c.slots <= ?
+WHERE j.account = ? AND j.pool_key = ? AND j.state = 'active' AND c.active > c.waiting AND c.slots BETWEEN ? AND ?
 ORDER BY j.priority DESC
 
 -- name: from_pk

@@ -8,6 +8,7 @@ from typing import Any
 from poolwright.domain.clock import Instant
 from poolwright.domain.dependencies import Blocker, Dependencies, number_of
 from poolwright.domain.job import JobStats, TaskCounts
+from poolwright.domain.multi_instance import SIZE_BASE
 from poolwright.domain.states import ExecutionResult, TaskState
 from poolwright.domain.task import NewTask, Task
 from poolwright.domain.task_ends import satisfies
@@ -82,7 +83,7 @@ class TaskTable:
                 continue
             taken.add(key)
             spec = task.spec
-            slots, unmet = spec.required_slots, 0
+            slots, unmet = spec.size, 0
             if spec.depends_on is not None and depends:
                 open_ids = self._dependencies.open_ids(job_pk, spec.depends_on)
                 unmet = len(open_ids) + self._dependencies.open_numbers(job_pk, spec.depends_on)
@@ -124,14 +125,14 @@ class TaskTable:
         for slots, *numbers in self._db.all(_SQL["counts"], (job_pk,)):
             for bucket, number in enumerate(numbers):
                 tasks[bucket] += number
-                held[bucket] += number * slots
+                held[bucket] += number * (slots if slots < SIZE_BASE else slots - SIZE_BASE)
         return TaskCounts(*tasks), TaskCounts(*held)
 
     def ready(
         self, account: str, pool: str, limit: int, slots_max: int, turn: int | None = 0, skip: Set[int] = _NONE,
-        after: int = 0,
+        after: int = 0, slots_min: int = 0,
     ) -> list[Task]:  # fmt: skip
-        pks = ready_pks(self._db, account, pool.lower(), limit, slots_max, turn, skip, after)
+        pks = ready_pks(self._db, account, pool.lower(), limit, slots_max, turn, skip, after, slots_min)
         found = self.by_pks(pks)
         return [found[pk] for pk in pks]
 
@@ -193,7 +194,7 @@ class TaskTable:
         return list(self.by_pks(self._dependencies.behind_failed(job_pk, limit)).values())
 
     def replace_spec(self, task: Task) -> None:
-        if not self._db.changed(_SQL["set_modified"], (task.modified_at, task.pk, task.spec.required_slots)):
+        if not self._db.changed(_SQL["set_modified"], (task.modified_at, task.pk, task.spec.size)):
             raise Stale(f"task {task.id} is gone, or its required slots were to change")
         self._db.execute(_SQL["replace_spec"], (to_json(task.spec), task.document, task.pk))
 

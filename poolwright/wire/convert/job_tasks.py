@@ -29,7 +29,8 @@ from poolwright.wire.convert.shared import (
     show_failure,
     show_user,
 )
-from poolwright.wire.convert.task import read_constraints, task_directory
+from poolwright.wire.convert.task import read_constraints
+from poolwright.wire.convert.task_places import task_directory
 from poolwright.wire.convert.transfer import read_output_files, read_resource_files
 from poolwright.wire.durations import format_duration
 from poolwright.wire.generated import batch_models as models

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -12,9 +11,7 @@ import msgspec
 from poolwright.domain.clock import FOREVER, Micros, etag
 from poolwright.domain.errors import ServiceError
 from poolwright.domain.job import Job, TaskCounts
-from poolwright.domain.job_schedule import workitem
 from poolwright.domain.limits import RETENTION_DEFAULT, TASKS_PER_COLLECTION_MAX
-from poolwright.domain.node import SIMULATED_NODES
 from poolwright.domain.rules import check_id
 from poolwright.domain.task import NewTask, Task, TaskSpec
 from poolwright.wire.bodies import decode_body, encode_document
@@ -30,18 +27,15 @@ from poolwright.wire.convert.shared import (
     show_failure,
     show_user,
 )
+from poolwright.wire.convert.subtasks import read_multi_instance
+from poolwright.wire.convert.task_places import show_node_info
 from poolwright.wire.convert.transfer import read_output_files, read_resource_files
 from poolwright.wire.durations import format_duration
 from poolwright.wire.generated import batch_models as models
 from poolwright.wire.links import Links
 from poolwright.wire.times import iso
 
-_NOT_YET = (
-    "container_settings",
-    "multi_instance_settings",
-)
-_not_yet_of = attrgetter(*_NOT_YET)
-_NONE_GIVEN = (None,) * len(_NOT_YET)
+_NOT_YET = ("container_settings",)
 _ECHOED = (
     "resourceFiles",
     "outputFiles",
@@ -49,6 +43,7 @@ _ECHOED = (
     "affinityInfo",
     "applicationPackageReferences",
     "dependsOn",
+    "multiInstanceSettings",
     "exitConditions",
     "authenticationTokenSettings",
 )
@@ -82,7 +77,7 @@ def read_tasks(raw: bytes) -> list[tuple[str, NewTask | ServiceError]]:
 
 def _new_task(body: models.BatchTaskCreateOptions) -> NewTask:
     check_id("task", body.id)
-    if _not_yet_of(body) != _NONE_GIVEN:
+    if body.container_settings is not None:
         refuse_given(body, _NOT_YET)
     retries, wall_clock, retention = read_constraints(body.constraints)
     spec = TaskSpec(
@@ -103,6 +98,7 @@ def _new_task(body: models.BatchTaskCreateOptions) -> NewTask:
         read_resource_files(body.resource_files, "resourceFiles"),
         read_output_files(body.output_files, "outputFiles"),
         read_packages(body.application_package_references, "applicationPackageReferences"),
+        read_multi_instance(body.multi_instance_settings) if body.multi_instance_settings else None,
     )
     return NewTask(body.id, spec, encode_document(body))
 
@@ -160,7 +156,7 @@ def show_task(task: Task, job: Job, links: Links) -> Document:
     shown["requiredSlots"] = spec.required_slots
     shown["executionInfo"] = show_execution(task)
     if task.node is not None and task.pool is not None:
-        shown["nodeInfo"] = _show_node_info(task, task.pool, task.node, job.id, links)
+        shown["nodeInfo"] = show_node_info(task, task.pool, task.node, job.id, links)
     return shown
 
 
@@ -183,26 +179,6 @@ def show_execution(task: Task) -> Document:
         shown["lastRequeueTime"] = iso(task.last_requeue_at)
     if task.result is not None:
         shown["result"] = task.result.value
-    return shown
-
-
-def task_directory(job: str, task: str) -> str:
-    """A task's directory, relative to the node's root directory, as the service lays it out."""
-    return "/".join(("workitems", *workitem(job), task))
-
-
-def _show_node_info(task: Task, pool: str, node: str, job: str, links: Links) -> Document:
-    directory = task_directory(job, task.id)
-    shown: Document = {
-        "affinityId": f"TVM:{node}",
-        "nodeUrl": links.node(pool, node),
-        "poolId": pool,
-        "nodeId": node,
-        "taskRootDirectory": directory,
-        "taskRootDirectoryUrl": links.node_file(pool, node, directory),
-    }
-    if node.startswith(SIMULATED_NODES):
-        shown["simulated"] = True  # our extension
     return shown
 
 
