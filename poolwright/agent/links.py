@@ -12,7 +12,8 @@ from poolwright.agent.loop import Loop
 from poolwright.agent.machines import Machine, Machines
 
 _EXEC_FIELDS = (
-    "exec", "state", "pid", "start_us", "end_us", "exit_code", "signal", "reason", "code", "message", "details",
+    "exec", "state", "pid", "start_us", "ready_us", "end_us", "exit_code", "signal", "reason", "code", "message",
+    "details",
 )  # fmt: skip
 _RECONNECT_S = 0.05
 _RECONNECTS = 100

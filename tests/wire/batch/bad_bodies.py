@@ -307,9 +307,34 @@ TASKS = [
     ({"constraints": {"maxTaskRetryCount": -5}}, "InvalidPropertyValue", "constraints.maxTaskRetryCount"),
     ({"dependsOn": {"taskIds": ["a"]}}, "TaskDependenciesNotSpecifiedOnJob", "dependsOn"),
     (
-        {"multiInstanceSettings": {"numberOfInstances": 2, "coordinationCommandLine": "/bin/true"}},
-        "UnsupportedProperty",
-        "multiInstanceSettings",
+        {"multiInstanceSettings": {"numberOfInstances": 0, "coordinationCommandLine": "/bin/true"}},
+        "InvalidPropertyValue",
+        "multiInstanceSettings.numberOfInstances",
+    ),
+    (
+        {"multiInstanceSettings": {"coordinationCommandLine": " "}},
+        "InvalidPropertyValue",
+        "multiInstanceSettings.coordinationCommandLine",
+    ),
+    (
+        {"multiInstanceSettings": {"numberOfInstances": 2}},
+        "MissingRequiredProperty",
+        "coordinationCommandLine",
+    ),
+    (
+        {"multiInstanceSettings": {"coordinationCommandLine": "/bin/true"}, "requiredSlots": 2},
+        "InvalidPropertyValue",
+        "requiredSlots",
+    ),
+    (
+        {
+            "multiInstanceSettings": {
+                "coordinationCommandLine": "/bin/true",
+                "commonResourceFiles": [{"httpUrl": "https://h/x"}],
+            }
+        },
+        "InvalidPropertyValue",
+        "multiInstanceSettings.commonResourceFiles[0]",
     ),
     ({"containerSettings": {"imageName": "x"}}, "UnsupportedProperty", "containerSettings"),
     ({"exitConditions": {"default": {"jobAction": "terminate"}}}, "InvalidPropertyValue", "exitConditions"),
