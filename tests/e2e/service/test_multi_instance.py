@@ -91,7 +91,7 @@ def test_open_mpi_across_three_nodes(live: Live, tmp_path: Path) -> None:
         "ring",
         f"{MPI}/orterun --mca plm_rsh_agent {MPI}/ssh --mca orte_launch_agent {MPI}/orted"
         f" --host $AZ_BATCH_HOST_LIST -np 3 {MPI}/python3 $AZ_BATCH_TASK_SHARED_DIR/ring.py",
-        user_identity=batch.UserIdentity(user_name="rank"),
+        user_identity=batch.UserIdentity(username="rank"),
         multi_instance_settings=settings(
             f"echo '{RING}' >$AZ_BATCH_TASK_SHARED_DIR/ring.py;"
             f" for host in $(echo $AZ_BATCH_HOST_LIST | tr , ' '); do"

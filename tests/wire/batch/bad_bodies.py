@@ -319,7 +319,7 @@ TASKS = [
     (
         {"multiInstanceSettings": {"numberOfInstances": 2}},
         "MissingRequiredProperty",
-        "coordinationCommandLine",
+        "multiInstanceSettings.coordinationCommandLine",
     ),
     (
         {"multiInstanceSettings": {"coordinationCommandLine": "/bin/true"}, "requiredSlots": 2},
@@ -334,7 +334,7 @@ TASKS = [
             }
         },
         "InvalidPropertyValue",
-        "multiInstanceSettings.commonResourceFiles[0]",
+        "multiInstanceSettings.commonResourceFiles[0].filePath",
     ),
     ({"containerSettings": {"imageName": "x"}}, "UnsupportedProperty", "containerSettings"),
     ({"exitConditions": {"default": {"jobAction": "terminate"}}}, "InvalidPropertyValue", "exitConditions"),
