@@ -91,7 +91,8 @@ class Calls:
 
     def _network(self, _call_id: int, params: Params, answer: Answer) -> None:
         port = params.get("port")
-        self._machines.expose(str(params["front"]), None if port is None else int(port))
+        opened = tuple(int(one) for one in params.get("opened") or ())
+        self._machines.expose(str(params["front"]), None if port is None else int(port), opened)
         answer({})
 
     def _delete(self, _call_id: int, params: Params, answer: Answer) -> None:

@@ -69,8 +69,9 @@ class Machines(Protocol):
         """What a running machine has used since its birth, None where that cannot be told."""
         ...
 
-    def expose(self, front: str, port: int | None) -> None:
-        """Where forwarded ports are reached (an IPv4 address of the host, or 0.0.0.0), and the service's own port."""
+    def expose(self, front: str, port: int | None, opened: tuple[int, ...] = ()) -> None:
+        """Where forwarded ports are reached (an IPv4 address of the host, or 0.0.0.0), the service's own port, and
+        ports of the host that are `opened` to machines."""
         ...
 
     def facts(self) -> dict[str, Any]:

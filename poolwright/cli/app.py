@@ -27,6 +27,7 @@ from poolwright.cli.limits import (
     RelaxAuth,
     Simulate,
 )
+from poolwright.cli.openings import OpenToNodes, ports
 from poolwright.cli.places import CREDENTIALS, NoService, default_data_dir, load_credentials
 from poolwright.cli.storage import (
     BaseCache,
@@ -96,6 +97,7 @@ def up(
     export: Exports = None,
     reserve_disk: ReserveDisk = None,
     storage_class: StorageClasses = None,
+    open_to_nodes: OpenToNodes = None,
     log_level: Annotated[LogLevel, typer.Option(help="What is written to standard error.")] = LogLevel.INFO,
 ) -> None:
     """Run the service in the foreground until SIGTERM or Ctrl-C."""
@@ -130,6 +132,7 @@ def up(
         simulate=simulate,
         auto_storage=whole(auto_storage),
         transfer_networks=networks(transfer_networks),
+        open_to_nodes=ports(open_to_nodes),
     )
     raise typer.Exit(run(options))
 

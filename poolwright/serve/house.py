@@ -178,7 +178,7 @@ class House:
         reconciler = self._reconciler = Reconciler(self.store, kit)
         listener = BesideListener(reconciler.agents)
         hub = self._hub = AgentHub(str(data_dir / "run" / "agents.sock"), self._agents_token(), listener)
-        exposure = Exposure(front_address(self.options.host), port)
+        exposure = Exposure(front_address(self.options.host), port, self.options.open_to_nodes)
         engine = SandboxEngine(hub, self.login_server, exposure)
         self._resources = ResourceReconciler(
             self.store, self.images, engine, HostCommander(engine), self.clock, self.ids

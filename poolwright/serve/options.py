@@ -25,4 +25,5 @@ class Options:
     log_level: str = "info"
     simulate: bool = False
     auto_storage: Path | None = None  # holds the connection string of the accounts' linked storage
+    open_to_nodes: tuple[int, ...] = ()  # ports of the host that nodes may reach
     transfer_networks: tuple[str, ...] | None = None  # all that transfers may connect to (CIDR)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
 
 from poolwright.decide import pool_plan
 from poolwright.domain.job import Job
+from poolwright.domain.multi_instance import parse_subtask
 from poolwright.domain.pool import Pool
 from poolwright.domain.states import ExecutionResult, JobState, NodeState, TaskState
 from poolwright.domain.task import Task, parse_execution
@@ -20,6 +21,7 @@ from poolwright.sim.host import Host
 from poolwright.sim.virtual import SeededIds
 from poolwright.store.base import Tx
 
+T = TypeVar("T")
 ACCOUNT = "sim"
 PAGE = 1000
 
@@ -36,6 +38,12 @@ def all_tasks(tx: Tx) -> Iterable[tuple[Job, Task]]:
             yield job, task
 
 
+class Reader(Protocol):
+    """A store that can be read at once."""
+
+    def read_now(self, fn: Callable[[Tx], T], /) -> T: ...
+
+
 class Checker(Protocol):
     """Looks at the rows (and at the host it was made with) and complains."""
 
@@ -48,7 +56,7 @@ class NotRunningTwice:
     def __init__(self, host: Host) -> None:
         self._host = host
         self.complaints: list[str] = []
-        host.begun = self._begun
+        host.hears.append(self._begun)
 
     def _begun(self, machine: str, name: str) -> None:
         parsed = parse_execution(name)
@@ -73,9 +81,46 @@ class NoTaskLost:
         found = {task.pk: (job, task) for job, task in all_tasks(tx)}
         said = [f"task {name} is lost" for pk, name in self.accepted.items() if pk not in found]
         for job, task in found.values():
-            live = [execution.name for execution in tx.executions.of_task(task.pk)]
+            live = [e.name for e in tx.executions.of_task(task.pk) if parse_subtask(e.name) is None]
             if task.state in (TaskState.PREPARING, TaskState.RUNNING) and live != [task.execution]:
                 said.append(f"task {job.id}/{task.id} runs as {task.execution}, live executions are {live}")
+        return said
+
+
+class GangsWhole:
+    """A multi-instance task that runs has all its instances, each on a node of its own; the primary's process begins
+    only when all coordination commands have succeeded, in rows and in processes. Fed by the host."""
+
+    def __init__(self, store: Reader, host: Host) -> None:
+        self._store = store
+        self.complaints: list[str] = []
+        host.hears.append(self._begun)
+
+    def _begun(self, machine: str, name: str) -> None:
+        parsed = parse_execution(name)
+        if parsed is not None:
+            self.complaints += self._store.read_now(lambda tx: self._primary(tx, machine, name, *parsed))
+
+    def _primary(self, tx: Tx, machine: str, name: str, pk: int, attempt: int) -> list[str]:
+        task = tx.tasks.by_pks([pk]).get(pk)
+        if task is None or task.spec.multi is None or task.attempt != attempt:
+            return []
+        rows = tx.subtasks.of_task(pk)
+        late = [row.id for row in rows if row.ready_at is None or row.attempt != attempt]
+        if len(rows) == task.spec.multi.instances and not late:
+            return []
+        return [f"{name} began on {machine} with {len(rows)} instances, of which {late} are not ready"]
+
+    def check(self, tx: Tx) -> list[str]:
+        said = list(self.complaints)
+        for job, task in all_tasks(tx):
+            multi = task.spec.multi
+            if multi is None or task.state not in (TaskState.PREPARING, TaskState.RUNNING):
+                continue
+            live = [e for e in tx.executions.of_task(task.pk) if parse_subtask(e.name) is not None]
+            nodes = {execution.node for execution in live}
+            if len(live) != multi.instances or len(nodes) != multi.instances:
+                said.append(f"gang {job.id}/{task.id} runs with {[e.name for e in live]} on {sorted(nodes)}")
         return said
 
 
@@ -260,6 +305,9 @@ def _must_wait(tx: Tx, kit: Kit, job: Job, task: Task) -> bool:
 _FOR_THE_CALLER = frozenset(
     {
         "NeedsMoreSlots",
+        "NeedsMoreNodes",
+        "NeedsInterNodeCommunication",
+        "NeedsOneSlotNodes",
         "NeedsDedicatedNode",
         "JobPreparationTaskFailed",
         "BlockedByFailedTask",

@@ -29,7 +29,7 @@ class Service(Protocol):
 
 
 class Host:
-    """Machines, their agent and the connection. `begun` hears of every process that really begins; `exits` keeps the
+    """Machines, their agent and the connection. `hears` are told of every process that really begins; `exits` keeps the
     exit code of every process that ended by itself."""
 
     def __init__(self, time: Timeline, rng: Random, faults: Faults) -> None:
@@ -37,7 +37,7 @@ class Host:
         self.rng = rng
         self.faults = faults
         self.fleet = FakeFleet(time.now, rng, script=self._script)
-        self.begun: Callable[[str, str], None] = lambda _machine, _name: None
+        self.hears: list[Callable[[str, str], None]] = []
         self.exits: dict[str, set[int]] = {}
         self.memory_mib = 8192
         self.agent_up = True
@@ -115,7 +115,8 @@ class Host:
         self.collect()
 
     def _script(self, spec: Mapping[str, Any]) -> tuple[Micros, int]:
-        self.begun(spec["machine"], spec["exec"])
+        for hear in self.hears:
+            hear(spec["machine"], spec["exec"])
         return read_command(spec["command"])
 
     def _down(self, order: Callable[[Any], None], items: Sequence[Any]) -> None:

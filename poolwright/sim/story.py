@@ -68,6 +68,7 @@ class Story:
         self.checks: list[checkers.Checker] = [
             self.lost,
             checkers.NotRunningTwice(self.host),
+            checkers.GangsWhole(self.store, self.host),
             checkers.MachinesHaveRows(self.host),
             checkers.SlotsNotOverCommitted(self.host),
             checkers.DependenciesKept(),

@@ -17,6 +17,7 @@ from poolwright.domain.errors import ServiceError
 from poolwright.domain.job import NO_ACTION, TERMINATE_IDLE, JobSpec
 from poolwright.domain.job_tasks import ManagerTask, PreparationTask, ReleaseTask
 from poolwright.domain.limits import Settings
+from poolwright.domain.multi_instance import MultiInstance
 from poolwright.domain.node import Node
 from poolwright.domain.pool import ImageReference, PoolSpec, StartTask
 from poolwright.domain.states import (
@@ -132,7 +133,10 @@ class Workload:
     def _pool_spec(self) -> PoolSpec:
         slots, fill = self._rng.choice((1, 2, 4)), self._rng.choice(list(FillType))
         agent = "batch.node.debian 12"
-        return PoolSpec("Standard_D2s_v3", MARKETPLACE, agent, slots_per_node=slots, fill=fill)
+        inter_node = slots == 1 or self._rng.random() < 0.2
+        return PoolSpec(
+            "Standard_D2s_v3", MARKETPLACE, agent, slots_per_node=slots, fill=fill, inter_node=inter_node
+        )
 
     def _resize(self, tx: Tx, ctx: Context) -> str:
         name, sizes = self._rng.choice(POOLS), (self._rng.randrange(8), self._rng.randrange(4))
@@ -241,9 +245,11 @@ class Workload:
         news = []
         for _ in range(1 + rng.randrange(12)):
             self._serial += 1
+            gang = self._gang() if rng.random() < 0.15 else None
             spec = TaskSpec(
                 command(rng.randrange(rng.choice((5, 60, 300)) * SECOND), 0 if rng.random() < 0.8 else 1),
-                required_slots=rng.choice((1, 1, 1, 2, 4)),
+                required_slots=1 if gang else rng.choice((1, 1, 1, 2, 4)),
+                multi=gang,
                 max_wall_clock=rng.choice((FOREVER, FOREVER, 30 * SECOND)),
                 retention=rng.randrange(20 * MINUTE),
                 depends_on=self._parents() if depends else None,
@@ -253,6 +259,10 @@ class Workload:
             assert not isinstance(task, ServiceError)
             self._lost.accepted[task.pk] = f"{job}/{task.id}"
         return f"{len(news)} to {job}"
+
+    def _gang(self) -> MultiInstance:
+        coordination = command(self._rng.randrange(30 * SECOND), 0 if self._rng.random() < 0.9 else 1)
+        return MultiInstance(coordination, 1 + self._rng.randrange(4))
 
     def _parents(self) -> Dependencies | None:
         """Tasks added lately, sometimes such as do not exist."""

@@ -126,9 +126,11 @@ def network(rig: Rig) -> Iterator[Network]:
         made.close()
 
 
-async def made(rig: Rig, *requests: MachineRequest, front: str = "0.0.0.0", port: int = 0) -> list[Machine]:
+async def made(
+    rig: Rig, *requests: MachineRequest, front: str = "0.0.0.0", port: int = 0, opened: tuple[int, ...] = ()
+) -> list[Machine]:
     """Machines that must come up, with a network."""
-    engine = SandboxEngine(rig.hub, exposure=Exposure(front, port or None))
+    engine = SandboxEngine(rig.hub, exposure=Exposure(front, port or None, opened))
     await engine.capabilities()
     outcomes = await engine.create(requests)
     machines = [outcome for outcome in outcomes if isinstance(outcome, Machine)]
@@ -222,6 +224,12 @@ async def test_networks_are_apart_and_so_is_the_host(rig: Rig, image: Path, netw
             assert network.inside("a", address, allowed) == "no: TimeoutError", (
                 "reached: it accepts, and says nothing"
             )
+        await made(rig, port=allowed, opened=(hidden,))
+        assert network.inside("a", gateway, hidden) == "no: TimeoutError", (
+            "opened by the operator, and reached"
+        )
+        await made(rig, port=allowed)
+        assert network.inside("a", gateway, hidden) == "no: ConnectionRefusedError", "closed again"
         await rig.agent.stop()
         rig.agent.start()
         await rig.hub.wait_connected(20)

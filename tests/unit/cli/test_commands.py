@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from poolwright import __version__
+from poolwright.cli import openings
 
 
 def poolwright(*arguments: str, data_dir: Path) -> subprocess.CompletedProcess[str]:
@@ -70,3 +72,14 @@ def test_bad_options_of_up(tmp_path: Path, arguments: tuple[str, ...], said: str
     assert "Usage: poolwright up" in done.stderr
     assert said in done.stderr
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("given", ["", "0", "65536", "80,", "http", "80;81"])
+def test_ports_to_open_are_checked(given: str) -> None:
+    with pytest.raises(typer.BadParameter, match="no port"):
+        openings.ports(given)
+
+
+def test_ports_to_open() -> None:
+    assert openings.ports(None) == ()
+    assert openings.ports("8080, 53,8080") == (53, 8080)

@@ -21,6 +21,7 @@ _SERVICE_NETWORK = "VirtualNetwork"
 _TABLE = """table ip TABLE {
 set front_hosts { type ipv4_addr; flags interval; elements = { FRONT } }
 set own_ports { type inet_service; OWN_PORT }
+set open_ports { type inet_service; OPEN_PORTS }
 map front { type inet_proto . inet_service : ipv4_addr . inet_service; }
 set live { type inet_proto . ipv4_addr . inet_service; }
 map guards { type inet_proto . inet_service : verdict; }
@@ -78,6 +79,7 @@ type filter hook input priority filter;
 iifname != OURS accept
 ct state established,related accept
 tcp dport @own_ports accept
+meta l4proto { tcp, udp } th dport @open_ports accept
 meta l4proto { tcp, udp } th dport 53 accept
 icmp type echo-request accept
 reject
@@ -133,6 +135,7 @@ class Firewall:
         self._prefix = prefix
         self.front = "127.0.0.1"
         self.own_port: int | None = None
+        self.open_ports: tuple[int, ...] = ()
 
     def install(
         self, network: str, blocks: Iterable[tuple[str, int]], forwards: dict[str, tuple[Forward, ...]]
@@ -198,6 +201,7 @@ class Firewall:
 
     def _tables(self, network: str) -> str:
         own = f"elements = {{ {self.own_port} }}" if self.own_port else ""
+        opened = f"elements = {{ {', '.join(map(str, self.open_ports))} }}" if self.open_ports else ""
         front = "0.0.0.0/0" if self.front == "0.0.0.0" else self.front
         return (
             _TABLE.replace("TABLE", self._table)
@@ -205,6 +209,7 @@ class Firewall:
             .replace("OURS", f'"{self._prefix}*"')
             .replace("FRONT", front)
             .replace("OWN_PORT", own)
+            .replace("OPEN_PORTS", opened)
         )
 
 

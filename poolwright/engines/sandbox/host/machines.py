@@ -257,9 +257,9 @@ class SandboxMachines:
         """See usage.py."""
         return usage.read(self._machines[name])
 
-    def expose(self, front: str, port: int | None) -> None:
-        """Where forwarded ports are reached, and the port of the service, which machines may reach."""
-        self._host.network.expose(front, port)
+    def expose(self, front: str, port: int | None, opened: tuple[int, ...] = ()) -> None:
+        """Where forwarded ports are reached, the port of the service and others `opened` to machines."""
+        self._host.network.expose(front, port, opened)
 
     def facts(self) -> dict[str, Any]:
         """What machines can have on this host, and what is missing."""

@@ -59,11 +59,13 @@ class Network:
             return "the nft program (package nftables) is not installed"
         return None
 
-    def expose(self, front: str, port: int | None) -> None:
-        """Forwarded ports are reached at the host's address `front` (0.0.0.0: at all); the service has `port`."""
-        if (front, port) == (self._firewall.front, self._firewall.own_port):
+    def expose(self, front: str, port: int | None, opened: tuple[int, ...] = ()) -> None:
+        """Forwarded ports are reached at the host's address `front` (0.0.0.0: at all); the service has `port`; machines
+        may reach the ports `opened` of the host."""
+        wall, wanted = self._firewall, (front, port, opened)
+        if wanted == (wall.front, wall.own_port, wall.open_ports):
             return
-        self._firewall.front, self._firewall.own_port = front, port
+        wall.front, wall.own_port, wall.open_ports = wanted
         self._claim_again()
         if self._active:
             self._install()

@@ -72,7 +72,7 @@ class UnusableMachines:
     def usage(self, name: str) -> dict[str, int] | None:  # noqa: ARG002
         return None
 
-    def expose(self, front: str, port: int | None) -> None:
+    def expose(self, front: str, port: int | None, opened: tuple[int, ...] = ()) -> None:
         """Nothing to expose."""
 
     def facts(self) -> dict[str, Any]:
