@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.wire.batch.bad_files import FILES, START_TASKS
 from tests.wire.batch.bad_files import JOBS as JOB_FILES
+from tests.wire.batch.bad_gangs import GANGS
 from tests.wire.batch.bad_storage import STORAGE
 
 VM = "virtualMachineConfiguration"
@@ -301,41 +302,12 @@ JOBS = [
 ]
 TASKS = [
     *FILES,
+    *GANGS,
     ({"commandLine": ""}, "InvalidPropertyValue", "commandLine"),
     ({"commandLine": "a\0b"}, "InvalidPropertyValue", "commandLine"),
     ({"requiredSlots": 0}, "InvalidPropertyValue", "requiredSlots"),
     ({"constraints": {"maxTaskRetryCount": -5}}, "InvalidPropertyValue", "constraints.maxTaskRetryCount"),
     ({"dependsOn": {"taskIds": ["a"]}}, "TaskDependenciesNotSpecifiedOnJob", "dependsOn"),
-    (
-        {"multiInstanceSettings": {"numberOfInstances": 0, "coordinationCommandLine": "/bin/true"}},
-        "InvalidPropertyValue",
-        "multiInstanceSettings.numberOfInstances",
-    ),
-    (
-        {"multiInstanceSettings": {"coordinationCommandLine": " "}},
-        "InvalidPropertyValue",
-        "multiInstanceSettings.coordinationCommandLine",
-    ),
-    (
-        {"multiInstanceSettings": {"numberOfInstances": 2}},
-        "MissingRequiredProperty",
-        "multiInstanceSettings.coordinationCommandLine",
-    ),
-    (
-        {"multiInstanceSettings": {"coordinationCommandLine": "/bin/true"}, "requiredSlots": 2},
-        "InvalidPropertyValue",
-        "requiredSlots",
-    ),
-    (
-        {
-            "multiInstanceSettings": {
-                "coordinationCommandLine": "/bin/true",
-                "commonResourceFiles": [{"httpUrl": "https://h/x"}],
-            }
-        },
-        "InvalidPropertyValue",
-        "multiInstanceSettings.commonResourceFiles[0].filePath",
-    ),
     ({"containerSettings": {"imageName": "x"}}, "UnsupportedProperty", "containerSettings"),
     ({"exitConditions": {"default": {"jobAction": "terminate"}}}, "InvalidPropertyValue", "exitConditions"),
     (
