@@ -9,6 +9,7 @@ from typing import Any
 
 from poolwright.agent import files, logs
 from poolwright.agent.frames import Message, encode_binary
+from poolwright.agent.gather import gather
 from poolwright.agent.layout import TRASH
 from poolwright.agent.links import Links
 from poolwright.agent.machines import Machines
@@ -56,6 +57,7 @@ class Calls:
             "files.stat": self._status_file,
             "files.read": self._read_file,
             "files.delete": self._delete_file,
+            "files.gather": self._gather,
             "files.usage": self._usage,
             "logs": self._logs,
             "transfer": self._transfer,
@@ -154,6 +156,11 @@ class Calls:
         if grave is not None:
             self._machines.empty_trash(str(params["machine"]), ".trash")
         answer({})
+
+    def _gather(self, _call_id: int, params: Params, answer: Answer) -> None:
+        most = (int(params["files_max"]), int(params["file_max"]), int(params["bytes_max"]))
+        with self._tree(params) as tree:
+            answer({"found": gather(tree, [str(name) for name in params["dirs"]], *most)})
 
     def _usage(self, _call_id: int, params: Params, answer: Answer) -> None:
         with self._tree(params) as tree:

@@ -38,7 +38,7 @@ from poolwright.cli.storage import (
     read_classes,
     read_exports,
 )
-from poolwright.cli.transfers import AutoStorage, TransferNetworks, networks, whole
+from poolwright.cli.transfers import AutoStorage, FileArchive, TransferNetworks, networks, whole
 
 app = typer.Typer(
     name="poolwright",
@@ -94,6 +94,7 @@ def up(
     regrow: Regrow = True,
     auto_storage: AutoStorage = None,
     transfer_networks: TransferNetworks = None,
+    file_archive: FileArchive = 1024,
     export: Exports = None,
     reserve_disk: ReserveDisk = None,
     storage_class: StorageClasses = None,
@@ -131,6 +132,7 @@ def up(
         log_level=log_level.value,
         simulate=simulate,
         auto_storage=whole(auto_storage),
+        file_archive_mib=file_archive,
         transfer_networks=networks(transfer_networks),
         open_to_nodes=ports(open_to_nodes),
     )

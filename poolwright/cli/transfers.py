@@ -21,6 +21,15 @@ TransferNetworks = Annotated[
     ),
 ]
 
+FileArchive = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="MiB of task files kept when the node that has them goes, small files only, the oldest give way; "
+        "0 to keep none.",
+    ),
+]
+
 
 def networks(given: list[str] | None) -> tuple[str, ...] | None:
     """The networks, checked. Raises typer.BadParameter."""

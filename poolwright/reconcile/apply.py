@@ -11,6 +11,7 @@ from poolwright.engines.base import Engine, EngineError, Login, MachineRequest, 
 from poolwright.reconcile import confirm
 from poolwright.reconcile.events import Reaction
 from poolwright.reconcile.fleet import ExecSpec, Install, Kill, MovingFleet
+from poolwright.reconcile.kept_files import Keeper
 from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.pools import Life, PoolWork
 from poolwright.store.base import Store
@@ -21,11 +22,14 @@ _log = logging.getLogger(__name__)
 class Applier:
     """Performs work. Every step may be repeated; none is taken before the row that owns it is durable."""
 
-    def __init__(self, store: Store, engine: Engine, fleet: MovingFleet, kit: Kit) -> None:
+    def __init__(
+        self, store: Store, engine: Engine, fleet: MovingFleet, kit: Kit, keeper: Keeper | None = None
+    ) -> None:
         self._store = store
         self._engine = engine
         self._fleet = fleet
         self._kit = kit
+        self._keeper = keeper
 
     async def learn_capabilities(self) -> None:
         """Ask the engine what it can do; kept for the planners."""
@@ -123,6 +127,7 @@ class Applier:
         former = {life.machine for life in (*work.stops, *work.wipes)}
         if former:
             over = await self._end(work.stops, keep_storage=True)
+            await self._keep(work.wipes)
             over += await self._end(work.wipes, keep_storage=False)
             ended_at = self._kit.clock.now()
             done = await self._store.write(lambda tx: confirm.stopped(tx, over, ended_at))
@@ -149,8 +154,14 @@ class Applier:
         except EngineError as error:
             return [error] * len(requests)
 
+    async def _keep(self, lives: Sequence[Life]) -> None:
+        """See that files are kept before their disks go."""
+        if self._keeper is not None and lives:
+            await self._keeper.keep(lives)
+
     async def _delete_surely(self, lives: Sequence[Life]) -> list[tuple[Life, EngineError | None]]:
         """Delete until the engine says not found; one more question is enough for an engine that is done."""
+        await self._keep(lives)
         names = [life.machine for life in lives]
         errors = await self._delete(names, keep_storage=False)
         unsure = [name for name, error in zip(names, errors, strict=True) if error is None]

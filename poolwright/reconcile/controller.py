@@ -12,6 +12,7 @@ from poolwright.reconcile.agents import Agents
 from poolwright.reconcile.apply import Applier
 from poolwright.reconcile.dispatch import Dispatcher, Handler
 from poolwright.reconcile.fleet import MovingFleet
+from poolwright.reconcile.kept_files import Keeper
 from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.loop import Loop
 from poolwright.reconcile.schedules import JobMaker
@@ -44,10 +45,12 @@ class Reconciler:
         others: Mapping[str, Handler] | None = None,
         more_keys: Callable[[Tx], list[DirtyKey]] = lambda _: [],
         make_job: JobMaker | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         """Say where machines come from and through whom agents are told; `others` serve further nouns, and
-        `more_keys` lists their keys for the periodic pass; `make_job` is how job schedules make jobs."""
-        applier = Applier(self._store, engine, fleet, self._kit)
+        `more_keys` lists their keys for the periodic pass; `make_job` is how job schedules make jobs; `keeper` is
+        told of machines that go."""
+        applier = Applier(self._store, engine, fleet, self._kit, keeper)
         self.agents.connect(applier, self._mail.set)
         dispatcher = Dispatcher(self._store, engine, applier, self._kit, others, more_keys, make_job)
         self._loop = Loop(

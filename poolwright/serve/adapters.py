@@ -18,7 +18,13 @@ from poolwright.api.batch.services import (
 from poolwright.commands.batch_accounts import KeyPair
 from poolwright.domain.clock import SECOND, Clock, Instant
 from poolwright.domain.facts import DirtyKey, Explanation
-from poolwright.domain.limits import FILES_LISTED_MAX
+from poolwright.domain.kept_files import KeptFile
+from poolwright.domain.limits import (
+    FILES_LISTED_MAX,
+    KEPT_FILE_BYTES_MAX,
+    KEPT_TASK_BYTES_MAX,
+    KEPT_TASK_FILES_MAX,
+)
 from poolwright.domain.node import is_simulated
 from poolwright.engines.base import EngineError, NotEmpty, NotFound
 from poolwright.engines.hub import AgentHub, PathNotAllowed
@@ -133,6 +139,21 @@ class HostTaskFiles:
             params["after"] = files[-1]["name"]
         return found
 
+    async def gather(self, machine: str, directories: Sequence[str]) -> Mapping[str, Sequence[KeptFile]]:
+        """See reconcile/kept_files.py, MachineFiles."""
+        params = {
+            "machine": machine,
+            "dirs": list(directories),
+            "files_max": KEPT_TASK_FILES_MAX,
+            "file_max": KEPT_FILE_BYTES_MAX,
+            "bytes_max": KEPT_TASK_BYTES_MAX,
+        }
+        try:
+            answer = await self._hub.call("files.gather", params, _CALL_S)
+        except EngineError as error:
+            raise FilesAway(str(error)) from None
+        return {path: [_kept(entry) for entry in found] for path, found in answer["found"].items()}
+
     async def remove(self, machine: str, path: str, changed_at: Instant | None) -> None:
         """See reconcile/files.py, NodeFiles."""
         params: dict[str, Any] = {"machine": machine, "path": path, "recursive": changed_at is not None}
@@ -155,6 +176,18 @@ def _file(name: str, entry: Mapping[str, Any]) -> FileInfo:
         size=int(entry["size"]),
         modified_at=int(entry["mtime_us"]),
         mode=int(entry["mode"]),
+    )
+
+
+def _kept(entry: Mapping[str, Any]) -> KeptFile:
+    data = entry.get("data")
+    return KeptFile(
+        name=entry["name"],
+        directory=bool(entry["is_dir"]),
+        size=int(entry["size"]),
+        modified_at=int(entry["mtime_us"]),
+        mode=int(entry["mode"]),
+        data=None if data is None else base64.b64decode(data),
     )
 
 

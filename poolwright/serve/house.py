@@ -37,6 +37,7 @@ from poolwright.commands import first_start
 from poolwright.commands.context import Caller, Context
 from poolwright.commands.first_start import Identity
 from poolwright.commands.schedules import JobFactory
+from poolwright.decide.room import MIB
 from poolwright.domain.account import Account
 from poolwright.domain.catalogue import SUPPORTED_IMAGES, SupportedImage
 from poolwright.domain.marketplace import Catalogue, find
@@ -49,9 +50,11 @@ from poolwright.images.loginkit import LoginKit
 from poolwright.images.raw import RawImagePlane
 from poolwright.reconcile.agents import Agents
 from poolwright.reconcile.controller import Reconciler
+from poolwright.reconcile.dispatch import Handler
 from poolwright.reconcile.explanations import Explanations
 from poolwright.reconcile.files import TaskFiles
 from poolwright.reconcile.fleet import Fleet
+from poolwright.reconcile.kept_files import FileKeeper
 from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.pool_images import PoolImages
 from poolwright.reconcile.resources import ResourceReconciler
@@ -68,6 +71,7 @@ from poolwright.serve.adapters import (
 from poolwright.serve.credentials import Known, read_secret
 from poolwright.serve.disk_bytes import PlaneBytes
 from poolwright.serve.doors import LoginDoors
+from poolwright.serve.file_archive import KeptFiles, ThreadedArchive
 from poolwright.serve.listening import front_address
 from poolwright.serve.login_server import BroughtLoginServer
 from poolwright.serve.node_logs import NodeLogUploads
@@ -144,6 +148,11 @@ class House:
         )
         self.class_rooms = class_rooms(settings.storage_classes, disk_room, options.reserve_disk_mib)
         self._watching: list[asyncio.Task[None]] = []
+        self.archive = (
+            ThreadedArchive(options.data_dir / "files" / "archive.db", options.file_archive_mib * MIB)
+            if options.file_archive_mib
+            else None
+        )
         self._reconciler: Reconciler | None = None
         self._resources: ResourceReconciler | None = None
         self._hub: AgentHub | None = None
@@ -184,18 +193,7 @@ class House:
             self.store, self.images, engine, HostCommander(engine), self.clock, self.ids
         )
         handlers = ResourceHandlers(self._resources, self.clock, callers.known.refresh)
-        task_files = TaskFiles(self.store, HostTaskFiles(hub), self.clock)
-        reconciler.connect(
-            *await self._engines(engine, hub, listener, kit, reconciler.agents),
-            {
-                "resource": handlers.one,
-                "resources": handlers.all,
-                "files": task_files.one,
-                "packages": self.packages.collect,
-            },
-            lambda tx: handlers.keys(tx) + task_files.keys(tx) + self.packages.keys(tx),
-            JobFactory(self.clock, self.ids, self.options.settings),
-        )
+        self._connect(handlers, *await self._engines(engine, hub, listener, kit, reconciler.agents))
         await hub.start()
         self._agent = HostAgentProcess(data_dir, self.options.grace_s)
         self._agent.start()
@@ -207,6 +205,30 @@ class House:
     def _watch_rooms(self) -> None:
         rooms = (self.room, *self.class_rooms)
         self._watching = [asyncio.create_task(room.watch(self.store), name="room") for room in rooms]
+    def _connect(self, resources: ResourceHandlers, engine: Engine, fleet: Transfers) -> None:
+        assert self._reconciler is not None
+        assert self._hub is not None
+        files = HostTaskFiles(self._hub)
+        task_files, keeper = TaskFiles(self.store, files, self.clock), None
+        look: Handler = task_files.one
+        keys = [resources.keys, task_files.keys, self.packages.keys]
+        if self.archive is not None:
+            keeper = FileKeeper(self.store, files, self.archive, self.clock, self.room.refusal)
+            look = keeper.beside(look)
+            keys.append(keeper.keys)
+        self._reconciler.connect(
+            engine,
+            fleet,
+            {
+                "resource": resources.one,
+                "resources": resources.all,
+                "files": look,
+                "packages": self.packages.collect,
+            },
+            lambda tx: [key for list_keys in keys for key in list_keys(tx)],
+            JobFactory(self.clock, self.ids, self.options.settings),
+            keeper,
+        )
 
     async def close(self) -> None:
         """Shut in order: no new work, loops, agents, image plane, store. Machines and their tasks go on."""
@@ -228,6 +250,8 @@ class House:
             await self._agent.close()
         if self._hub is not None:
             await self._hub.close()
+        if self.archive is not None:
+            self.archive.close()
         self.pool_images.close()
         self.disk_bytes.close()
         self.packages.close()
@@ -330,6 +354,7 @@ class House:
             accounts=Accounts(callers.known),
             authenticate=callers.to_data,
             files=HostFiles(hub),
+            kept_files=KeptFiles(self.archive.archive) if self.archive is not None else None,
             explain=Explainer(self.store, Explanations(kit, self._doing)),
             images=supported_images(self.images.catalogue),
             doors=self.doors,

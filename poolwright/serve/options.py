@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from poolwright.domain.limits import Settings
+from poolwright.domain.limits import FILE_ARCHIVE_MIB, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,4 +26,5 @@ class Options:
     simulate: bool = False
     auto_storage: Path | None = None  # holds the connection string of the accounts' linked storage
     open_to_nodes: tuple[int, ...] = ()  # ports of the host that nodes may reach
+    file_archive_mib: int = FILE_ARCHIVE_MIB  # bound of the files kept of nodes that went; 0: none
     transfer_networks: tuple[str, ...] | None = None  # all that transfers may connect to (CIDR)

@@ -12,25 +12,33 @@ from poolwright.api.batch.services import (
     DirectoryNotEmpty,
     FileInfo,
     FileMissing,
+    FileNotKept,
+    Files,
     NodeUnreachable,
     PathRefused,
 )
 from poolwright.commands import jobs, nodes, pools, tasks
 from poolwright.commands.context import Preconditions
 from poolwright.domain.errors import ServiceError
+from poolwright.domain.job import Job
 from poolwright.domain.limits import FILES_LISTED_MAX
-from poolwright.domain.states import TaskState
+from poolwright.domain.node import Node
+from poolwright.domain.states import NodeState, TaskState
+from poolwright.domain.task import Task
 from poolwright.store.base import Tx
 from poolwright.wire import filters, odata, paging
 from poolwright.wire.convert.shared import Document
 from poolwright.wire.convert.task_places import task_directory
 from poolwright.wire.files import check_path, file_headers, read_range, show_file
 
+_GOING = (NodeState.LEAVING_POOL, NodeState.PREEMPTED)
+
 
 @dataclass(frozen=True, slots=True)
 class _Place:
     """A directory on a machine whose files are served, and how a file's address is made from its name."""
 
+    files: Files
     machine: str
     directory: str
     url: Callable[[str], str]
@@ -42,22 +50,32 @@ class _Place:
 
 
 async def _of_task(call: Call) -> _Place:
-    params = call.params
+    params, kept = call.params, call.services.kept_files
 
-    def query(tx: Tx) -> _Place:
+    def query(tx: Tx) -> tuple[Job, Task, Node | None]:
         job = jobs.get(tx, call.account, params["jobId"])
         task = tasks.get(tx, call.account, job.id, params["taskId"])
         if task.node is None or task.pool is None or task.state is TaskState.PREPARING:
             raise ServiceError("TaskFilesUnavailable", "The task has not run yet, so it has no files.")
-        node = tx.nodes.get(call.account, task.pool, task.node)
-        if node is None:
-            text = f"The node {task.node} that ran the task has left its pool, and the files went with it."
-            raise ServiceError("TaskFilesUnavailable", text)
-        directory = task_directory(job.id, task.id)
-        over = task.ended_at is not None and task.ended_at + task.spec.retention <= call.now
-        return _Place(node.machine, directory, lambda name: call.links.task_file(job.id, task.id, name), over)
+        return job, task, tx.nodes.get(call.account, task.pool, task.node)
 
-    return await call.read(query)
+    job, task, node = await call.read(query)
+
+    def url(name: str) -> str:
+        return call.links.task_file(job.id, task.id, name)
+
+    over = task.ended_at is not None and task.ended_at + task.spec.retention <= call.now
+    # A node that was made anew, or goes, may have handed over its files; one that was only rebooted has them still.
+    left = node is None or node.fence != task.fence or node.state in _GOING
+    if left and kept is not None and task.state is TaskState.COMPLETED and await kept.has(task.execution):
+        return _Place(kept, task.execution, "", url, over)
+    if node is not None:
+        files = call.services.files
+        return _Place(files, node.machine, task_directory(job.id, task.id), url, over)
+    if over:
+        raise ServiceError("TaskFilesCleanedup")
+    text = f"The node {task.node} that ran the task has left its pool, and nothing is kept of its files."
+    raise ServiceError("TaskFilesUnavailable", text)
 
 
 async def _of_node(call: Call) -> _Place:
@@ -66,7 +84,8 @@ async def _of_node(call: Call) -> _Place:
     def query(tx: Tx) -> _Place:
         pool = pools.get(tx, call.account, params["poolId"])
         node = nodes.with_files(tx, call.account, pool.id, params["nodeId"])
-        return _Place(node.machine, "", lambda name: call.links.node_file(pool.id, node.id, name))
+        files = call.services.files
+        return _Place(files, node.machine, "", lambda name: call.links.node_file(pool.id, node.id, name))
 
     return await call.read(query)
 
@@ -80,6 +99,8 @@ def _told(place: _Place, path: str) -> Iterator[None]:
         if place.cleaned:
             raise ServiceError("TaskFilesCleanedup", None, (("FilePath", path[:200]),)) from None
         raise ServiceError("FileNotFound", None, (("FilePath", path[:200]),)) from None
+    except FileNotKept as why:
+        raise ServiceError("TaskFilesUnavailable", str(why), (("FilePath", path[:200]),)) from None
     except DirectoryNotEmpty:
         full = "The directory is not empty: delete it with recursive=true."
         raise ServiceError("OperationInvalidForCurrentState", full, (("FilePath", path[:200]),)) from None
@@ -96,7 +117,7 @@ async def _list(call: Call, place: _Place) -> Answer:
     listing = Listing("file", paging.read_page(call.query), test, None, call.version)
     with _told(place, place.directory):
         prefix = odata.only_prefix(call.query, "name")
-        found = await call.services.files.list(
+        found = await place.files.list(
             place.machine, place.directory, recursive=recursive, prefix=prefix, after=listing.page.after or ""
         )
     entries = {info.name: number for number, info in enumerate(found)}
@@ -130,7 +151,7 @@ async def _stat(call: Call, place: _Place) -> tuple[str, FileInfo, list[tuple[st
             values = (("HeaderName", header), ("Reason", "Files have no tags, only times."))
             raise ServiceError("UnsupportedHeader", None, values)
     with _told(place, name):
-        info = await call.services.files.stat(place.machine, place.inside(name))
+        info = await place.files.stat(place.machine, place.inside(name))
     check_read(Preconditions(None, None, pre.if_modified_since, pre.if_unmodified_since), info.modified_at)
     headers = file_headers(
         place.url(name),
@@ -157,13 +178,13 @@ async def _get(call: Call, place: _Place) -> Answer:
     offset, length = read_range(call.header("ocp-range"), info.size)
     answer = Answer(headers=[*headers, ("content-length", str(length))])
     if length:
-        answer.stream = await _opened(call, place, name, offset, length)
+        answer.stream = await _opened(place, name, offset, length)
     return answer
 
 
-async def _opened(call: Call, place: _Place, name: str, offset: int, length: int) -> AsyncIterator[bytes]:
+async def _opened(place: _Place, name: str, offset: int, length: int) -> AsyncIterator[bytes]:
     """The content, after its first piece came: what fails before that can still be answered properly."""
-    pieces = call.services.files.read(place.machine, place.inside(name), offset, length)
+    pieces = place.files.read(place.machine, place.inside(name), offset, length)
     with _told(place, name):
         first = await anext(pieces, b"")
 
@@ -178,7 +199,7 @@ async def _opened(call: Call, place: _Place, name: str, offset: int, length: int
 async def _delete(call: Call, place: _Place) -> Answer:
     name, recursive = check_path(call.params["filePath"]), call.query.flag("recursive")
     with _told(place, name):
-        await call.services.files.delete(place.machine, place.inside(name), recursive=recursive)
+        await place.files.delete(place.machine, place.inside(name), recursive=recursive)
     return Answer()
 
 

@@ -62,6 +62,10 @@ class DirectoryNotEmpty(PathRefused):
     """The directory has something in it."""
 
 
+class FileNotKept(Exception):
+    """The node has gone, and the file was not kept; the message says why."""
+
+
 class NodeUnreachable(Exception):
     """The node does not answer now; the message says why."""
 
@@ -86,6 +90,15 @@ class Files(Protocol):
 
     async def delete(self, machine: str, path: str, *, recursive: bool) -> None:
         """Remove a file or directory. DirectoryNotEmpty for a full directory, unless `recursive`."""
+        ...
+
+
+class KeptFiles(Files, Protocol):
+    """Files of tasks whose node has gone. In place of a machine stands the name of an execution, whose files are
+    relative to its task's directory."""
+
+    async def has(self, execution: str) -> bool:
+        """Whether something is kept of it."""
         ...
 
 
@@ -143,5 +156,6 @@ class BatchServices:
     doors: Doors | None = None
     catalogue: Catalogue = list  # marketplace images this host has or can build
     node_logs: NodeLogs | None = None
+    kept_files: KeptFiles | None = None
     intake: Callable[[], str | None] = lambda: None  # why nothing new is taken in now
     roles: RoleBook = DEFAULT_ROLES

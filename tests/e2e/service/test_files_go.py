@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import timedelta
 
+import pytest
 from azure.batch import models as batch
-from azure.core.exceptions import ResourceExistsError
+from azure.core.exceptions import HttpResponseError, ResourceExistsError
 
 from tests.e2e.service.live import Live
 from tests.support.waiting import wait_until
@@ -67,3 +69,53 @@ def test_files_go_when_their_retention_time_is_over(live: Live) -> None:
     live.start()  # the first look is at the start
     _wait(live, {"job", "job/kept"})
     assert live.output("kept") == "hello\n"
+
+
+def _kept_bytes(live: Live) -> int:
+    path = live.data_dir / "files" / "archive.db"
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as archive:
+        (found,) = archive.execute("SELECT bytes FROM total").fetchone()
+    archive.close()
+    return int(found)
+
+
+def test_small_files_outlive_their_node(live: Live) -> None:
+    live.idle_pool(dedicated=1, slots=2)
+    live.job()
+    live.task("a", "echo hello; mkdir wd2; echo more >wd2/small; head -c 2000000 /dev/zero >large")
+    live.task("b", "echo hello")
+    live.task("ended", "echo so far; sleep 600")
+    live.wait_completed(2)
+
+    def has_said() -> bool:
+        try:
+            return live.output("ended") == "so far\n"
+        except HttpResponseError:  # it has not begun
+            return False
+
+    wait_until(has_said, 60, lambda: live.state("ended"))
+    live.batch.terminate_task("job", "ended")
+    live.batch.begin_delete_pool("pool")
+    wait_until(lambda: not list(live.batch.list_pools()), 60, "the pool has not gone")
+    live.kill_service()
+    live.start()
+
+    assert (live.output("a"), live.output("ended")) == ("hello\n", "so far\n")
+    assert live.output("a", name="wd/wd2/small") == "more\n"
+    names = {str(file["name"]) for file in live.batch.list_task_files("job", "a", recursive=True)}
+    assert names == {"stdout.txt", "stderr.txt", "wd", "wd/large", "wd/wd2", "wd/wd2/small"}
+    assert {str(file["name"]) for file in live.batch.list_task_files("job", "a")} == {
+        "stdout.txt",
+        "stderr.txt",
+        "wd",
+    }
+    assert live.batch.get_task_file_properties("job", "a", "wd/large").content_length == 2_000_000
+    with pytest.raises(HttpResponseError) as refused:
+        live.output("a", name="wd/large")
+    assert refused.value.status_code == 409, "it was too large to be kept"
+    live.batch.delete_task_file("job", "a", "wd/wd2", recursive=True)
+    with pytest.raises(HttpResponseError) as refused:
+        live.output("a", name="wd/wd2/small")
+    assert refused.value.status_code == 404
+    live.batch.begin_delete_job("job")
+    wait_until(lambda: _kept_bytes(live) == 0, 60, lambda: f"{_kept_bytes(live)} bytes are kept")
