@@ -9,6 +9,7 @@ BENCHMARKS = {
     "pool_of_100": "a pool of 100 nodes from one image: time to idle, disk and memory a node",
     "shared_clones": "200 nodes on one image: how many copies of it lie on the disk and in the page cache",
     "tasks_end_to_end": "5,000 /bin/true tasks through the SDK against a bare two-worker loop",
+    "large_job": "a job of 100,000 tasks: added, counted, listed, filtered, deleted; memory of the service",
     "agent_tasks": "tasks through the host agent alone, without service and SDK",
 }
 
