@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -53,3 +54,17 @@ def write_whole(path: Path, known: Known) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def agents_token(data_dir: Path) -> str:
+    """The secret by which the host agent knows its service, made once. Raises OSError."""
+    path = data_dir / "run" / "agents.token"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        token = secrets.token_hex(32)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "w") as file:
+            file.write(token)
+        return token

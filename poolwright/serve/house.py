@@ -68,7 +68,7 @@ from poolwright.serve.adapters import (
     ResourceHandlers,
     new_keys,
 )
-from poolwright.serve.credentials import Known, read_secret
+from poolwright.serve.credentials import Known, agents_token, read_secret
 from poolwright.serve.disk_bytes import PlaneBytes
 from poolwright.serve.doors import LoginDoors
 from poolwright.serve.file_archive import KeptFiles, ThreadedArchive
@@ -186,7 +186,7 @@ class House:
         kit.task_token = lambda name, job, run: callers.issuer.issue_for_task(name, job, run).value
         reconciler = self._reconciler = Reconciler(self.store, kit)
         listener = BesideListener(reconciler.agents)
-        hub = self._hub = AgentHub(str(data_dir / "run" / "agents.sock"), self._agents_token(), listener)
+        hub = self._hub = AgentHub(str(data_dir / "run" / "agents.sock"), agents_token(data_dir), listener)
         exposure = Exposure(front_address(self.options.host), port, self.options.open_to_nodes)
         engine = SandboxEngine(hub, self.login_server, exposure)
         self._resources = ResourceReconciler(
@@ -391,18 +391,6 @@ class House:
 
     def _doing(self, execution: str) -> tuple[str, int] | None:
         return None if self._transfers is None else self._transfers.doing(execution)
-
-    def _agents_token(self) -> str:
-        path = self.options.data_dir / "run" / "agents.token"
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            return path.read_text().strip()
-        except FileNotFoundError:
-            token = secrets.token_hex(32)
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "w") as file:
-                file.write(token)
-            return token
 
     @staticmethod
     def _account_endpoint(known: KnownCallers, name: str, authority: str) -> str:
