@@ -105,14 +105,11 @@ def up(
     from poolwright.domain.limits import Quotas, Settings  # here: only this command needs domain and service
     from poolwright.serve import Options, run
 
-    quotas = Quotas(
-        pools=pool_quota,
-        active_jobs=active_job_quota,
-        dedicated_cores=core_quota_dedicated,
-        low_priority_cores=core_quota_low_priority,
-        custom_image_max_dedicated=image_limit_dedicated,
-        custom_image_max_low_priority=image_limit_low_priority,
+    cores, images = (
+        (core_quota_dedicated, core_quota_low_priority),
+        (image_limit_dedicated, image_limit_low_priority),
     )
+    quotas = Quotas(pool_quota, active_job_quota, *cores, *images)
     options = Options(
         data_dir=(data_dir or default_data_dir()).resolve(),
         host=host,

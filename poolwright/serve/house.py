@@ -8,7 +8,7 @@ import os
 import random
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +16,7 @@ from starlette.types import ASGIApp
 
 from poolwright.agent.layout import LOGIN_KIT
 from poolwright.api import arm
-from poolwright.api.auth import Audiences, BearerVerifier, Plane, Principal, authenticate
-from poolwright.api.auth.requests import Scope
+from poolwright.api.auth import Audiences, BearerVerifier
 from poolwright.api.batch.app import BatchApp
 from poolwright.api.batch.services import BatchServices
 from poolwright.api.blobs import BlobServices, blob_routes
@@ -68,6 +67,7 @@ from poolwright.serve.adapters import (
     ResourceHandlers,
     new_keys,
 )
+from poolwright.serve.callers import Callers
 from poolwright.serve.credentials import Known, agents_token, read_secret
 from poolwright.serve.disk_bytes import PlaneBytes
 from poolwright.serve.doors import LoginDoors
@@ -83,31 +83,6 @@ from poolwright.serve.transfers import HubCarrier, LinkedStorage
 from poolwright.store.sqlite import SqliteStore
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Callers:
-    """Who may call: known accounts and clients, and the tokens they bring."""
-
-    known: KnownCallers
-    issuer: TokenIssuer
-    verifier: BearerVerifier
-    clock: SystemClock
-
-    def to_data(self, scope: Scope, account: str | None) -> Principal:
-        return authenticate(
-            scope,
-            plane=Plane.BATCH,
-            keys=self.known,
-            tokens=self.verifier,
-            now=self.clock.now(),
-            account=account,
-        )
-
-    def to_management(self, scope: Scope) -> Principal:
-        return authenticate(
-            scope, plane=Plane.ARM, keys=self.known, tokens=self.verifier, now=self.clock.now()
-        )
 
 
 class House:
@@ -205,6 +180,7 @@ class House:
     def _watch_rooms(self) -> None:
         rooms = (self.room, *self.class_rooms)
         self._watching = [asyncio.create_task(room.watch(self.store), name="room") for room in rooms]
+
     def _connect(self, resources: ResourceHandlers, engine: Engine, fleet: Transfers) -> None:
         assert self._reconciler is not None
         assert self._hub is not None
@@ -260,7 +236,7 @@ class House:
 
     def _known(
         self,
-        callers: _Callers,
+        callers: Callers,
         identity: Identity,
         tls: TlsFiles,
         account: Account | None,
@@ -301,7 +277,7 @@ class House:
         await self.store.write(lambda tx: first_start.ensure_client(tx, ctx, identity.client_id, hashed))
         return identity, account, secret
 
-    async def _callers(self, identity: Identity, tls: TlsFiles, port: int) -> _Callers:
+    async def _callers(self, identity: Identity, tls: TlsFiles, port: int) -> Callers:
         known = KnownCallers(self.store, first_start.ACCOUNT)
         await known.refresh()
         ring = KeyRing.open(self.options.data_dir, self.clock)
@@ -321,10 +297,10 @@ class House:
             principals=principals,
             authority=f"localhost:{port}",
         )
-        return _Callers(known, issuer, verifier, self.clock)
+        return Callers(known, issuer, verifier, self.clock)
 
     def _application(
-        self, callers: _Callers, identity: Identity, hub: AgentHub, kit: Kit, endpoint: str, port: int
+        self, callers: Callers, identity: Identity, hub: AgentHub, kit: Kit, endpoint: str, port: int
     ) -> ASGIApp:
         settings = self.settings
         management = arm.ArmServices(
