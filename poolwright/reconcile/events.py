@@ -101,7 +101,7 @@ class Batch:
         spec = self.pool(node).spec
         given, problem = packages.of_node(self.tx, node.account, spec.packages)
         node = joined(node, booted, spec.start_task, self.now, given)
-        if problem is not None and node.state is NodeState.STARTING:
+        if problem is not None and node.packages.pending:
             node = without_packages(node, problem, self.now)
         node = self.save(node)
         self.start_again(node)

@@ -46,4 +46,4 @@ def of_node(tx: Tx, account: str, references: Sequence[PackageReference]) -> tup
     try:
         return NodePackages(tuple(resolve(tx, account, one) for one in references), pending=True), None
     except PackageMissing as missing:
-        return NO_PACKAGES, f"{missing}."
+        return NodePackages(pending=True), f"{missing}."

@@ -116,3 +116,22 @@ def test_programs_come_with_the_pool_and_with_tasks(live: Live) -> None:
     live.batch.begin_reboot_node("pool", node.id, AT_ONCE, **POLL).result()
     live.wait_nodes("pool", {"idle": 1})
     assert live.ledger(name="shared/start") == ["new", "new"]
+
+
+def test_a_node_without_its_package_says_so_and_waits_for_a_reboot(live: Live) -> None:
+    desk = Desk(live)
+    desk.application("render")
+    desk.upload("render", "1", archive("one"))
+    live.idle_pool(dedicated=1, application_package_references=[reference("render", "1")])
+    (node,) = live.batch.list_nodes("pool")
+    desk.client.application_package.delete(desk.group, desk.account, "render", "1")
+    live.batch.begin_reboot_node("pool", node.id, AT_ONCE, **POLL)
+    live.wait_nodes("pool", {"unusable": 1})
+    (error,) = live.batch.get_node("pool", node.id)["errors"]
+    assert error["code"] == "ApplicationPackageError"
+    assert "reboot" in str(error["errorDetails"])
+    assert "no version 1" in error["message"]
+    assert "no version 1" in live.why("pools", "pool", "nodes", node.id)
+    desk.upload("render", "1", archive("two"))
+    live.batch.begin_reboot_node("pool", node.id, AT_ONCE, **POLL)
+    live.wait_nodes("pool", {"idle": 1})
