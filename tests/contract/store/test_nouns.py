@@ -13,6 +13,7 @@ from poolwright.domain.facts import Fact
 from poolwright.domain.job import JobSpec
 from poolwright.domain.network import FrontPort
 from poolwright.domain.node import Drain, Failure, Logins, Node, NodeError, NodeUser, StartTaskInfo
+from poolwright.domain.package import InstalledPackage, NodePackages
 from poolwright.domain.pool import ImageReference, Pool, ResizeError, StartTask
 from poolwright.domain.resource import DiskRow, Lineage, Operation, Resource, pool_key
 from poolwright.domain.states import (
@@ -148,6 +149,7 @@ FULL_NODE = replace(
     phases_ms={"fork": 1.5},
     logins=Logins((NodeUser("u", True, 8, "$6$hash", "ssh-rsa AA"),), 3, 2, 1, 9, "no server"),
     front_ports=(FrontPort("web", "tcp", 15000),),
+    packages=NodePackages((InstalledPackage("a", "1", "d", True),), True),
     image="/subscriptions/s/x",
     tasks_run=3,
 )

@@ -25,6 +25,7 @@ _WHOLE = {
     ("nodes", "machines"),
     ("disks", "all"),
     ("auto_pools", "idle"),
+    ("applications", "files"),
 }
 _PARTIAL = {
     "job_unsettled",

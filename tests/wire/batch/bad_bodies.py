@@ -143,9 +143,19 @@ POOLS = [
     ),
     ({"networkConfiguration": {"subnetId": "/s"}}, "InvalidPropertyValue", "networkConfiguration.subnetId"),
     (
-        {"applicationPackageReferences": [{"applicationId": "a"}]},
-        "UnsupportedProperty",
+        {"applicationPackageReferences": [{"applicationId": f"a{n}"} for n in range(11)]},
+        "InvalidPropertyValue",
         "applicationPackageReferences",
+    ),
+    (
+        {"applicationPackageReferences": [{"applicationId": "/subscriptions/s/applications/a"}]},
+        "InvalidPropertyValue",
+        "applicationPackageReferences[0].applicationId",
+    ),
+    (
+        {"applicationPackageReferences": [{"applicationId": "a", "version": "1/2"}]},
+        "InvalidPropertyValue",
+        "applicationPackageReferences[0].version",
     ),
     ({"userAccounts": [{"name": "u"}]}, "MissingRequiredProperty", "userAccounts[0].password"),
     ({"userAccounts": [{"name": "root", "password": "p"}]}, "InvalidPropertyValue", "userAccounts[0].name"),

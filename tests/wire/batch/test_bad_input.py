@@ -195,7 +195,6 @@ def test_verbs(call: Caller) -> None:
     ("method", "path"),
     [
         ("POST", "/pools/base/upgradeos"),
-        ("GET", "/applications"),
         ("GET", "/certificates(thumbprintAlgorithm=sha1,thumbprint=ab)"),
     ],
 )
