@@ -152,11 +152,6 @@ POOLS = [
         "InvalidPropertyValue",
         "applicationPackageReferences[0].applicationId",
     ),
-    (
-        {"applicationPackageReferences": [{"applicationId": "a", "version": "1/2"}]},
-        "InvalidPropertyValue",
-        "applicationPackageReferences[0].version",
-    ),
     ({"userAccounts": [{"name": "u"}]}, "MissingRequiredProperty", "userAccounts[0].password"),
     ({"userAccounts": [{"name": "root", "password": "p"}]}, "InvalidPropertyValue", "userAccounts[0].name"),
     ({"userAccounts": [{"name": "a" * 21, "password": "p"}]}, "InvalidPropertyValue", "userAccounts[0].name"),

@@ -51,11 +51,12 @@ def test_references_of_pools(live: Live, call: Caller) -> None:
     for version in ({}, {"version": "2.0"}, {"version": "3.0"}):
         assert refer("refused", {"applicationId": "render", **version}) == refused
     assert refer("refused", {"applicationId": QUALIFIED.format("another"), "version": "1.0"}) == refused
+    assert refer("refused", {"applicationId": "render", "version": "1/2"}) == (400, "InvalidPropertyValue")
     assert refer("plain", {"applicationId": "render", "version": "1.0"}) == (201, None)
     assert refer("full", {"applicationId": QUALIFIED.format(ACCOUNT), "version": "1.0"}) == (201, None)
     with live.client() as client:
-        (shown,) = client.get_pool("plain").application_package_references
-        assert (shown.application_id, shown.version) == ("render", "1.0")
+        shown = client.get_pool("plain").application_package_references or []
+        assert [(one.application_id, one.version) for one in shown] == [("render", "1.0")]
         client.update_pool("plain", batch.BatchPoolUpdateOptions(application_package_references=[]))
         pool = live.read(lambda tx: tx.pools.get(ACCOUNT, "full"))
         assert pool is not None
