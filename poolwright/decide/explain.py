@@ -80,9 +80,7 @@ def node(row: Node, pool: Pool, slots_used: int = 0, transfer: str | None = None
         text = f"The pool's start task has not begun; {transfer}."
         return Explanation("TransferringFiles", text, "Wait, or see whether the storage answers.")
     if row.packages.pending and row.state is NodeState.STARTING:
-        names = ", ".join(f"{one.application} {one.version}" for one in row.packages.items)
-        text = f"The pool's application packages are being installed: {names}."
-        return Explanation("InstallingPackages", text, "Wait.")
+        return Explanation("InstallingPackages", "Its application packages are being installed.", "Wait.")
     if row.drain is not None:
         return Explanation(
             "NodeDraining",
