@@ -15,6 +15,7 @@ from rich.table import Table
 from poolwright import __version__
 from poolwright.cli import autoscale
 from poolwright.cli.client import Client, Refused
+from poolwright.cli.events import EventSettings, events
 from poolwright.cli.images import BadFile, image_app
 from poolwright.cli.life import show_life
 from poolwright.cli.limits import (
@@ -53,6 +54,7 @@ app.add_typer(explain_app, name="explain")
 app.add_typer(node_app, name="node")
 app.add_typer(image_app, name="image")
 app.add_typer(autoscale.app, name="autoscale")
+app.command()(events)
 
 DataDir = Annotated[
     Path | None, typer.Option("--data-dir", help="The service's data directory.", show_default=False)
@@ -99,6 +101,7 @@ def up(
     reserve_disk: ReserveDisk = None,
     storage_class: StorageClasses = None,
     open_to_nodes: OpenToNodes = None,
+    event_settings: EventSettings = None,
     log_level: Annotated[LogLevel, typer.Option(help="What is written to standard error.")] = LogLevel.INFO,
 ) -> None:
     """Run the service in the foreground until SIGTERM or Ctrl-C."""
@@ -119,7 +122,14 @@ def up(
         grace_s=grace,
         reserve_disk_mib=reserve_disk,
         settings=Settings(
-            quotas=quotas,
+            quotas=Quotas(
+                pools=pool_quota,
+                active_jobs=active_job_quota,
+                dedicated_cores=core_quota_dedicated,
+                low_priority_cores=core_quota_low_priority,
+                custom_image_max_dedicated=image_limit_dedicated,
+                custom_image_max_low_priority=image_limit_low_priority,
+            ),
             strict_custom_image_auth=not relax_custom_image_auth,
             allow_reimage=allow_reimage,
             regrow_large_pools=regrow,
@@ -132,6 +142,7 @@ def up(
         file_archive_mib=file_archive,
         transfer_networks=networks(transfer_networks),
         open_to_nodes=ports(open_to_nodes),
+        event_settings=whole(event_settings),
     )
     raise typer.Exit(run(options))
 

@@ -70,6 +70,7 @@ def make(
             auto.target_dedicated,
             auto.target_low_priority,
             auto.scale,
+            auto=True,
         )
     except ServiceError as error:
         return name, _failure(error)

@@ -96,11 +96,13 @@ def evaluate_now(tx: Tx, ctx: Context, account: str, id: str, formula: str, appl
         values = (("AllocationState", pool.allocation.value),)
         raise ServiceError("OperationInvalidForCurrentState", None, values)
     between = partial(tx.samples.between, pool.account, pool.id)
-    seen = situation(pool, tx.nodes.counts(pool.account, pool.id), between, ctx.now)
+    counts = tx.nodes.counts(pool.account, pool.id)
+    seen = situation(pool, counts, between, ctx.now)
     outcome = evaluate(formula, seen, _chance(ctx))
     if apply:
-        settled, facts = settle(pool, outcome, ctx.now)
+        settled, facts = settle(pool, outcome, ctx.now, counts)
         tx.pools.update(settled)
+        facts[0].detail["formula"] = formula  # the one that was tried, not the pool's own
         tx.journal.record(facts)
         wake(tx, "pool", pool.account, pool.id)
     return outcome.run

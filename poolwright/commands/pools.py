@@ -10,6 +10,7 @@ from poolwright.commands.applications import check_references
 from poolwright.commands.autoscale_rules import NO_SCALE, new_settings
 from poolwright.commands.context import Context, Preconditions, next_modified, record, wake
 from poolwright.commands.storage_rules import check_mounts
+from poolwright.domain import pool_events
 from poolwright.domain.auto_pool import JOB, SCHEDULE
 from poolwright.domain.autoscale import ScaleRequest
 from poolwright.domain.clock import Micros
@@ -64,6 +65,8 @@ def create(
     target_dedicated: int | None,
     target_low_priority: int | None,
     scale: ScaleRequest = NO_SCALE,
+    *,
+    auto: bool = False,
 ) -> Pool:
     """Make a pool, resizing from the start (also towards 0 nodes, as the public service does).
 
@@ -104,9 +107,9 @@ def create(
     )
     tx.pools.insert(pool)
     _bind(tx, pool, image)
-    record(tx, ctx, account, f"pool/{id}", "pool.create", vm_size=spec.vm_size, image=spec.image.image_id)
+    record(tx, ctx, account, f"pool/{id}", "pool.create", **pool_events.created(pool, auto))
     if autoscale is None:
-        _resize_started(tx, ctx, pool)
+        _resize_started(tx, ctx, pool, auto)
     else:
         wake(tx, "pool", account, id)
     return pool
@@ -321,19 +324,10 @@ def _start_resize(
     return changed
 
 
-def _resize_started(tx: Tx, ctx: Context, pool: Pool) -> None:
-    record(
-        tx,
-        ctx,
-        pool.account,
-        f"pool/{pool.id}",
-        "pool.resize.start",
-        number=pool.resize.number,
-        target_dedicated=pool.target_dedicated,
-        target_low_priority=pool.target_low_priority,
-        option=pool.resize.option.value,
-        removed=len(pool.resize.remove),
-    )
+def _resize_started(tx: Tx, ctx: Context, pool: Pool, auto: bool = False) -> None:
+    auto = auto or tx.auto_pools.get(pool.account, pool.id) is not None
+    detail = pool_events.resize_started(pool, tx.nodes.counts(pool.account, pool.id), auto)
+    record(tx, ctx, pool.account, f"pool/{pool.id}", "pool.resize.start", **detail)
     wake(tx, "pool", pool.account, pool.id)
 
 

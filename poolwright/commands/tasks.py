@@ -9,6 +9,7 @@ from poolwright.commands import jobs
 from poolwright.commands.context import Context, Preconditions, next_modified, record, wake
 from poolwright.commands.file_rules import check_linked
 from poolwright.commands.job_tasks import check_not_of_job
+from poolwright.domain import task_events
 from poolwright.domain.clock import Micros
 from poolwright.domain.errors import ServiceError, bad_property
 from poolwright.domain.job import Job
@@ -132,6 +133,7 @@ def terminate(tx: Tx, ctx: Context, account: str, job: str, id: str, pre: Precon
     )
     tx.tasks.update_many([ended])
     _noted(tx, ctx, found, task, "task.terminate")
+    tx.journal.record(task_events.ended(found, ended, ctx.now))
     jobs.task_ended(tx, ctx, found, ended)
     wake(tx, "job", found.account, found.id)
     return ended

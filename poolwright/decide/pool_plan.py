@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from poolwright.decide import explain, front_ports, node_life, pool_size
 from poolwright.decide.node_life import Act, NodePlan
 from poolwright.decide.snapshot import ImageReady, PoolSnapshot
+from poolwright.domain import pool_events
 from poolwright.domain.clock import Ids, Instant
 from poolwright.domain.facts import Explanation, Fact
 from poolwright.domain.node import SIMULATED_MACHINES, SIMULATED_NODES, Node
@@ -124,16 +125,13 @@ def _facts(snapshot: PoolSnapshot, size: pool_size.SizePlan, steps: list[NodePla
         if step.node.state is not before[step.node.id] and step.node.state not in _QUIET
     ]
     if size.ended:
-        codes = ",".join(error.code for error in size.pool.resize_errors)
-        detail: dict[str, str | int | float | bool | None] = {
-            "dedicated": sum(1 for node in snapshot.nodes if node.dedicated),
-            "low_priority": sum(1 for node in snapshot.nodes if not node.dedicated),
-            "result": "Failure" if codes else "Success",
-            "codes": codes,
-        }
+        dedicated = sum(1 for node in snapshot.nodes if node.dedicated)
+        had = (dedicated, len(snapshot.nodes) - dedicated)
+        detail = pool_events.resize_completed(size.pool, had, now)
         facts.append(Fact(now, "pool.resize.complete", pool.account, f"pool/{pool.id}", detail))
     if size.gone:
-        facts.append(Fact(now, "pool.delete.complete", pool.account, f"pool/{pool.id}"))
+        span: pool_events.Detail = {"started": pool.state_at, "ended": now}
+        facts.append(Fact(now, "pool.delete.complete", pool.account, f"pool/{pool.id}", span))
     return tuple(facts)
 
 

@@ -19,6 +19,19 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """A fact in the journal. Numbers only grow, in the order of commits; some may be missing."""
+
+    number: int
+    fact: Fact
+
+
+TASK_START, TASK_COMPLETE = "task.start", "task.complete"
+COMMON = frozenset({TASK_START, TASK_COMPLETE})
+"""Kinds that come with every task: they are not found by their subject, and an operator may do without them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """Why something waits or failed: a short code, a sentence, what to do next, and the evidence."""
 

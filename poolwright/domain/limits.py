@@ -52,6 +52,10 @@ PRIORITY_MIN, PRIORITY_MAX = -1000, 1000  # public range
 METADATA_BYTES_MAX = 8192  # unpublished; enough for any label, small enough to list
 ENVIRONMENT_BYTES_MAX = 32 * 1024  # one task's own variables, below the kernel's limit for a program's start
 CLOCK_SKEW: Micros = 15 * MINUTE  # public limit for shared-key signatures
+METRIC_POOLS_MAX = 200  # pools told one by one: each has some twenty series
+FOLLOWERS_MAX = 64  # clients that follow the journal: each holds a connection
+FOLLOW_S_MAX = 3600  # one stay of a follower: the life of a token
+EVENT_KINDS_MAX = 32  # asked for in one request
 REQUEST_TIMEOUT_S = 30  # public ceiling of the timeout query parameter
 
 HEARTBEAT_PERIOD: Micros = 5 * SECOND
@@ -146,3 +150,5 @@ class Settings:
     exports: tuple[Export, ...] = ()  # directories of this host that pools may mount
     storage_classes: tuple[StorageClass, ...] = ()  # types of disks with directories of their own
     service_port: int | None = None  # where this service answers, once that is known
+    events_kept: int = 200_000  # newest facts kept in the journal: about 80 MB
+    events_age: Micros = 7 * DAY  # older facts are forgotten

@@ -45,9 +45,10 @@ def run(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> Instant | None
     if pool.allocation is AllocationState.STOPPING:
         return None
     between = partial(tx.samples.between, pool.account, pool.id)
-    seen = autoscale.situation(pool, tx.nodes.counts(pool.account, pool.id), between, now)
+    counts = tx.nodes.counts(pool.account, pool.id)
+    seen = autoscale.situation(pool, counts, between, now)
     outcome = autoscale.evaluate(pool.autoscale.formula, seen, kit.rng)
-    settled, facts = autoscale.settle(pool, outcome, now)
+    settled, facts = autoscale.settle(pool, outcome, now, counts)
     tx.pools.update(settled)
     tx.journal.record(facts)
     assert settled.autoscale is not None

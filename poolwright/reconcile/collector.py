@@ -14,8 +14,8 @@ from poolwright.reconcile.events import Batch, Reaction
 from poolwright.reconcile.kit import Kit
 from poolwright.store.base import Tx
 
-#: Facts kept in the journal.
-FACTS_KEPT = 200_000
+#: Facts looked at for their age in one round; what is beyond them is bounded by their number.
+AGED_AT_ONCE = 20_000
 
 
 def collect(
@@ -32,7 +32,8 @@ def collect(
         node = batch.node(name)
         if node is not None and _missing(node, held.get(name), listed_at):
             events.lose(batch, node, "the engine does not know its machine")
-    tx.journal.prune(FACTS_KEPT)
+    tx.journal.prune(kit.settings.events_kept)
+    tx.journal.prune_old(now - kit.settings.events_age, AGED_AT_ONCE)
     orphans = tuple(m.name for m in machines if m.kind == "node" and m.name not in rows)
     return batch.reaction, orphans
 

@@ -54,8 +54,18 @@ class Reconciler:
         self.agents.connect(applier, self._mail.set)
         dispatcher = Dispatcher(self._store, engine, applier, self._kit, others, more_keys, make_job)
         self._loop = Loop(
-            dispatcher.handle, dispatcher.due, self._store.wakeups, self._kit.clock, self._kit.rng
+            dispatcher.handle,
+            dispatcher.due,
+            self._store.wakeups,
+            self._kit.clock,
+            self._kit.rng,
+            served=self._kit.served,
         )
+
+    @property
+    def waiting(self) -> int:
+        """Keys that are dirty and not being served yet."""
+        return 0 if self._loop is None else self._loop.waiting
 
     def start(self) -> None:
         """Begin; needs a running event loop."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from poolwright.decide import task_life
 from poolwright.decide.task_life import End
+from poolwright.domain import task_events
 from poolwright.domain.clock import Instant
-from poolwright.domain.facts import DirtyKey, Fact
+from poolwright.domain.facts import TASK_COMPLETE, DirtyKey, Fact
 from poolwright.domain.job import NO_ACTION, TERMINATE_IDLE, Job
 from poolwright.domain.multi_instance import parse_subtask
 from poolwright.domain.states import ExecutionResult, JobState, TaskState
@@ -43,6 +44,7 @@ def finish(tx: Tx, over: Sequence[tuple[Execution, End]], now: Instant) -> list[
     jobs: dict[int, Job | None] = {}
     changed: list[Task] = []
     facts: list[Fact] = []
+    complete = tx.journal.keeps(TASK_COMPLETE)
     totals: dict[tuple[str, str], dict[str, tuple[int, int]]] = {}
     held: list[Held] = []
     names: list[str] = []
@@ -62,7 +64,7 @@ def finish(tx: Tx, over: Sequence[tuple[Execution, End]], now: Instant) -> list[
                 changed.append(after)
                 tasks[after.pk] = after  # of a gang more than one may have ended
                 success = after.result is ExecutionResult.SUCCESS
-                _tell(facts, job, after, now)
+                facts += task_events.ended(job, after, now, complete=complete)
                 jobs[pk] = act_on_job(tx, job, after, now)
         _count(totals, execution, success)
         names.append(execution.name)
@@ -139,19 +141,3 @@ def _count(
     deltas = totals.setdefault((execution.account, execution.pool), {})
     run, succeeded = deltas.get(execution.node, (0, 0))
     deltas[execution.node] = (run + 1, succeeded + success)
-
-
-def _tell(facts: list[Fact], job: Job, task: Task, now: Instant) -> None:
-    """Facts for what did not go well; a million successes are told by the counters."""
-    if task.result is ExecutionResult.SUCCESS:
-        return
-    kind = "task.fail" if task.state is TaskState.COMPLETED else "task.requeue"
-    detail: dict[str, str | int | float | bool | None] = {
-        "node": task.node,
-        "attempt": task.attempt,
-        "code": task.failure.code if task.failure is not None else None,
-        "retries": task.retry_count,
-        "requeues": task.requeue_count,
-        "systemRequeues": task.system_requeues,
-    }
-    facts.append(Fact(now, kind, job.account, f"task/{job.id}/{task.id}", detail))

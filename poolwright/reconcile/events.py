@@ -20,6 +20,7 @@ from poolwright.decide.node_events import (
 )
 from poolwright.decide.node_life import HEARD
 from poolwright.decide.task_life import STALE, End
+from poolwright.domain import task_events
 from poolwright.domain.clock import Instant
 from poolwright.domain.facts import DirtyKey
 from poolwright.domain.limits import ERRORS_PER_NODE_MAX, INSTANCES_MAX
@@ -271,6 +272,10 @@ def _start_task(batch: Batch, item: ExecEvent) -> set[str]:
     after = start_ended(node, start, item.end, False, batch.now)
     if after is not node:
         after = batch.save(after)
+        told = after.start_task
+        if told is not None and told.ended_at is not None:
+            fact = task_events.special(node.account, "", "StartTask", "", node.pool, node.id, told, batch.now)
+            batch.tx.journal.record([fact])
         batch.start_again(after)
         batch.tx.mark_dirty(DirtyKey("pool", node.account, node.pool))
     return {item.machine}

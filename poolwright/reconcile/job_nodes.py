@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from poolwright.decide import job_nodes, task_life
 from poolwright.decide.job_nodes import Preparation, Release
 from poolwright.decide.task_life import End
+from poolwright.domain import task_events
 from poolwright.domain.clock import FOREVER, Instant
 from poolwright.domain.facts import DirtyKey, Fact
 from poolwright.domain.job import Job
 from poolwright.domain.job_tasks import JobNode, PreparationTask, ReleaseTask, job_task_name, parse_job_task
 from poolwright.domain.multi_instance import parse_subtask
-from poolwright.domain.node import Node
+from poolwright.domain.node import Node, StartTaskInfo
 from poolwright.domain.pool import Pool
 from poolwright.domain.states import ExecutionResult, StartTaskState, TaskState
 from poolwright.domain.task import Execution, Task
@@ -131,7 +132,9 @@ def _ended(tx: Tx, kind: str, pk: int, attempt: int, end: End, now: Instant) -> 
         return
     if kind == "r":
         if row.release is not None and row.release.attempt == attempt:
-            tx.job_nodes.put(job_nodes.release_ended(row, end))
+            row = tx.job_nodes.put(job_nodes.release_ended(row, end))
+            if row.release is not None and row.release.ended_at is not None and job.spec.release is not None:
+                _tell(tx, job, row, "JobRelease", job.spec.release.id, row.release, now)
         tx.mark_dirty(DirtyKey("job", job.account, job.id))
         return
     info, spec = row.preparation, job.spec.preparation
@@ -147,15 +150,23 @@ def _prepared(tx: Tx, job: Job, row: JobNode, spec: PreparationTask, now: Instan
     if row.fence and info.state is StartTaskState.RUNNING:
         tx.executions.insert_many([_execution("p", row, info.attempt, row.fence, now)])
         return
+    if info.ended_at is not None:
+        _tell(tx, job, row, "JobPrep", spec.id, info, now)
     waiting = _waiting(tx, job, row)
     failed = info.result is ExecutionResult.FAILURE
     if row.fence and (not failed or not spec.wait_for_success):
         free = [task for task in waiting if task.spec.multi is None or _all_prepared(tx, job, task, spec)]
-        tx.tasks.update_many([task_life.prepared(task, now) for task in free])
+        begun = [task_life.prepared(task, now) for task in free]
+        tx.tasks.update_many(begun)
+        tx.journal.record([task_events.started(job, task, now) for task in begun])
         return
     if failed:
         detail: dict[str, str | int | float | bool | None] = {"node": row.node, "exitCode": info.exit_code}
         tx.journal.record([Fact(now, "job.preparation.fail", job.account, f"job/{job.id}", detail)])
+        why = "The job preparation task failed on the node."
+        tx.journal.record(
+            [task_events.unschedulable(job, t, "JobPreparationTaskFailed", why, now) for t in waiting]
+        )
     tx.tasks.update_many([task_life.unprepared(task, now) for task in waiting])
     tx.executions.delete_many([task.execution for task in waiting if task.spec.multi is None])
     gangs = [task for task in waiting if task.spec.multi is not None]  # nothing of them has begun anywhere
@@ -180,6 +191,10 @@ def _all_prepared(tx: Tx, job: Job, task: Task, spec: PreparationTask) -> bool:
         if node is None or job_nodes.preparation(row, node, spec) is not Preparation.DONE:
             return False
     return True
+
+
+def _tell(tx: Tx, job: Job, row: JobNode, kind: str, name: str, info: StartTaskInfo, now: Instant) -> None:
+    tx.journal.record([task_events.special(job.account, job.id, kind, name, row.pool, row.node, info, now)])
 
 
 def _execution(kind: str, row: JobNode, attempt: int, fence: int, now: Instant) -> Execution:

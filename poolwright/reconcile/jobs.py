@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from poolwright.decide import job_life, task_life
 from poolwright.decide.job_life import JobSnapshot
 from poolwright.decide.task_life import TERMINATE
+from poolwright.domain import task_events
 from poolwright.domain.clock import Instant
 from poolwright.domain.facts import DirtyKey, Fact
 from poolwright.domain.job import FORCE, Job
@@ -82,7 +83,9 @@ def _release(tx: Tx, kit: Kit, job: Job, now: Instant, work: JobWork) -> bool:
 def _cancel_dependents(tx: Tx, job: Job, now: Instant) -> bool:
     """End what waits for a task that failed, and in further passes what waits for that. Whether there may be more."""
     behind = tx.tasks.behind_failed(job.pk, CHUNK)
-    tx.tasks.update_many([task_life.cancelled(task, now) for task in behind])
+    cancelled = [task_life.cancelled(task, now) for task in behind]
+    tx.tasks.update_many(cancelled)
+    tx.journal.record([fact for task in cancelled for fact in task_events.ended(job, task, now)])
     if behind:
         detail: dict[str, str | int | float | bool | None] = {"tasks": len(behind)}
         tx.journal.record([Fact(now, "job.cancel", job.account, f"job/{job.id}", detail)])

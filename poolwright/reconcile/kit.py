@@ -99,6 +99,7 @@ class Kit:
     low_classes: Callable[[], Mapping[str, str]] = (
         dict  # types of disks whose directories are nearly full, and why
     )
+    served: Callable[[str, float, bool], None] = lambda _noun, _seconds, _well: None  # told of every pass
     turns: dict[tuple[str, str], int] = field(default_factory=dict)  # job served last, by (account, pool)
     holds: dict[tuple[str, str], Hold] = field(
         default_factory=dict

@@ -38,6 +38,7 @@ class Loop:
         *,
         period_s: float = PERIOD_S,
         workers: int = WORKERS,
+        served: Callable[[str, float, bool], None] = lambda _noun, _seconds, _well: None,
     ) -> None:
         self._handle = handle
         self._due = due
@@ -46,6 +47,7 @@ class Loop:
         self._rng = rng
         self._period_s = period_s
         self._workers = workers
+        self._served = served
         self._queue: dict[DirtyKey, None] = {}
         self._busy: set[DirtyKey] = set()
         self._again: set[DirtyKey] = set()
@@ -53,6 +55,11 @@ class Loop:
         self._timers: dict[DirtyKey, asyncio.TimerHandle] = {}
         self._work = asyncio.Event()
         self._stopping = False
+
+    @property
+    def waiting(self) -> int:
+        """Keys in the queue."""
+        return len(self._queue)
 
     def add(self, key: DirtyKey) -> None:
         """The key is dirty. One that is being served is served once more afterwards."""
@@ -118,10 +125,12 @@ class Loop:
         self._work.set()
 
     async def _serve(self, key: DirtyKey) -> None:
-        began = asyncio.get_running_loop().time()
+        time = asyncio.get_running_loop().time
+        began = time()
         try:
             wake_at = await self._handle(key)
         except Exception:  # noqa: BLE001 - one bad key must not stop the others
+            self._served(key.noun, time() - began, False)
             failures = self._failures[key] = self._failures.get(key, 0) + 1
             wait = min(BACKOFF_FIRST_S * 2 ** min(failures - 1, 20), BACKOFF_MAX_S) * (
                 0.5 + self._rng.random()
@@ -130,10 +139,11 @@ class Loop:
             self._again.discard(key)
             self._later(key, wait)
             return
+        took = time() - began
+        self._served(key.noun, took, True)
         self._failures.pop(key, None)
         if key in self._again:
             self._again.discard(key)
-            took = asyncio.get_running_loop().time() - began
             self._later(key, min(max(GAP_S, GAP_FACTOR * took), GAP_MAX_S))
         elif wake_at is not None:
             self._later(key, max((wake_at - self._clock.now()) / 1_000_000, GAP_S))

@@ -9,7 +9,9 @@ from poolwright.decide.job_nodes import Preparation
 from poolwright.decide.job_nodes import preparation as prepared
 from poolwright.decide.node_events import rest
 from poolwright.decide.placement import Ready, Room
+from poolwright.domain import task_events
 from poolwright.domain.clock import Instant
+from poolwright.domain.facts import TASK_START
 from poolwright.domain.job import Job
 from poolwright.domain.limits import ASSIGN_BATCH_MAX
 from poolwright.domain.node import Node
@@ -84,6 +86,11 @@ class Placer:
         self._placed += len(running)
         self._tx.tasks.update_many(running)
         self._tx.executions.insert_many(executions)
+        if self._tx.journal.keeps(TASK_START):
+            began = [task for task in running if task.state is TaskState.RUNNING]
+            self._tx.journal.record(
+                [task_events.started(self.job(task.job_pk), task, self._now) for task in began]
+            )
         return len(assigned)
 
     def _ready(self, open_rooms: list[Room], left: int) -> list[Task]:

@@ -11,7 +11,7 @@ from poolwright.decide.node_logins import travellers
 from poolwright.decide.pool_plan import PoolPlan
 from poolwright.decide.snapshot import ImagePreparing
 from poolwright.decide.task_life import REQUEUE, TERMINATE, End
-from poolwright.domain import sizes
+from poolwright.domain import sizes, task_events
 from poolwright.domain.clock import SECOND, Instant, Micros
 from poolwright.domain.facts import DirtyKey
 from poolwright.domain.limits import CREATE_BATCH_MAX, LOGINS_BATCH_MAX, Settings
@@ -201,6 +201,7 @@ def order_end(tx: Tx, executions: Sequence[Execution], reason: str, now: Instant
     for task in ended:
         job = tx.jobs.by_pk(task.job_pk) if task.failure is not None else None
         if job is not None:
+            tx.journal.record(task_events.ended(job, task, now))
             endings.act_on_job(tx, job, task, now)
 
 

@@ -149,6 +149,11 @@ class Transfers:
         """See Fleet."""
         self._fleet.ack(executions)
 
+    @property
+    def under_way(self) -> int:
+        """Transfers that are asked for and not over."""
+        return len(self._jobs)
+
     def doing(self, execution: str) -> tuple[str, Instant] | None:
         """What is being transferred for an execution, and since when; None for nothing."""
         job = self._jobs.get(execution)

@@ -18,6 +18,7 @@ from poolwright.agent.layout import LOGIN_KIT
 from poolwright.api import arm
 from poolwright.api.auth import Audiences, BearerVerifier
 from poolwright.api.batch.app import BatchApp
+from poolwright.api.batch.feed import Feed
 from poolwright.api.batch.services import BatchServices
 from poolwright.api.blobs import BlobServices, blob_routes
 from poolwright.api.blobs.blocks import package_routes
@@ -72,15 +73,19 @@ from poolwright.serve.credentials import Known, agents_token, read_secret
 from poolwright.serve.disk_bytes import PlaneBytes
 from poolwright.serve.doors import LoginDoors
 from poolwright.serve.file_archive import KeptFiles, ThreadedArchive
+from poolwright.serve.event_settings import read_event_settings
 from poolwright.serve.listening import front_address
 from poolwright.serve.login_server import BroughtLoginServer
+from poolwright.serve.meter import Meter
+from poolwright.serve.metrics import Present, metrics_route, present
 from poolwright.serve.node_logs import NodeLogUploads
 from poolwright.serve.options import Options
 from poolwright.serve.packages import StoredPackages
 from poolwright.serve.simulation import SYSTEMS, Simulation
 from poolwright.serve.system import SystemClock, SystemIds, disk_room
 from poolwright.serve.transfers import HubCarrier, LinkedStorage
-from poolwright.store.sqlite import SqliteStore
+from poolwright.serve.webhooks import Webhooks
+from poolwright.store.sqlite import SqliteStore, Tuning
 
 _log = logging.getLogger(__name__)
 
@@ -89,12 +94,18 @@ class House:
     """One service. `open` then `app`; `close` in any case."""
 
     def __init__(self, options: Options) -> None:
-        settings = replace(options.settings, auto_storage=options.auto_storage is not None)
+        self.event_settings = read_event_settings(options.event_settings)
+        settings = replace(
+            options.settings,
+            auto_storage=options.auto_storage is not None,
+            events_kept=self.event_settings.keep,
+            events_age=self.event_settings.age,
+        )
         self.options = replace(options, settings=settings)
         self.settings = settings
         self.clock = SystemClock()
         self.ids = SystemIds()
-        self.store = SqliteStore(options.data_dir)
+        self.store = SqliteStore(options.data_dir, Tuning(task_facts=self.event_settings.task_events))
         self.images = RawImagePlane(
             options.data_dir / "images",
             base_cache=options.base_cache,
@@ -109,6 +120,16 @@ class House:
         )
         self.linked_storage = LinkedStorage(options.auto_storage)
         self.packages = StoredPackages(options.data_dir / "packages", self.store, self.clock)
+        self.feed = Feed(self.store)
+        self.meter = Meter()
+        self.store.on_commit = self.meter.commit
+        self.webhooks = Webhooks(
+            self.store,
+            self.feed,
+            self.clock,
+            random.Random(secrets.randbits(64)),
+            self.event_settings.webhooks,
+        )
         self._transfers: Transfers | None = None
         self._log_uploads: NodeLogUploads | None = None
         self.room = HostRoom(
@@ -146,19 +167,7 @@ class House:
         recovery = self.images.recover()
         if not recovery.clean:
             _log.info("image plane: removed what an earlier end left half made: %s", recovery)
-        kit = Kit(
-            clock=self.clock,
-            ids=self.ids,
-            rng=random.Random(secrets.randbits(64)),
-            images=self.pool_images,
-            settings=self.settings,
-            room=lambda: self.room.now,
-            low_classes=partial(low_classes, self.settings.storage_classes, self.class_rooms),
-            account_url=lambda name: (
-                f"https://{self._account_endpoint(callers.known, name, f'localhost:{port}')}"
-            ),
-        )
-        kit.task_token = lambda name, job, run: callers.issuer.issue_for_task(name, job, run).value
+        kit = self._kit(callers, port)
         reconciler = self._reconciler = Reconciler(self.store, kit)
         listener = BesideListener(reconciler.agents)
         hub = self._hub = AgentHub(str(data_dir / "run" / "agents.sock"), agents_token(data_dir), listener)
@@ -174,6 +183,7 @@ class House:
         self._agent.start()
         reconciler.start()
         self._watch_rooms()
+        self.webhooks.start()
         app = self._application(callers, identity, hub, kit, endpoint, port)
         return app, tls, self._known(callers, identity, tls, account, secret, port)
 
@@ -208,6 +218,8 @@ class House:
 
     async def close(self) -> None:
         """Shut in order: no new work, loops, agents, image plane, store. Machines and their tasks go on."""
+        self.feed.close()
+        await self.webhooks.close()
         await self.doors.close()
         for task in self._watching:
             task.cancel()
@@ -256,6 +268,23 @@ class House:
             account_key=account.primary_key if account is not None else "",
             pid=os.getpid(),
         )
+
+    def _kit(self, callers: Callers, port: int) -> Kit:
+        kit = Kit(
+            clock=self.clock,
+            ids=self.ids,
+            rng=random.Random(secrets.randbits(64)),
+            images=self.pool_images,
+            settings=self.settings,
+            room=lambda: self.room.now,
+            low_classes=partial(low_classes, self.settings.storage_classes, self.class_rooms),
+            account_url=lambda name: (
+                f"https://{self._account_endpoint(callers.known, name, f'localhost:{port}')}"
+            ),
+        )
+        kit.served = self.meter.served
+        kit.task_token = lambda name, job, run: callers.issuer.issue_for_task(name, job, run).value
+        return kit
 
     async def _engines(
         self, real: Engine, hub: AgentHub, listener: BesideListener, kit: Kit, agents: Agents
@@ -337,12 +366,16 @@ class House:
             catalogue=self.images.catalogue,
             node_logs=self._node_logs(hub),
             intake=self.room.refusal,
+            feed=self.feed,
+            meter=self.meter.request,
             endpoint=endpoint,
         )
         refusal = partial(first_refusal, (self.room, *self.class_rooms))
         blobs = BlobServices(self.store, self.clock, self.disk_bytes, refusal)
+        metrics = metrics_route(self.store, self.meter, self._present, callers.to_data)
         return front(
             [
+                metrics,
                 *identity_routes(callers.issuer),
                 *blob_routes(blobs),
                 *package_routes(blobs, self.packages),
@@ -351,6 +384,11 @@ class House:
             BatchApp(data),
             callers.known.refresh,
         )
+
+    def _present(self) -> Present:
+        transfers, loop = self._transfers, self._reconciler
+        dirty, moving = (loop.waiting if loop else 0), (transfers.under_way if transfers else 0)
+        return present(self.store.waiting_writes, dirty, moving, self.feed, self.webhooks.states)
 
     def _move_files(self, fleet: Fleet, hub: AgentHub, agents: Agents) -> Transfers:
         networks = self.options.transfer_networks

@@ -27,4 +27,5 @@ class Options:
     auto_storage: Path | None = None  # holds the connection string of the accounts' linked storage
     open_to_nodes: tuple[int, ...] = ()  # ports of the host that nodes may reach
     file_archive_mib: int = FILE_ARCHIVE_MIB  # bound of the files kept of nodes that went; 0: none
+    event_settings: Path | None = None  # see serve/event_settings.py
     transfer_networks: tuple[str, ...] | None = None  # all that transfers may connect to (CIDR)

@@ -67,6 +67,7 @@ async def _serve(options: Options) -> int:
             await asyncio.wait(
                 {serving, asyncio.ensure_future(ended.wait())}, return_when=asyncio.FIRST_COMPLETED
             )
+        house.feed.close()  # followers would hold the end for the whole grace
         server.should_exit = True
         await serving
     finally:

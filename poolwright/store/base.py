@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from poolwright.domain.account import Account, ServicePrincipal
 from poolwright.domain.clock import Instant
 from poolwright.domain.dependencies import Blocker
-from poolwright.domain.facts import DirtyKey, Fact
+from poolwright.domain.facts import DirtyKey
 from poolwright.domain.job import Job, JobStats, TaskCounts
 from poolwright.domain.node import Node
 from poolwright.domain.pool import Pool
@@ -24,6 +24,7 @@ from poolwright.domain.task import NewTask, Task
 from poolwright.store.base_applications import Applications
 from poolwright.store.base_executions import Executions, Subtasks
 from poolwright.store.base_job_nodes import JobNodes
+from poolwright.store.base_journal import Journal
 from poolwright.store.base_samples import Samples
 from poolwright.store.base_schedules import AutoPools, Schedules
 
@@ -286,18 +287,6 @@ class Resources(Protocol):
 
     def prune_operations(self, ended_before: Instant) -> int:
         """Forget operations that ended before then; returns how many."""
-        ...
-
-
-class Journal(Protocol):
-    def record(self, facts: Sequence[Fact]) -> None: ...
-
-    def of_subject(self, account: str, subject: str, limit: int) -> list[Fact]:
-        """Newest first."""
-        ...
-
-    def prune(self, keep: int) -> int:
-        """Keep the newest `keep` facts; returns how many went."""
         ...
 
 

@@ -31,13 +31,15 @@ DATABASE_NAME = "poolwright.db"
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """Bounds of the store. `batch_s` bounds how long a first write waits for others to join its commit."""
+    """Bounds of the store. `batch_s` bounds how long a first write waits for others to join its commit; `task_facts`:
+    whether the facts that come with every task are kept (domain/facts.py, COMMON)."""
 
     write_queue: int = WRITE_QUEUE_MAX
     batch: int = 256
     batch_s: float = 0.005
     readers: int = 2
     read_queue: int = WRITE_QUEUE_MAX
+    task_facts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +72,14 @@ class SqliteStore:
             self._lock.release()
             raise
         self._connections = opened
-        self._group = GroupWriter(opened[0])
+        self._group = GroupWriter(opened[0], task_facts=self._tuning.task_facts)
         self._idle_readers = [(c, SqliteTx(Db(c), read_only=True)) for c in opened[1:]]
         self._reading = 0
         self._readers = ThreadPoolExecutor(self._tuning.readers, thread_name_prefix="store-read")
         self._queue: queue.Queue[_Write | None] = queue.Queue(self._tuning.write_queue)
         self._wakeups = Wakeups()
         self._closing = False
+        self.on_commit: Callable[[int, float], None] = lambda _writes, _seconds: None
         self._writer = threading.Thread(target=self._write_loop, name="store-write", daemon=True)
         self._writer.start()
 
@@ -103,6 +106,11 @@ class SqliteStore:
             return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, fn)
         finally:
             self._reading -= 1
+
+    @property
+    def waiting_writes(self) -> int:
+        """Writes that no commit has taken up yet."""
+        return self._queue.qsize()
 
     def wakeups(self) -> AsyncIterator[DirtyKey]:
         """See store/base.py."""
@@ -157,6 +165,7 @@ class SqliteStore:
         """Run `first` and what waits behind it in one commit; returns whether the end of the queue was met."""
         writes = [first]
         last = False
+        began = time.monotonic()
         try:
             self._group.begin()
             self._group.run(first.fn)
@@ -172,6 +181,7 @@ class SqliteStore:
                 writes.append(write)
                 self._group.run(write.fn)
             outcomes, keys = self._group.commit()
+            self.on_commit(len(writes), time.monotonic() - began)
         except (sqlite3.Error, StoreError) as error:
             with contextlib.suppress(sqlite3.Error):  # SQLite may have given it up by itself
                 self._group.abandon()

@@ -25,10 +25,10 @@ class SyncStore:
     Every write is a commit of its own. Also answers the asynchronous contract, at once.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, *, task_facts: bool = True) -> None:
         self._connection = connect(path)
         migrate.apply(self._connection)
-        self._writer = GroupWriter(self._connection)
+        self._writer = GroupWriter(self._connection, task_facts=task_facts)
         self._reader = SqliteTx(Db(self._connection), read_only=True)
         self._wakeups = Wakeups()
 

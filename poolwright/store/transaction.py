@@ -24,7 +24,7 @@ from poolwright.store.tables.tasks import TaskTable
 class SqliteTx:
     """See store/base.py, Tx. Lives as long as its connection; `dirty` holds the keys of the running transaction."""
 
-    def __init__(self, db: Db, *, read_only: bool = False) -> None:
+    def __init__(self, db: Db, *, read_only: bool = False, task_facts: bool = True) -> None:
         self.accounts = AccountTable(db)
         self.pools = PoolTable(db)
         self.nodes = NodeTable(db)
@@ -37,7 +37,7 @@ class SqliteTx:
         self.subtasks = SubtaskTable(db)
         self.resources = ResourceTable(db)
         self.applications = ApplicationTable(db)
-        self.journal = JournalTable(db)
+        self.journal = JournalTable(db, common=task_facts)
         self.samples = SampleTable(db)
         self.dirty: list[DirtyKey] = []
         self._read_only = read_only

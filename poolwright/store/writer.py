@@ -20,9 +20,9 @@ WriteFunction = Callable[[Tx], Any]
 class GroupWriter:
     """Runs functions inside savepoints of one transaction. Not safe for more than one thread at a time."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, *, task_facts: bool = True) -> None:
         self._connection = connection
-        self._tx = SqliteTx(Db(connection))
+        self._tx = SqliteTx(Db(connection), task_facts=task_facts)
         self._outcomes: list[Outcome] = []
 
     def begin(self) -> None:

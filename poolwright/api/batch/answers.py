@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,12 +19,14 @@ Header = tuple[str, str]
 
 @dataclass(slots=True)
 class Answer:
-    """What is sent back. `status` None means the operation's success code; `stream` is sent instead of `body`."""
+    """What is sent back. `status` None means the operation's success code; `stream` is sent instead of
+    `body`, and so is `live`, until the client goes."""
 
     body: bytes = b""
     headers: list[Header] = field(default_factory=list)
     status: int | None = None
     stream: AsyncIterator[bytes] | None = None
+    live: AsyncGenerator[bytes, None] | None = None
 
 
 def json_answer(document: Any, headers: Sequence[Header] = ()) -> Answer:

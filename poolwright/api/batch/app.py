@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+import time
 from dataclasses import dataclass, field
-from typing import Any
 
 from starlette.routing import BaseRoute, Mount
 
@@ -16,6 +15,7 @@ from poolwright.api.batch import parameters
 from poolwright.api.batch.addresses import Address, Match, Router, decode, read_address
 from poolwright.api.batch.answers import DATA_SERVICE_VERSION, JSON, Answer, Header, validators
 from poolwright.api.batch.call import Call, NotModified
+from poolwright.api.batch.live import Receive, Send, pour
 from poolwright.api.batch.registry import OPERATIONS, Operation
 from poolwright.api.batch.services import BatchServices
 from poolwright.api.batch.task_tokens import check_task_token
@@ -26,10 +26,6 @@ from poolwright.wire.errors import error_body
 from poolwright.wire.links import Links
 from poolwright.wire.query import Query
 from poolwright.wire.versions import read_version
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 _log = logging.getLogger(__name__)
 _ID_MAX = 256
@@ -45,6 +41,7 @@ class _Exchange:
     request_id: str
     endpoint: str
     success: int = 200
+    operation: str = "unknown"
     headers: list[Header] = field(default_factory=list)
 
 
@@ -64,12 +61,21 @@ class BatchApp:
         if scope["type"] != "http":
             raise RuntimeError(f"the data plane does not speak {scope['type']}")
         services = self._services
+        began = time.monotonic()
         exchange = _Exchange(scope, services.ids.uuid(), services.endpoint)
         try:
             answer = await self._answer(exchange, receive)
         except Exception as failure:  # noqa: BLE001 - every failure is answered, see _failed
             answer = self._failed(exchange, failure)
+        services.meter(exchange.operation, answer.status or exchange.success, time.monotonic() - began)
+        await self._deliver(exchange, answer, receive, send)
+
+    async def _deliver(self, exchange: _Exchange, answer: Answer, receive: Receive, send: Send) -> None:
         await _send(exchange, answer, send)
+        if answer.live is not None and not await pour(answer.live, receive, send):
+            _log.warning("request %s: the client does not read what it follows; dropped", exchange.request_id)
+            if self._services.feed is not None:
+                self._services.feed.dropped += 1
 
     async def _answer(self, exchange: _Exchange, receive: Receive) -> Answer:
         services, scope = self._services, exchange.scope
@@ -78,6 +84,7 @@ class BatchApp:
         match, raw = self._match(address, exchange)
         operation = match.what
         exchange.success = operation.success
+        exchange.operation = operation.name
         params = {name: decode(value) for name, value in zip(match.names, raw, strict=True)}
         principal = services.authenticate(scope, address.account)
         if principal.kind == "task":
@@ -193,12 +200,15 @@ async def _send(exchange: _Exchange, answer: Answer, send: Send) -> None:
     status = answer.status or exchange.success
     if (
         answer.stream is None
+        and answer.live is None
         and status not in (204, 304)
         and not any(name == "content-length" for name, _ in headers)
     ):
         headers.append(("content-length", str(len(answer.body))))
     raw = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
     await send({"type": "http.response.start", "status": status, "headers": raw})
+    if answer.live is not None:
+        return
     if answer.stream is not None:
         async for piece in answer.stream:
             await send({"type": "http.response.body", "body": piece, "more_body": True})

@@ -34,6 +34,7 @@ _OWN = {
     "delete_job_schedule": ("force",),
     "terminate_job_schedule": ("force",),
     "evaluate_pool_auto_scale": ("apply",),  # ours: carry the result out
+    "read_events": ("after", "kind", "maxresults"),  # ours
 }
 
 

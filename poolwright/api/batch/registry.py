@@ -10,6 +10,7 @@ from poolwright.api.batch import (
     accounts,
     applications,
     autoscale,
+    events,
     explain,
     files,
     job_schedules,
@@ -84,6 +85,7 @@ SERVED: tuple[Operation, ...] = (
     _operation(
         "get_application", "GET", "/applications/{applicationId}", "applications/read", 200, applications.get
     ),
+    _operation("read_events", "GET", "/events", "events/read", 200, events.list_events),
     _operation("create_pool", "POST", "/pools", "pools/write", 201, pools.create),
     _operation("list_pools", "GET", "/pools", "pools/read", 200, pools.list_all),
     _operation("get_pool", "GET", _POOL, "pools/read", 200, pools.get),

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from poolwright.api.auth import DEFAULT_ROLES, Principal, RoleBook
 from poolwright.api.auth.requests import Scope
+from poolwright.api.batch.feed import Feed
 from poolwright.domain.catalogue import SUPPORTED_IMAGES, SupportedImage
 from poolwright.domain.clock import Clock, Ids, Instant
 from poolwright.domain.facts import Explanation, Fact
@@ -158,4 +159,6 @@ class BatchServices:
     node_logs: NodeLogs | None = None
     kept_files: KeptFiles | None = None
     intake: Callable[[], str | None] = lambda: None  # why nothing new is taken in now
+    feed: Feed | None = None
+    meter: Callable[[str, int, float], None] = lambda _operation, _status, _seconds: None
     roles: RoleBook = DEFAULT_ROLES

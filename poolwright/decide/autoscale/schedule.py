@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from poolwright.decide.autoscale.evaluation import Outcome, Situation
+from poolwright.domain import pool_events
 from poolwright.domain.autoscale import Sample, TaskFigures
 from poolwright.domain.clock import HOUR, Instant, Micros
 from poolwright.domain.facts import Fact
@@ -80,7 +81,7 @@ def next_due(due_at: Instant, interval: Micros, now: Instant) -> Instant:
     return due_at + max(1, (now - due_at) // interval + 1) * interval
 
 
-def settle(pool: Pool, outcome: Outcome, now: Instant) -> tuple[Pool, list[Fact]]:
+def settle(pool: Pool, outcome: Outcome, now: Instant, counts: pool_events.Counts) -> tuple[Pool, list[Fact]]:
     """The pool with the run noted, and resizing where the formula asks for another size.
 
     Targets of a resize under way are replaced. The entity tag changes only with the targets.
@@ -93,6 +94,8 @@ def settle(pool: Pool, outcome: Outcome, now: Instant) -> tuple[Pool, list[Fact]
     error = run.error
     why = None if error is None else " ".join(value for _, value in error.values)
     detail: dict[str, str | int | float | bool | None] = {
+        "at": now,
+        "formula": scale.formula,
         "results": run.results,
         "error": None if error is None else error.code,
         "reason": why,
@@ -101,14 +104,7 @@ def settle(pool: Pool, outcome: Outcome, now: Instant) -> tuple[Pool, list[Fact]
     if error is not None or outcome.targets == (pool.target_dedicated, pool.target_low_priority):
         return settled, facts
     resized = _retargeted(settled, outcome, now)
-    started: dict[str, str | int | float | bool | None] = {
-        "by": "autoscale",
-        "number": resized.resize.number,
-        "target_dedicated": resized.target_dedicated,
-        "target_low_priority": resized.target_low_priority,
-        "option": outcome.option.value,
-        "removed": 0,
-    }
+    started = {"by": "autoscale", **pool_events.resize_started(resized, counts)}
     return resized, [*facts, Fact(now, "pool.resize.start", pool.account, subject, started)]
 
 

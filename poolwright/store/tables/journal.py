@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from poolwright.domain.facts import Fact
+from poolwright.domain.clock import Instant
+from poolwright.domain.facts import COMMON, Entry, Fact
 from poolwright.store.connection import Db
-from poolwright.store.rows import Rows
+from poolwright.store.rows import Rows, to_json
 from poolwright.store.sql import load
 
 _SQL = load("facts")
@@ -14,17 +15,43 @@ _FACT = Rows(Fact)
 
 
 class JournalTable:
-    """See store/base.py, Journal."""
+    """See store/base_journal.py. `common`: whether facts that come with every task are kept."""
 
-    def __init__(self, db: Db) -> None:
+    def __init__(self, db: Db, *, common: bool = True) -> None:
         self._db = db
+        self._common = common
+
+    def keeps(self, kind: str) -> bool:
+        return self._common or kind not in COMMON
 
     def record(self, facts: Sequence[Fact]) -> None:
-        self._db.many(_SQL["insert"], ([*_FACT.values(fact), fact.subject.lower()] for fact in facts))
+        self._db.many(
+            _SQL["insert"],
+            (
+                [*_FACT.values(fact), "" if fact.kind in COMMON else fact.subject.lower()]
+                for fact in facts
+                if self.keeps(fact.kind)
+            ),
+        )
 
     def of_subject(self, account: str, subject: str, limit: int) -> list[Fact]:
         rows = self._db.all(_SQL["of_subject"], (account, subject.lower(), limit))
         return [_FACT.read(row) for row in rows]
 
+    def after(
+        self, number: int, upto: int, limit: int, account: str | None = None, kinds: Sequence[str] = ()
+    ) -> list[Entry]:
+        wanted = to_json(list(kinds)) if kinds else None
+        rows = self._db.all(_SQL["after"], (number, upto, account, wanted, limit))
+        return [Entry(row[0], _FACT.read(row[1:])) for row in rows]
+
+    def span(self) -> tuple[int, int]:
+        ends = [self._db.one(_SQL[end]) for end in ("first", "last")]
+        first, last = (0 if row is None or row[0] is None else int(row[0]) for row in ends)
+        return first, last
+
     def prune(self, keep: int) -> int:
         return self._db.changed(_SQL["prune"], (keep,))
+
+    def prune_old(self, before: Instant, most: int) -> int:
+        return self._db.changed(_SQL["prune_old"], (most, before))

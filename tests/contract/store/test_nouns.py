@@ -369,3 +369,21 @@ def test_every_field_of_a_node_is_covered() -> None:
         "account", "pool", "dedicated", "state", "state_at", "allocated_at", "fence", "scheduling", "seen_at",
         "attempts", "retry_at", "tasks_succeeded", "revision",
     }  # fmt: skip
+
+
+async def test_the_journal_is_read_on_from_any_place_and_forgets_by_age(store: Store) -> None:
+    kinds = ("task.start", "job.create", "task.fail", "pool.create")
+    facts = [Fact(at, kind, A, "task/j/t") for at, kind in enumerate(kinds, 1)]
+    await store.write(lambda tx: tx.journal.record([*facts, Fact(9, "task.start", "other", "task/j/t")]))
+    first, last = await store.read(lambda tx: tx.journal.span())
+    assert last - first == 4
+    found = await store.read(lambda tx: tx.journal.after(first, last, 2, A))
+    assert [(entry.number, entry.fact) for entry in found] == [(first + 1, facts[1]), (first + 2, facts[2])]
+    tasks = await store.read(lambda tx: tx.journal.after(0, last, 10, A, ["task.*", "job.create"]))
+    assert [entry.fact for entry in tasks] == facts[:3]
+    assert len(await store.read(lambda tx: tx.journal.after(0, last, 10))) == 5
+    common = await store.read(lambda tx: tx.journal.of_subject(A, "task/j/t", 9))
+    assert [fact.kind for fact in common] == ["pool.create", "task.fail", "job.create"]
+    assert await store.write(lambda tx: tx.journal.prune_old(100, 2)) == 2
+    assert await store.write(lambda tx: tx.journal.prune_old(100, 1000)) == 2
+    assert await store.read(lambda tx: tx.journal.span()) == (last, last)

@@ -163,7 +163,7 @@ def test_terminate_an_active_task(world: World) -> None:
     assert (after.failure.category, after.failure.code) == ("usererror", "TaskEnded")
     assert after.modified_at > task.modified_at
     assert _counts(world) == TaskCounts(failed=1)
-    assert world.kinds("task/J1/a") == ["task.terminate"]
+    assert world.kinds("task/J1/a") == ["task.terminate", "task.fail"]
     assert world.woken() == {("pool", "p1"), ("job", "j1")}
     world.refused("TaskCompleted", tasks.terminate, "J1", "a", ANY)
 

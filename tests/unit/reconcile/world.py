@@ -57,8 +57,8 @@ class Images:
 class World:
     """Rows and passes."""
 
-    def __init__(self, nodes: int = 2, slots: int = 1, **pool: Any) -> None:
-        self.store = SyncStore()
+    def __init__(self, nodes: int = 2, slots: int = 1, *, task_facts: bool = True, **pool: Any) -> None:
+        self.store = SyncStore(task_facts=task_facts)
         self.clock = HandClock()
         self.images = Images()
         self.kit = Kit(

@@ -25,6 +25,7 @@ from starlette.applications import Starlette
 from poolwright.api.auth import Plane, Principal, authenticate
 from poolwright.api.auth.requests import Scope
 from poolwright.api.batch.app import routes
+from poolwright.api.batch.feed import Feed
 from poolwright.api.batch.services import (
     BatchServices,
     FileInfo,
@@ -285,6 +286,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             explain=StateExplainer(store),
             doors=FixedDoors(),
             node_logs=PromisedLogs(),
+            feed=Feed(store),
             endpoint=f"https://localhost:{port}",
         )
         app = Starlette(routes=[*identity_routes(parts.issuer), *routes(services)])
