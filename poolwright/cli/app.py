@@ -108,10 +108,8 @@ def up(
     from poolwright.domain.limits import Quotas, Settings  # here: only this command needs domain and service
     from poolwright.serve import Options, run
 
-    cores, images = (
-        (core_quota_dedicated, core_quota_low_priority),
-        (image_limit_dedicated, image_limit_low_priority),
-    )
+    cores = (core_quota_dedicated, core_quota_low_priority)
+    images = (image_limit_dedicated, image_limit_low_priority)
     quotas = Quotas(pool_quota, active_job_quota, *cores, *images)
     options = Options(
         data_dir=(data_dir or default_data_dir()).resolve(),
@@ -122,14 +120,7 @@ def up(
         grace_s=grace,
         reserve_disk_mib=reserve_disk,
         settings=Settings(
-            quotas=Quotas(
-                pools=pool_quota,
-                active_jobs=active_job_quota,
-                dedicated_cores=core_quota_dedicated,
-                low_priority_cores=core_quota_low_priority,
-                custom_image_max_dedicated=image_limit_dedicated,
-                custom_image_max_low_priority=image_limit_low_priority,
-            ),
+            quotas=quotas,
             strict_custom_image_auth=not relax_custom_image_auth,
             allow_reimage=allow_reimage,
             regrow_large_pools=regrow,

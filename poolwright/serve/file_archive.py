@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from poolwright.api.batch.services import DirectoryNotEmpty, FileInfo, FileMissing, FileNotKept
+from poolwright.decide.room import MIB
 from poolwright.domain.kept_files import KeptFile
 from poolwright.store.file_archive import FileArchive
 
@@ -21,6 +22,11 @@ def _disk_errors() -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise OSError(f"the archive of files: {error}") from None
+
+
+def open_archive(data_dir: Path, mib: int) -> ThreadedArchive | None:
+    """The archive of a data directory, of at most so many MiB; None where the operator wants none (0)."""
+    return ThreadedArchive(data_dir / "files" / "archive.db", mib * MIB) if mib else None
 
 
 class ThreadedArchive:

@@ -16,7 +16,6 @@ from starlette.types import ASGIApp
 
 from poolwright.agent.layout import LOGIN_KIT
 from poolwright.api import arm
-from poolwright.api.auth import Audiences, BearerVerifier
 from poolwright.api.batch.app import BatchApp
 from poolwright.api.batch.feed import Feed
 from poolwright.api.batch.services import BatchServices
@@ -24,20 +23,17 @@ from poolwright.api.blobs import BlobServices, blob_routes
 from poolwright.api.blobs.blocks import package_routes
 from poolwright.api.front import front
 from poolwright.api.identity import (
-    KeyRing,
     TlsFiles,
-    TokenIssuer,
     ensure_tls,
     hash_client_secret,
     identity_routes,
     new_client_secret,
 )
-from poolwright.api.known import Accounts, KnownCallers, Principals
+from poolwright.api.known import Accounts, KnownCallers
 from poolwright.commands import first_start
 from poolwright.commands.context import Caller, Context
 from poolwright.commands.first_start import Identity
 from poolwright.commands.schedules import JobFactory
-from poolwright.decide.room import MIB
 from poolwright.domain.account import Account
 from poolwright.domain.catalogue import SUPPORTED_IMAGES, SupportedImage
 from poolwright.domain.marketplace import Catalogue, find
@@ -68,12 +64,12 @@ from poolwright.serve.adapters import (
     ResourceHandlers,
     new_keys,
 )
-from poolwright.serve.callers import Callers
+from poolwright.serve.callers import Callers, open_callers
 from poolwright.serve.credentials import Known, agents_token, read_secret
 from poolwright.serve.disk_bytes import PlaneBytes
 from poolwright.serve.doors import LoginDoors
-from poolwright.serve.file_archive import KeptFiles, ThreadedArchive
 from poolwright.serve.event_settings import read_event_settings
+from poolwright.serve.file_archive import KeptFiles, open_archive
 from poolwright.serve.listening import front_address
 from poolwright.serve.login_server import BroughtLoginServer
 from poolwright.serve.meter import Meter
@@ -144,11 +140,7 @@ class House:
         )
         self.class_rooms = class_rooms(settings.storage_classes, disk_room, options.reserve_disk_mib)
         self._watching: list[asyncio.Task[None]] = []
-        self.archive = (
-            ThreadedArchive(options.data_dir / "files" / "archive.db", options.file_archive_mib * MIB)
-            if options.file_archive_mib
-            else None
-        )
+        self.archive = open_archive(options.data_dir, options.file_archive_mib)
         self._reconciler: Reconciler | None = None
         self._resources: ResourceReconciler | None = None
         self._hub: AgentHub | None = None
@@ -162,7 +154,7 @@ class House:
         endpoint = f"https://localhost:{port}"
         tls = ensure_tls(data_dir, self.clock)
         identity, account, secret = await self._first_start()
-        callers = await self._callers(identity, tls, port)
+        callers = await open_callers(self.store, data_dir, identity, tls, port, self.clock)
         self.packages.open()
         recovery = self.images.recover()
         if not recovery.clean:
@@ -305,28 +297,6 @@ class House:
         hashed = hash_client_secret(secret)
         await self.store.write(lambda tx: first_start.ensure_client(tx, ctx, identity.client_id, hashed))
         return identity, account, secret
-
-    async def _callers(self, identity: Identity, tls: TlsFiles, port: int) -> Callers:
-        known = KnownCallers(self.store, first_start.ACCOUNT)
-        await known.refresh()
-        ring = KeyRing.open(self.options.data_dir, self.clock)
-        audiences = Audiences(tls.names, (port, 443))
-        principals = Principals(known)
-        issuer = TokenIssuer(
-            tenant_id=identity.tenant_id,
-            keys=ring,
-            principals=principals,
-            audiences=audiences,
-            clock=self.clock,
-        )
-        verifier = BearerVerifier(
-            tenant_id=identity.tenant_id,
-            keys=ring,
-            audiences=audiences,
-            principals=principals,
-            authority=f"localhost:{port}",
-        )
-        return Callers(known, issuer, verifier, self.clock)
 
     def _application(
         self, callers: Callers, identity: Identity, hub: AgentHub, kit: Kit, endpoint: str, port: int
