@@ -194,7 +194,7 @@ def test_verbs(call: Caller) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("POST", "/pools/base/upgradeos"),
+        ("POST", "/certificates"),
         ("GET", "/certificates(thumbprintAlgorithm=sha1,thumbprint=ab)"),
     ],
 )
