@@ -9,7 +9,7 @@ from typing import TypeVar, cast
 
 from poolwright.domain.facts import DirtyKey
 from poolwright.store import migrate
-from poolwright.store.base import Tx
+from poolwright.store.base import StoreError, Tx
 from poolwright.store.connection import Db, connect
 from poolwright.store.errors import translate
 from poolwright.store.transaction import SqliteTx
@@ -43,14 +43,18 @@ class SyncStore:
 
     def read_now(self, fn: Callable[[Tx], T]) -> T:
         """Run `fn` on the present state; writing in it raises StoreError."""
-        execute = self._connection.execute
-        execute("PRAGMA query_only = ON")
+        # Not PRAGMA query_only: setting it makes SQLite compile every statement anew.
+        execute, before = self._connection.execute, self._connection.total_changes
+        execute("BEGIN")
         try:
-            return fn(self._reader)
+            result = fn(self._reader)
+            if self._connection.total_changes != before:
+                raise StoreError("a read cannot write")
+            return result
         except sqlite3.Error as error:
             raise translate(error) from error
         finally:
-            execute("PRAGMA query_only = OFF")
+            execute("ROLLBACK")
 
     def woken(self) -> list[DirtyKey]:
         """Keys marked since the last call, each once, in order of first mark."""
