@@ -7,7 +7,7 @@ from dataclasses import replace
 from poolwright.commands import pools
 from poolwright.commands.context import Context, record, wake
 from poolwright.domain.errors import ServiceError, bad_property
-from poolwright.domain.node import Drain, Logins, Node
+from poolwright.domain.node import WITHOUT_MACHINE, Drain, Logins, Node
 from poolwright.domain.rules import not_found
 from poolwright.domain.states import NODE, DeallocationOption, NodeState, PoolState, SchedulingState, advance
 from poolwright.store.base import Tx
@@ -58,9 +58,13 @@ def get(tx: Tx, account: str, pool: str, node: str) -> Node:
 
 
 def with_files(tx: Tx, account: str, pool: str, node: str) -> Node:
-    """The node, if its files may be there. Raises 404; 409 NodeNotReady without a machine, NodeStateUnusable."""
+    """The node, if its files may be there. Raises 404; 409 NodeNotReady without a machine, NodeStateUnusable.
+
+    A machine that runs but is of no use (a mount failed, a disk is full) shows its files: they say why.
+    """
     found = get(tx, account, pool, node)
-    if found.state is NodeState.UNUSABLE:
+    codes = {error.code for error in found.errors}
+    if found.state is NodeState.UNUSABLE and (not codes or codes & WITHOUT_MACHINE):
         why = found.errors[-1].message if found.errors else "The node is unusable."
         raise ServiceError("NodeStateUnusable", None, (("NodeState", found.state.value), ("Reason", why)))
     stopped = found.state is NodeState.STARTING and found.booted_at is None

@@ -318,21 +318,21 @@ def _nodes_hold(situation: TaskSituation) -> Explanation:
     assert pool is not None
     needed, manager = situation.task.spec.required_slots, _manager(situation)
     able = [n for n in situation.nodes if takes_tasks(n)]
+    if manager is not None and not manager.low_priority and able:
+        able = [n for n in able if n.dedicated]
+        if not able:
+            message = "The job manager task asks for a dedicated node; the pool has none that takes tasks."
+            return Explanation("NeedsDedicatedNode", message, "Resize the pool to have dedicated nodes.")
     if able and all(n.id in situation.barred for n in able):
-        message = f"The job's preparation task failed on all {len(able)} nodes that take tasks."
+        message = f"The job's preparation task failed on all {len(able)} nodes that take the task."
         step = "Read its stderr.txt on the nodes; reimage them, or make the job anew with one that works."
         return Explanation("JobPreparationTaskFailed", message, step)
-    if manager is not None and not manager.low_priority and able and not any(n.dedicated for n in able):
-        message = "The job manager task asks for a dedicated node; the pool has none that takes tasks."
-        return Explanation("NeedsDedicatedNode", message, "Resize the pool to have dedicated nodes.")
     if manager is not None and manager.exclusive:
         needed = pool.spec.slots_per_node
     able = [n for n in able if n.id not in situation.barred]
     multi = situation.task.spec.multi
     if multi is not None and len(situation.nodes) >= multi.instances > len(able) and able:
-        message = (
-            f"The task needs {multi.instances} nodes at once; {len(able)} of the pool take its tasks now."
-        )
+        message = f"The task needs {multi.instances} nodes at once; {len(able)} take its tasks now."
         return Explanation("NeedsMoreNodes", message, "Wait until its nodes are of use, or mend them.")
     if not able:
         reasons = Counter(node(n, pool, used.get(n.id, 0)).code for n in situation.nodes)

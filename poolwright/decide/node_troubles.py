@@ -12,13 +12,11 @@ from dataclasses import replace
 from poolwright.decide.node_events import begin, move, rest, troubled
 from poolwright.decide.snapshot import PoolSnapshot
 from poolwright.domain.errors import FREE_SPACE
-from poolwright.domain.node import Node, NodeError
+from poolwright.domain.node import WITHOUT_MACHINE, Node, NodeError
 from poolwright.domain.states import NodeState
 
 #: Troubles that only another boot can end.
 NEEDS_BOOT = frozenset({"MountConfigurationError"})
-#: Errors that say the machine itself is gone or unheard of.
-_WITHOUT_MACHINE = frozenset({"MachineLost", "NodeLost", "MachineRejected", "NodeJoinTimeout"})
 
 
 def of(node: Node, snapshot: PoolSnapshot) -> tuple[NodeError, ...]:
@@ -33,7 +31,7 @@ def of(node: Node, snapshot: PoolSnapshot) -> tuple[NodeError, ...]:
 def held(node: Node) -> bool:
     """Whether the node is unusable for its troubles only (which may just be over): its machine runs."""
     return node.state is NodeState.UNUSABLE and not any(
-        error.code in _WITHOUT_MACHINE for error in node.errors
+        error.code in WITHOUT_MACHINE for error in node.errors
     )
 
 

@@ -25,6 +25,10 @@ def is_simulated(machine: str) -> bool:
     return machine.startswith(SIMULATED_MACHINES)
 
 
+#: Codes of node errors that say the machine itself is gone or unheard of.
+WITHOUT_MACHINE = frozenset({"MachineLost", "NodeLost", "MachineRejected", "NodeJoinTimeout"})
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why something ended badly. `category` is "usererror" or "servererror"."""

@@ -119,7 +119,7 @@ class Batch:
                 by_pool.setdefault((node.account, node.pool), []).append(node)
         for key, nodes in by_pool.items():
             pool = self.pool(nodes[0])
-            placer = Placer(self.tx, self.kit, pool, nodes, self.tx.executions.slots(*key), self.now)
+            placer = Placer(self.tx, self.kit, pool, nodes, self.now)
             # Gangs need a look at all nodes, before others take the free ones.
             gangs_wait = gang_placer.waiting(self.tx, self.kit, pool, INSTANCES_MAX, self.now, 1)
             more = bool(gangs_wait) or placer.run()

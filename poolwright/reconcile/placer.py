@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from poolwright.decide import placement, task_life
 from poolwright.decide.job_nodes import Preparation
@@ -31,21 +31,24 @@ TURNS_MAX = 10_000
 
 
 class Placer:
-    """One placement in one transaction. `nodes` are current rows; `used` is slots of live executions by node id."""
+    """One placement in one transaction. `nodes` are current rows; `used` is slots of live executions by node id.
 
-    def __init__(
-        self, tx: Tx, kit: Kit, pool: Pool, nodes: Sequence[Node], used: dict[str, int], now: Instant
-    ) -> None:
+    A node that is being cleared for a task of higher priority counts as full until that is done: executions end one
+    by one, and who took the room of the first would have to make room in turn, for ever.
+    """
+
+    def __init__(self, tx: Tx, kit: Kit, pool: Pool, nodes: Sequence[Node], now: Instant) -> None:
         self._tx = tx
         self._kit = kit
         self._pool = pool
         self._now = now
         self.nodes = {node.id: node for node in nodes}
-        self.used = used
+        self.used = tx.executions.taken(pool.account, pool.id, pool.spec.slots_per_node)
         self.starts: list[ExecSpec] = []
         self._jobs: dict[int, Job] = {}
         self._bars: dict[int, frozenset[str]] = {}
         self._skip: set[int] = set()
+        self._aside: set[int] = set()
         self._placed = 0
 
     def run(self, above: int | None = None) -> bool:
@@ -58,8 +61,10 @@ class Placer:
             if left <= 0:
                 return True
             open_rooms = placement.rooms(self.nodes.values(), self.used, self._pool.spec.slots_per_node)
-            skipped = len(self._skip)
-            if not open_rooms or not (self._round(open_rooms, left, above) or len(self._skip) > skipped):
+            passed_over = len(self._skip) + len(self._aside)
+            if not open_rooms:
+                return False
+            if not self._round(open_rooms, left, above) and len(self._skip) + len(self._aside) == passed_over:
                 return False
         return True
 
@@ -78,9 +83,7 @@ class Placer:
             task = self._assign(tasks.pop(assignment.key), self.nodes[assignment.node])
             running.append(task)
             executions.append(self._execution(task, self.nodes[assignment.node]))
-        # What may not go everywhere and found no place must not stand before others in the next round.
-        left_over = (wish for wish in wishes if wish.key in tasks)
-        self._skip |= {tasks[wish.key].job_pk for wish in left_over if wish.barred or wish.alone}
+        self._pass_over([w for w in wishes if w.key in tasks and (w.barred or w.alone)], tasks)
         if running:
             self._took_turn(running[-1].job_pk)
         self._placed += len(running)
@@ -93,6 +96,16 @@ class Placer:
             )
         return len(assigned)
 
+    def _pass_over(self, left_over: Iterable[Ready], tasks: Mapping[int, Task]) -> None:
+        """What may not go everywhere and found no place must not stand before others in the next round: its job, since
+        the preparation is the same for all of it; only the task, if it is a job manager."""
+        for wish in left_over:
+            task = tasks[wish.key]
+            if _manages(task, self.job(task.job_pk)):
+                self._aside.add(task.pk)
+            else:
+                self._skip.add(task.job_pk)
+
     def _ready(self, open_rooms: list[Room], left: int) -> list[Task]:
         """Tasks that may start. One that was reactivated waits until its former execution is known to be dead."""
         wanted = min(sum(room.free for room in open_rooms), left)
@@ -100,8 +113,9 @@ class Placer:
         pool = self._pool
         fifo = pool.spec.job_order is JobOrder.CREATION_TIME
         turn = None if fifo else self._kit.turns.get((pool.account, pool.id), 0)
-        expired = self._kit.expired_tasks(self._tx, self._now)
-        return self._tx.tasks.ready(pool.account, pool.id, wanted, most, turn, self._skip, expired)
+        more, expired = wanted + len(self._aside), self._kit.expired_tasks(self._tx, self._now)
+        found = self._tx.tasks.ready(pool.account, pool.id, more, most, turn, self._skip, expired)
+        return [task for task in found if task.pk not in self._aside][:wanted]
 
     def _took_turn(self, job_pk: int) -> None:
         turns = self._kit.turns
@@ -114,7 +128,7 @@ class Placer:
         job, spec = self.job(task.job_pk), task.spec
         barred = self._barred(job)
         manager = job.spec.manager
-        if manager is None or manager.id.lower() != task.id.lower():
+        if manager is None or not _manages(task, job):
             return Ready(task.pk, spec.required_slots, spec.affinity_id, barred)
         if not manager.low_priority:
             barred |= {node.id for node in self.nodes.values() if not node.dedicated}
@@ -123,7 +137,7 @@ class Placer:
     def _slots(self, task: Task, job: Job) -> int:
         """Slots the task takes: a job manager that runs alone takes all of its node."""
         manager = job.spec.manager
-        if manager is not None and manager.exclusive and manager.id.lower() == task.id.lower():
+        if manager is not None and manager.exclusive and _manages(task, job):
             return max(task.spec.required_slots, self._pool.spec.slots_per_node)
         return task.spec.required_slots
 
@@ -194,6 +208,11 @@ class Placer:
             slots=self._slots(task, self.job(task.job_pk)),
             since=self._now,
         )
+
+
+def _manages(task: Task, job: Job) -> bool:
+    manager = job.spec.manager
+    return manager is not None and manager.id.lower() == task.id.lower()
 
 
 def settle(tx: Tx, nodes: Sequence[Node], used: dict[str, int], now: Instant) -> None:

@@ -240,7 +240,7 @@ def _acts(
 
 
 def _place(tx: Tx, kit: Kit, pool: Pool, nodes: list[Node], now: Instant, work: PoolWork) -> None:
-    placer = Placer(tx, kit, pool, nodes, tx.executions.slots(pool.account, pool.id), now)
+    placer = Placer(tx, kit, pool, nodes, now)
     more, again_at = gang_placer.run(tx, kit, pool, placer, now)
     work.more = more or work.more
     if again_at is not None:

@@ -35,8 +35,10 @@ def victims(
         waiting.append(Waiting(wish.slots, job.spec.priority, wish.barred, insists))
     if not waiting:
         return []
-    slots = pool.spec.slots_per_node
-    free = {n.id: slots - placer.used.get(n.id, 0) for n in placer.nodes.values() if takes_tasks(n)}
+    free = {n.id: pool.spec.slots_per_node for n in placer.nodes.values() if takes_tasks(n)}
+    for execution in held:
+        if execution.node in free:
+            free[execution.node] -= execution.slots
     holders = []
     for execution in held:
         row = jobs[execution.job_pk]

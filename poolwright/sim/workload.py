@@ -228,7 +228,8 @@ class Workload:
 
     def _manager(self) -> ManagerTask:
         rng = self._rng
-        spec = TaskSpec(command(rng.randrange(300 * SECOND), 0 if rng.random() < 0.8 else 1))
+        line = command(rng.randrange(300 * SECOND), 0 if rng.random() < 0.8 else 1)
+        spec = TaskSpec(line, retention=10 * MINUTE)
         flags = {name: rng.random() < 0.7 for name in ("kill_job", "exclusive", "low_priority")}
         return ManagerTask("boss", spec, "{}", **flags)
 

@@ -35,6 +35,10 @@ class Executions(Protocol):
         """node id -> slots held by live executions."""
         ...
 
+    def taken(self, account: str, pool: str, most: int) -> dict[str, int]:
+        """As `slots`, but a node that is being cleared (executions of it are to be requeued) has at least `most`."""
+        ...
+
     def count_of_job(self, job_pk: int) -> int: ...  # of its tasks
     def beside_tasks(self, job_pk: int) -> list[Execution]: ...  # of its preparation and release
 

@@ -45,7 +45,7 @@ class SyncStore:
         """Run `fn` on the present state; writing in it raises StoreError."""
         # Not PRAGMA query_only: setting it makes SQLite compile every statement anew.
         execute, before = self._connection.execute, self._connection.total_changes
-        execute("BEGIN")
+        execute("SAVEPOINT looking")  # also inside a write
         try:
             result = fn(self._reader)
             if self._connection.total_changes != before:
@@ -54,7 +54,8 @@ class SyncStore:
         except sqlite3.Error as error:
             raise translate(error) from error
         finally:
-            execute("ROLLBACK")
+            execute("ROLLBACK TO looking")
+            execute("RELEASE looking")
 
     def woken(self) -> list[DirtyKey]:
         """Keys marked since the last call, each once, in order of first mark."""

@@ -25,6 +25,10 @@ SELECT {columns} FROM execution WHERE task_pk = ? ORDER BY name
 -- name: slots
 SELECT node, sum(slots) FROM execution WHERE account = ? AND pool_key = ? GROUP BY node
 
+-- name: taken
+SELECT node, CASE WHEN max(slots > 0 AND kill_reason IS ?) THEN max(sum(slots), ?) ELSE sum(slots) END
+FROM execution WHERE account = ? AND pool_key = ? GROUP BY node
+
 -- name: count_of_job
 SELECT count(*) FROM execution WHERE job_pk = ? AND task_pk > 0
 

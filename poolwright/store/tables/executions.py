@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from poolwright.domain.states import DeallocationOption
 from poolwright.domain.task import Execution
 from poolwright.store.base import Duplicate
 from poolwright.store.connection import Db
@@ -53,6 +54,11 @@ class ExecutionTable:
 
     def slots(self, account: str, pool: str) -> dict[str, int]:
         return dict(self._db.all(_SQL["slots"], (account, pool.lower())))
+
+    def taken(self, account: str, pool: str, most: int) -> dict[str, int]:
+        return dict(
+            self._db.all(_SQL["taken"], (DeallocationOption.REQUEUE.value, most, account, pool.lower()))
+        )
 
     def beside_tasks(self, job_pk: int) -> list[Execution]:
         return [_EXECUTION.read(row) for row in self._db.all(_SQL["beside_tasks"], (job_pk,))]

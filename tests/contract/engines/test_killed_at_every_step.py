@@ -63,7 +63,9 @@ class Stage:
         command = [sys.executable, "-m", "tests.contract.engines.killed_host", *arguments, "--grace-s", "60"]
         (self.rig.data_dir / "log").mkdir(exist_ok=True)
         with (self.rig.data_dir / "log" / "agent.log").open("ab") as output:
-            self.doomed = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
+            # As the service starts it: machines must not bear the mark of the test run, which other tests look for.
+            clean = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
+            self.doomed = subprocess.Popen(command, cwd=ROOT, env=clean, stdout=output, stderr=output)
         if await self._connected():
             with contextlib.suppress(Transient):
                 await self._life()

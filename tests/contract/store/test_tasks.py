@@ -242,8 +242,12 @@ async def test_executions(store: Store) -> None:
     assert await store.read(lambda tx: tx.executions.of_machine("m-n1")) == [live[0], live[2]]
     assert await store.read(lambda tx: tx.executions.of_task(b.pk)) == [live[1]]
     assert await store.read(lambda tx: tx.executions.slots(A, "POOL-1")) == {"n1": 4, "n2": 1}
+    assert await store.read(lambda tx: tx.executions.taken(A, "POOL-1", 8)) == {"n1": 4, "n2": 1}
     assert await store.read(lambda tx: tx.executions.count_of_job(made.pk)) == 3
     await store.write(lambda tx: tx.executions.order_kill([live[0].name, "unknown"], "terminate"))
     await store.write(lambda tx: tx.executions.delete_many([live[1].name, "unknown"]))
     found = await store.read(lambda tx: tx.executions.get_many([item.name for item in live]))
     assert found == {live[0].name: replace(live[0], kill_reason="terminate"), live[2].name: live[2]}
+    assert await store.read(lambda tx: tx.executions.taken(A, "pool-1", 8)) == {"n1": 4}
+    await store.write(lambda tx: tx.executions.order_kill([live[2].name], "requeue"))
+    assert await store.read(lambda tx: tx.executions.taken(A, "pool-1", 8)) == {"n1": 8}

@@ -9,7 +9,7 @@ import pytest
 
 from poolwright.commands import jobs, nodes, tasks
 from poolwright.domain.errors import ServiceError
-from poolwright.domain.node import Drain, Logins, Node, NodeUser
+from poolwright.domain.node import Drain, Logins, Node, NodeError, NodeUser
 from poolwright.domain.states import DeallocationOption, NodeState, SchedulingState
 from tests.unit.commands.conftest import START, A, World
 from tests.unit.commands.values import (
@@ -232,6 +232,17 @@ def test_files_are_served_where_a_machine_may_be(world: World, state: NodeState)
     with pytest.raises(ServiceError) as refused:
         world.read(lambda tx: nodes.with_files(tx, A, "P1", "n1"))
     assert refused.value.code == code
+
+
+def test_the_files_of_a_running_machine_that_is_of_no_use_say_why(world: World) -> None:
+    failed = NodeError("MountConfigurationError", "a mount failed")
+    add_node(world, "n1", state=NodeState.UNUSABLE, booted_at=1, errors=(failed,))
+    assert world.read(lambda tx: nodes.with_files(tx, A, "P1", "n1")).errors == (failed,)
+    lost = NodeError("MachineLost", "its machine is gone")
+    add_node(world, "n2", state=NodeState.UNUSABLE, booted_at=1, errors=(lost,))
+    with pytest.raises(ServiceError) as refused:
+        world.read(lambda tx: nodes.with_files(tx, A, "P1", "n2"))
+    assert refused.value.code == "NodeStateUnusable"
 
 
 def test_an_unusable_node_refuses_with_its_own_code(world: World) -> None:

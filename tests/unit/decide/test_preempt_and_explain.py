@@ -8,9 +8,11 @@ from poolwright.decide import explain
 from poolwright.decide.explain import TaskSituation
 from poolwright.decide.preempt import PREEMPT_INTERVAL, Beat, holds_back, under_pressure, victim
 from poolwright.decide.snapshot import PoolSnapshot
+from poolwright.domain.job_tasks import ManagerTask
 from poolwright.domain.limits import PRESSURE_MEMORY_MIB
 from poolwright.domain.node import Drain, NodeError
 from poolwright.domain.states import AllocationState, DeallocationOption, JobState, NodeState, SchedulingState
+from poolwright.domain.task import TaskSpec
 from tests.unit.decide.parts import NOW, job, node, pool, spec, task
 
 
@@ -54,6 +56,16 @@ def test_every_wait_of_a_task_has_its_reason(code: str, situation: TaskSituation
     assert said.code == code
     assert said.message
     assert said.next_step
+
+
+def test_a_manager_that_needs_a_dedicated_node_waits_for_none_but_those() -> None:
+    """Where its preparation failed on the only one, room on a low-priority node is no reason to hope."""
+    boss = job(manager=ManagerTask("t", TaskSpec("true"), low_priority=False))
+    rows = [node("n1"), node("n2", dedicated=False)]
+    barred = TaskSituation(task(), boss, ONE, rows, barred=frozenset({"n1"}))
+    assert explain.task(barred).code == "JobPreparationTaskFailed"
+    assert explain.task(replace(barred, nodes=rows[1:])).code == "NeedsDedicatedNode"
+    assert explain.task(replace(barred, barred=frozenset())).code == "AboutToRun"
 
 
 @pytest.mark.parametrize("state", list(NodeState))

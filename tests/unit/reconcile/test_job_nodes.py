@@ -193,10 +193,10 @@ def test_a_requeued_manager_does_not_end_the_job_and_comes_first_again() -> None
 
 
 def test_a_manager_may_ask_for_a_dedicated_node_and_others_do_not_wait_for_it() -> None:
-    world = World(nodes=1, slots=1)
+    world = World(nodes=1, slots=3)
     world.set_node("n0", dedicated=False)
     _managed(world, low_priority=False)
-    assert world.look().starts == []
+    assert [spec.env["AZ_BATCH_TASK_ID"] for spec in world.look().starts] == ["a", "b"]
     row = replace(world.set_job(), id="o", spec=replace(_spec(world), manager=None))
     other = world.write(lambda tx: tx.jobs.insert(row))
     world.write(lambda tx: tx.tasks.insert_many(other.pk, [NewTask("x", TaskSpec("run"), b"{}")], 1))
