@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -36,6 +38,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.serial)
             for unclosed in _CLIENTS_SOCKETS:
                 item.add_marker(pytest.mark.filterwarnings(unclosed))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Sockets that the clients of the last tests left behind are collected here, where the same holds for them."""
+    if session.items and all(
+        item.path.relative_to(_HERE).parts[0] in _SERIAL_AREAS for item in session.items
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
 
 @pytest.fixture
