@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from poolwright.agent import launch, tree
+from poolwright.agent import launch, rusage, tree
 from poolwright.agent.loop import Loop, Timer
+from poolwright.agent.rusage import Ended
 from poolwright.agent.services import Services
 from poolwright.agent.users import Identity, UnknownUser, Users
 
@@ -49,6 +50,7 @@ class Execution:
     ready_us: int | None = None  # it lingers since then
     ended_by: str | None = None
     main_gone: bool = False
+    usage: tuple[int, ...] = (0,) * 6  # what its ended processes used, see rusage.py
     timers: list[Timer] = field(default_factory=list)
 
     def event(self) -> dict[str, Any]:
@@ -59,6 +61,7 @@ class Execution:
             item["ready_us"] = self.ready_us
         if self.state == "exited":
             item.update(end_us=self.end_us, exit_code=self.exit_code, signal=self.signal, reason=self.reason)
+            item["usage"] = self.usage
             if self.details:
                 item["details"] = self.details
         elif self.state == "failed":
@@ -167,11 +170,13 @@ class Executions:
             if execution is not None and execution.state != "running":
                 del self._known[exec_id]
 
-    def on_child(self, pid: int, status: int) -> None:
+    def on_child(self, ended: Ended) -> None:
         """A process of this machine ended and was collected."""
-        execution = self._by_pid.pop(pid, None)
+        execution, status = self._by_pid.pop(ended.pid, None), ended.status
         if execution is None:
+            self._charge_orphan(ended)
             return
+        execution.usage = rusage.added(execution.usage, ended.usage)
         execution.end_us = time.time_ns() // 1000
         if os.WIFSIGNALED(status):
             execution.signal = os.WTERMSIG(status)
@@ -189,6 +194,15 @@ class Executions:
         if not self._check_waits:
             self._check_waits = True
             self._loop.at_turn_end(self._check_drained)
+
+    def _charge_orphan(self, ended: Ended) -> None:
+        """What an orphan used is its execution's while that is not over; who left the session is nobody's."""
+        owner = self._by_pid.get(ended.session)
+        for execution in (*self._draining.values(), *self._lingering.values()):
+            if execution.pid == ended.session:
+                owner = execution
+        if owner is not None:
+            owner.usage = rusage.added(owner.usage, ended.usage)
 
     def _end_lingering(self, execution: Execution, grace_s: float) -> None:
         """SIGTERM to what still runs of it, and in the end SIGKILL, as for any execution."""

@@ -13,7 +13,7 @@ from poolwright.agent.machines import Machine, Machines
 
 _EXEC_FIELDS = (
     "exec", "state", "pid", "start_us", "ready_us", "end_us", "exit_code", "signal", "reason", "code", "message",
-    "details",
+    "details", "usage",
 )  # fmt: skip
 _RECONNECT_S = 0.05
 _RECONNECTS = 100

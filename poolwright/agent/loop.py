@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import os
 import selectors
 import signal
 import socket
 import time
 from collections.abc import Callable
+
+from poolwright.agent import rusage
+from poolwright.agent.rusage import Ended
 
 Callback = Callable[[], None]
 ChildCallback = Callable[[int], None]
@@ -34,14 +36,16 @@ class Timer:
 class Loop:
     """Runs callbacks until `stop`. Times are seconds of the monotonic clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, own_io: int | None = None) -> None:
+        """With `own_io` (see rusage.py) it tells what ended children transferred."""
+        self._collector = rusage.Collector(own_io)
         self._selector = selectors.DefaultSelector()
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
         self._children: dict[int, ChildCallback] = {}
         self._turn_end: list[Callback] = []
         self._running = False
-        self._any_child: Callable[[int, int], None] | None = None
+        self._any_child: Callable[[Ended], None] | None = None
         self._wake_r, self._wake_w = socket.socketpair()
         self._wake_r.setblocking(False)
         self._wake_w.setblocking(False)
@@ -53,8 +57,8 @@ class Loop:
         signal.set_wakeup_fd(self._wake_w.fileno(), warn_on_full_buffer=False)
         self.read(self._wake_r.fileno(), lambda: self._on_wake(handlers))
 
-    def on_any_child(self, callback: Callable[[int, int], None]) -> None:
-        """Called with process id and wait status of every ended child nobody else waits for."""
+    def on_any_child(self, callback: Callable[[Ended], None]) -> None:
+        """Called with every ended child nobody else waits for."""
         self._any_child = callback
 
     def read(self, fd: int, callback: Callback) -> None:
@@ -116,16 +120,16 @@ class Loop:
         """Collect every ended child now."""
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                ended = self._collector.collect()
             except ChildProcessError:
                 return
-            if pid == 0:
+            if ended is None:
                 return
-            callback = self._children.pop(pid, None)
+            callback = self._children.pop(ended.pid, None)
             if callback is not None:
-                callback(status)
+                callback(ended.status)
             elif self._any_child is not None:
-                self._any_child(pid, status)
+                self._any_child(ended)
 
     def _finish_turn(self) -> None:
         while self._turn_end:

@@ -17,6 +17,7 @@ from poolwright.agent.commands import Commands
 from poolwright.agent.execs import Executions
 from poolwright.agent.frames import Connection, Message
 from poolwright.agent.loop import Loop, Timer
+from poolwright.agent.rusage import Ended
 from poolwright.agent.watch import Troubles, Watch
 
 _LAST_WORDS = 4000
@@ -38,7 +39,7 @@ class NodeAgent:
     """Serves one host agent at a time; a new connection replaces the old one."""
 
     def __init__(self, listener: socket.socket, config: dict[str, Any]) -> None:
-        self._loop = Loop()
+        self._loop = Loop(config.get("own_io"))
         self._listener = listener
         self._config = config
         self._connection: Connection | None = None
@@ -116,9 +117,9 @@ class NodeAgent:
         elif op == "command":
             self._commands.start(message)
 
-    def _on_child(self, pid: int, status: int) -> None:
-        if not self._commands.on_child(pid, status):
-            self._executions.on_child(pid, status)
+    def _on_child(self, ended: Ended) -> None:
+        if not self._commands.on_child(ended.pid, ended.status):
+            self._executions.on_child(ended)
 
     def _report(self, item: dict[str, Any]) -> None:
         if self._connection is None:

@@ -8,8 +8,9 @@ from poolwright.domain.clock import Instant
 from poolwright.domain.limits import SYSTEM_REQUEUES_MAX
 from poolwright.domain.node import Failure
 from poolwright.domain.states import TASK, ExecutionResult, TaskState, advance
-from poolwright.domain.task import Task
+from poolwright.domain.task import Execution, Task
 from poolwright.domain.task_ends import DEPENDENCY_FAILED
+from poolwright.domain.task_usage import NOTHING, TaskUsage
 from poolwright.domain.transfer import SERVER_CODES, OutputFile
 
 REQUEUE = "requeue"
@@ -40,6 +41,7 @@ class End:
     started_at: Instant | None = None
     delivered: bool = False  # its output files were dealt with
     undelivered: Failure | None = None  # why they could not be uploaded
+    used: TaskUsage = NOTHING  # what its processes used, without the time it took
 
     @property
     def status(self) -> int | None:
@@ -179,14 +181,25 @@ def _again(task: Task, now: Instant, **counters: Instant) -> Task:
     return replace(waiting, **counters)  # type: ignore[arg-type]
 
 
+def spent(task: Task, execution: Execution, end: End) -> TaskUsage:
+    """What a run took. Time is that of the task's own command only, not of coordination commands beside it. Of a task
+    that was completed before its processes were dead, the run is what is counted, not what the task says by now."""
+    if execution.name != task.execution:
+        return end.used
+    present = task.state in (TaskState.PREPARING, TaskState.RUNNING)
+    began = _began(task, end) if present else end.started_at or execution.since
+    return replace(end.used, wall=max(0, end.at - (began or end.at)))
+
+
+def _began(task: Task, end: End) -> Instant | None:
+    """When the run began: the public start time includes downloads."""
+    return task.started_at if end.started_at is None or task.spec.resource_files else end.started_at
+
+
 def _completed(task: Task, now: Instant, end: End, failure: Failure | None) -> Task:
     failure = end.undelivered or failure
     advance(f"task {task.id}", TASK, task.state, TaskState.COMPLETED)
-    started_at = task.started_at
-    if (
-        end.started_at is not None and not task.spec.resource_files
-    ):  # the public start time includes downloads
-        started_at = end.started_at
+    started_at = _began(task, end)
     return replace(
         task,
         state=TaskState.COMPLETED,

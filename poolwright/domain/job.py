@@ -9,6 +9,7 @@ from poolwright.domain.clock import FOREVER, Instant, Micros
 from poolwright.domain.job_tasks import ManagerTask, PreparationTask, ReleaseTask
 from poolwright.domain.node import Failure
 from poolwright.domain.states import JobState
+from poolwright.domain.task_usage import NOTHING, TaskUsage
 
 #: What may happen when all tasks are complete; the last is ours: it also ends a job whose tasks all wait for others.
 NO_ACTION, TERMINATE_DONE, TERMINATE_IDLE = "noaction", "terminatejob", "terminatejobwhenidle"
@@ -68,7 +69,7 @@ class Job:
 class JobStats:
     """What a job's tasks came to so far; a task that is reactivated counts again when it completes again."""
 
-    wall: Micros = 0
+    used: TaskUsage = NOTHING  # by all runs that are over
     waited: Micros = 0
     retries: int = 0
     last_at: Instant = 0

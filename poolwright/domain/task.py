@@ -13,6 +13,7 @@ from poolwright.domain.node import Failure
 from poolwright.domain.package import PackageReference
 from poolwright.domain.pool import UserIdentity
 from poolwright.domain.states import ExecutionResult, TaskState
+from poolwright.domain.task_usage import TaskUsage
 from poolwright.domain.transfer import OutputFile, ResourceFile
 
 
@@ -82,6 +83,7 @@ class Task:
     last_requeue_at: Instant | None = None
     system_requeues: int = 0
     kill_reason: str | None = None  # a kill was ordered; why ("terminate", "requeue", ...)
+    used: TaskUsage | None = None  # by all its runs that are over
     unmet: int = 0  # what it still waits for; kept by the store
 
     @property

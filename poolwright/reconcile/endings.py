@@ -15,6 +15,7 @@ from poolwright.domain.multi_instance import parse_subtask
 from poolwright.domain.states import ExecutionResult, JobState, TaskState
 from poolwright.domain.task import Execution, Task
 from poolwright.domain.task_ends import job_after
+from poolwright.domain.task_usage import NOTHING, TaskUsage
 from poolwright.domain.transfer import OutputFile
 from poolwright.reconcile import gangs, job_nodes
 from poolwright.store.base import Tx
@@ -43,6 +44,8 @@ def finish(tx: Tx, over: Sequence[tuple[Execution, End]], now: Instant) -> list[
     tasks = tx.tasks.by_pks([execution.task_pk for execution, _ in over])
     jobs: dict[int, Job | None] = {}
     changed: list[Task] = []
+    written: list[Task] = []
+    used: dict[int, TaskUsage] = {}
     facts: list[Fact] = []
     complete = tx.journal.keeps(TASK_COMPLETE)
     totals: dict[tuple[str, str], dict[str, tuple[int, int]]] = {}
@@ -60,15 +63,21 @@ def finish(tx: Tx, over: Sequence[tuple[Execution, End]], now: Instant) -> list[
             if files := _deliveries(before, after, execution, end):
                 held.append(Held(execution, end, task, job, files))
                 continue
-            if after is not task:
+            spent = task_life.spent(task, execution, end)
+            used[pk] = used.get(pk, NOTHING) + spent
+            moved = after is not task
+            after = tasks[task.pk] = replace(
+                after, used=(after.used or NOTHING) + spent
+            )  # a gang has more ends
+            written.append(after)
+            if moved:
                 changed.append(after)
-                tasks[after.pk] = after  # of a gang more than one may have ended
                 success = after.result is ExecutionResult.SUCCESS
                 facts += task_events.ended(job, after, now, complete=complete)
                 jobs[pk] = act_on_job(tx, job, after, now)
         _count(totals, execution, success)
         names.append(execution.name)
-    freed = tx.tasks.update_many(changed)
+    freed = tx.tasks.update_many(written, used)
     tx.executions.delete_many(names)
     gangs.keep_slots(tx, [e for e, _ in over if e.name in names and _maybe_gang(tasks.get(e.task_pk))])
     gangs.disband(tx, [task for task in changed if task.spec.multi is not None])

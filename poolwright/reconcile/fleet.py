@@ -16,7 +16,11 @@ from poolwright.domain.limits import KILL_GRACE_S
 from poolwright.domain.node import Failure, NodeError
 from poolwright.domain.package import InstalledPackage, PackageReference
 from poolwright.domain.pool import UserIdentity
+from poolwright.domain.task_usage import NOTHING, TaskUsage
 from poolwright.domain.transfer import OutputFile, ResourceFile
+
+_COUNTS = 6  # see agent/rusage.py
+_COUNT_MAX = 1 << 48
 
 Json = Mapping[str, Any]
 
@@ -221,6 +225,7 @@ def read_exec(item: Json, now: Instant) -> ExecEvent:
             started_at=item.get("start_us"),
             delivered="delivered" in item,
             undelivered=_undelivered(item.get("delivered")),
+            used=_used(item.get("usage")),
         )
     elif state == "failed":
         end = End(
@@ -234,6 +239,16 @@ def read_exec(item: Json, now: Instant) -> ExecEvent:
         raise ValueError(f"unknown state of an execution: {state!r}")
     ready_at = item.get("ready_us") if end is None else None
     return ExecEvent(item["machine"], int(item["fence"]), item["exec"], end, ready_at)
+
+
+def _used(told: Any) -> TaskUsage:
+    """Counts of an execution that a machine tells, which is not trusted: they are numbers in bounds, or nothing."""
+    if not isinstance(told, (list, tuple)) or len(told) != _COUNTS:
+        return NOTHING
+    if not all(isinstance(count, int) and 0 <= count <= _COUNT_MAX for count in told):
+        return NOTHING
+    user, kernel, *transfers = told
+    return TaskUsage(user, kernel, 0, *transfers)
 
 
 def _undelivered(outcome: Json | None) -> Failure | None:

@@ -8,7 +8,8 @@ and are paged by `after` (the last id seen, exclusive), so that a page costs the
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence, Set
+from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 from poolwright.domain.account import Account, ServicePrincipal
@@ -21,6 +22,7 @@ from poolwright.domain.pool import Pool
 from poolwright.domain.resource import DiskRow, Lineage, Operation, Resource
 from poolwright.domain.states import JobState, NodeState, TaskState
 from poolwright.domain.task import NewTask, Task
+from poolwright.domain.task_usage import TaskUsage
 from poolwright.store.base_applications import Applications
 from poolwright.store.base_executions import Executions, Subtasks
 from poolwright.store.base_job_nodes import JobNodes
@@ -211,11 +213,14 @@ class Tasks(Protocol):
     def running_of_node(self, account: str, pool: str, node: str) -> list[Task]: ...
     def running_of_job(self, job_pk: int, limit: int) -> list[Task]: ...
 
-    def update_many(self, tasks: Sequence[Task]) -> bool:
+    def update_many(
+        self, tasks: Sequence[Task], used: Mapping[int, TaskUsage] = MappingProxyType({})
+    ) -> bool:
         """Write what changes with a task's life, all but id, spec, document, created_at and unmet (keyed by pk; last
         writer wins inside one transaction; the caller read them in this same transaction). What waits for a task that
-        completes and satisfies waits for it no more; returns whether some wait for nothing now. Raises Stale if one
-        is gone."""
+        completes and satisfies waits for it no more; returns whether some wait for nothing now. Adds what runs of
+        tasks have `used`, by job, to the statistics of the jobs, which must be there. Raises Stale if a task is
+        gone."""
         ...
 
     def stats(self, job_pk: int) -> JobStats: ...

@@ -34,11 +34,6 @@ WHERE due_at IS NOT NULL AND due_at <= ? AND (
 ORDER BY due_at
 
 -- The schedule's jobs, in front, so that the cost is theirs.
--- name: stats
-SELECT coalesce(sum(s.wall), 0), coalesce(sum(s.waited), 0), coalesce(sum(s.retries), 0), coalesce(max(s.last_at), 0)
-FROM job j CROSS JOIN job_stats s ON s.job_pk = j.pk
-WHERE j.account = ? AND lower(j.schedule) = ? AND j.schedule IS NOT NULL
-
 -- name: ended
 SELECT coalesce(sum(c.succeeded), 0), coalesce(sum(c.failed), 0)
 FROM job j CROSS JOIN task_count c ON c.job_pk = j.pk

@@ -1,7 +1,8 @@
 -- fragment: columns
 t.pk, t.job_pk, t.id, b.spec, b.document, t.state, t.state_at, t.created_at, t.modified_at, t.previous_state,
 t.previous_at, t.attempt, t.node, t.pool, t.fence, t.started_at, t.ended_at, t.exit_code, t.result, t.failure,
-t.retry_count, t.last_retry_at, t.requeue_count, t.last_requeue_at, t.system_requeues, t.kill_reason, t.unmet
+t.retry_count, t.last_retry_at, t.requeue_count, t.last_requeue_at, t.system_requeues, t.kill_reason, t.used,
+t.unmet
 
 -- name: reserve
 UPDATE sequence SET last = last + ? WHERE name = 'task' RETURNING last
@@ -24,14 +25,6 @@ ON CONFLICT (job_pk, slots) DO UPDATE SET active = active + excluded.active, wai
 UPDATE task_count SET active = active + ?, running = running + ?, succeeded = succeeded + ?, failed = failed + ?,
     waiting = waiting + ?
 WHERE job_pk = ? AND slots = ?
-
--- name: add_stats
-INSERT INTO job_stats (job_pk, wall, waited, retries, last_at) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (job_pk) DO UPDATE SET wall = wall + excluded.wall, waited = waited + excluded.waited,
-    retries = retries + excluded.retries, last_at = max(last_at, excluded.last_at)
-
--- name: stats
-SELECT wall, waited, retries, last_at FROM job_stats WHERE job_pk = ?
 
 -- name: get
 SELECT {columns} FROM task t JOIN task_body b ON b.pk = t.pk WHERE t.job_pk = ? AND t.id_key = ?
@@ -87,8 +80,8 @@ WHERE t.pk IN (SELECT value FROM json_each(?))
 -- name: update
 UPDATE task SET state = ?, state_at = ?, modified_at = ?, previous_state = ?, previous_at = ?, attempt = ?, node = ?,
     pool = ?, fence = ?, started_at = ?, ended_at = ?, exit_code = ?, result = ?, failure = ?, retry_count = ?,
-    last_retry_at = ?, requeue_count = ?, last_requeue_at = ?, system_requeues = ?, kill_reason = ?, node_key = ?,
-    pool_key = ?
+    last_retry_at = ?, requeue_count = ?, last_requeue_at = ?, system_requeues = ?, kill_reason = ?, used = ?,
+    node_key = ?, pool_key = ?
 WHERE pk = ?
 
 -- name: replace_spec

@@ -13,6 +13,7 @@ from poolwright.store.connection import Db
 from poolwright.store.errors import is_duplicate
 from poolwright.store.rows import Rows
 from poolwright.store.sql import load
+from poolwright.store.tables.job_stats import JobStatsTable
 
 _SQL = load("schedules")
 _SCHEDULE = Rows(JobSchedule)
@@ -23,6 +24,7 @@ class ScheduleTable:
 
     def __init__(self, db: Db) -> None:
         self._db = db
+        self._stats = JobStatsTable(db)
 
     def get(self, account: str, id: str) -> JobSchedule | None:
         return _SCHEDULE.maybe(self._db.one(_SQL["get"], (account, id.lower())))
@@ -59,7 +61,6 @@ class ScheduleTable:
 
     def stats(self, account: str, id: str) -> tuple[TaskCounts, JobStats]:
         where = (account, id.lower())
-        ended, sums = self._db.one(_SQL["ended"], where), self._db.one(_SQL["stats"], where)
+        ended = self._db.one(_SQL["ended"], where)
         assert ended is not None
-        assert sums is not None
-        return TaskCounts(succeeded=ended[0], failed=ended[1]), JobStats(*sums)
+        return TaskCounts(succeeded=ended[0], failed=ended[1]), self._stats.of_schedule(account, id)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
+from types import MappingProxyType
 from typing import Any
 
 from poolwright.domain.clock import Instant
@@ -12,18 +13,21 @@ from poolwright.domain.multi_instance import SIZE_BASE
 from poolwright.domain.states import ExecutionResult, TaskState
 from poolwright.domain.task import NewTask, Task
 from poolwright.domain.task_ends import satisfies
+from poolwright.domain.task_usage import TaskUsage
 from poolwright.store.base import Stale
 from poolwright.store.connection import Db
 from poolwright.store.ready import ready_pks
 from poolwright.store.rows import Rows, to_json
 from poolwright.store.sql import load
 from poolwright.store.tables.dependencies import DependencyTable
+from poolwright.store.tables.job_stats import JobStatsTable
 
 _SQL = load("tasks")
 _TASK = Rows(Task)
 _CHANGES = Rows(Task, omit=("pk", "job_pk", "id", "spec", "document", "created_at", "unmet"))
 _COMPLETED = TaskState.COMPLETED.value
 _NONE: frozenset[int] = frozenset()
+_UNUSED: Mapping[int, TaskUsage] = MappingProxyType({})
 _SUCCESS = ExecutionResult.SUCCESS.value
 
 #: Where a task counts: active, running, succeeded, failed; and of the active ones those that wait for others.
@@ -66,6 +70,7 @@ class TaskTable:
     def __init__(self, db: Db) -> None:
         self._db = db
         self._dependencies = DependencyTable(db)
+        self._stats = JobStatsTable(db)
 
     def insert_many(self, job_pk: int, tasks: Sequence[NewTask], at: Instant) -> list[Task | None]:
         keys = [task.id.lower() for task in tasks]
@@ -157,7 +162,7 @@ class TaskTable:
     def running_of_job(self, job_pk: int, limit: int) -> list[Task]:
         return self._read(self._db.all(_SQL["running_of_job"], (job_pk, limit)))
 
-    def update_many(self, tasks: Sequence[Task]) -> bool:
+    def update_many(self, tasks: Sequence[Task], used: Mapping[int, TaskUsage] = _UNUSED) -> bool:
         latest = {task.pk: task for task in tasks}
         moves = _Moves()
         before = self._db.all(_SQL["buckets"], (to_json(list(latest)),))
@@ -179,12 +184,11 @@ class TaskTable:
         for job_pk, slots in freed:
             moves.add(job_pk, slots, _WAITING, -1)
         self._db.many(_SQL["count_moved"], moves.rows())
-        self._db.many(_SQL["add_stats"], [(pk, *_figures(tasks)) for pk, tasks in ended.items()])
+        self._stats.add(ended, used)
         return bool(freed)
 
     def stats(self, job_pk: int) -> JobStats:
-        row = self._db.one(_SQL["stats"], (job_pk,))
-        return JobStats(*row) if row else JobStats()
+        return self._stats.get(job_pk)
 
     def blockers(self, task: Task, limit: int) -> list[Blocker]:
         given = task.spec.depends_on
@@ -224,19 +228,6 @@ class TaskTable:
     @staticmethod
     def _read(rows: Iterable[tuple[Any, ...]]) -> list[Task]:
         return [_TASK.read(row) for row in rows]
-
-
-def _figures(tasks: Iterable[Task]) -> tuple[int, int, int, int]:
-    """What these completed tasks add to the statistics of their job."""
-    wall = waited = retries = last_at = 0
-    for task in tasks:
-        ended_at = task.ended_at or 0
-        if task.started_at is not None:
-            wall += max(0, ended_at - task.started_at)
-            waited += max(0, task.started_at - task.created_at)
-        retries += task.retry_count
-        last_at = max(last_at, ended_at)
-    return wall, waited, retries, last_at
 
 
 def _changes(task: Task) -> list[Any]:

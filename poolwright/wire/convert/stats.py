@@ -1,15 +1,19 @@
-"""Statistics of jobs and tasks. Processor time and disk traffic are not measured yet: they are 0."""
+"""Statistics of jobs and tasks. What runs used counts when they are over."""
 
 from __future__ import annotations
 
 from poolwright.domain.clock import Instant, Micros
 from poolwright.domain.job import Job, JobStats, TaskCounts
 from poolwright.domain.job_schedule import JobSchedule
+from poolwright.domain.states import TaskState
 from poolwright.domain.task import Task
+from poolwright.domain.task_usage import NOTHING, TaskUsage
 from poolwright.wire.convert.shared import Document
 from poolwright.wire.durations import format_duration
 from poolwright.wire.links import Links
 from poolwright.wire.times import iso
+
+_GIB = 1 << 30
 
 
 def show_job_stats(job: Job, counts: TaskCounts, stats: JobStats, links: Links) -> Document:
@@ -24,7 +28,7 @@ def show_schedule_stats(schedule: JobSchedule, counts: TaskCounts, stats: JobSta
 
 def _of_jobs(url: str, began: Instant, counts: TaskCounts, stats: JobStats) -> Document:
     return {
-        **_common(f"{url}/stats", began, max(stats.last_at, began), stats.wall, stats.waited),
+        **_common(f"{url}/stats", began, max(stats.last_at, began), stats.used, stats.waited),
         "numSucceededTasks": str(counts.succeeded),
         "numFailedTasks": str(counts.failed),
         "numTaskRetries": str(stats.retries),
@@ -32,25 +36,30 @@ def _of_jobs(url: str, began: Instant, counts: TaskCounts, stats: JobStats) -> D
 
 
 def show_task_stats(task: Task, job: Job, links: Links, now: Instant) -> Document:
-    """`stats` of a task; of one that runs, up to now."""
+    """`stats` of a task: of all its runs, the time of one that goes on up to now."""
     until = task.ended_at if task.ended_at is not None else now
-    wall = 0 if task.started_at is None else max(0, until - task.started_at)
+    used = task.used or NOTHING
+    runs = task.state in (TaskState.PREPARING, TaskState.RUNNING)
+    if task.started_at is not None and (
+        runs or task.used is None
+    ):  # its end is not known, or was not measured
+        used += TaskUsage(wall=max(0, until - task.started_at))
     waited = (until if task.started_at is None else task.started_at) - task.created_at
     began = task.created_at if task.started_at is None else task.started_at
-    return _common(f"{links.task(job.id, task.id)}/stats", began, until, wall, max(0, waited))
+    return _common(f"{links.task(job.id, task.id)}/stats", began, until, used, max(0, waited))
 
 
-def _common(url: str, began: Instant, updated: Instant, wall: Micros, waited: Micros) -> Document:
+def _common(url: str, began: Instant, updated: Instant, used: TaskUsage, waited: Micros) -> Document:
     return {
         "url": url,
         "startTime": iso(began),
         "lastUpdateTime": iso(updated),
-        "userCPUTime": "PT0S",
-        "kernelCPUTime": "PT0S",
-        "wallClockTime": format_duration(wall),
-        "readIOps": "0",
-        "writeIOps": "0",
-        "readIOGiB": 0.0,
-        "writeIOGiB": 0.0,
+        "userCPUTime": format_duration(used.user),
+        "kernelCPUTime": format_duration(used.kernel),
+        "wallClockTime": format_duration(used.wall),
+        "readIOps": str(used.reads),
+        "writeIOps": str(used.writes),
+        "readIOGiB": used.read_bytes / _GIB,
+        "writeIOGiB": used.written_bytes / _GIB,
         "waitTime": format_duration(waited),
     }

@@ -87,6 +87,22 @@ async def test_container_root_is_bounded(rig: Rig, machine: Machine) -> None:
     assert [line.split() for line in lines] == [["0", "100000", "65536"], ["owned"]]
 
 
+async def test_what_a_task_used_comes_with_its_end(rig: Rig, machine: Machine) -> None:
+    spin = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done"
+    orphan = "(dd if=/dev/zero of=g bs=1M count=4 conv=fsync &) ; sleep 0.1"
+    work = f"dd if=/dev/zero of=f bs=1M count=4 conv=fsync; {orphan}; while [ ! -s g ]; do sleep 0.01; done; {spin}"
+    end = await rig.run("n1", "e1", f"sh -c '{work}'")
+    assert end["exit_code"] == 0, end
+    user, kernel, reads, writes, _, written = end["usage"]
+    assert user > 20_000
+    assert kernel > 0
+    assert reads >= 8
+    assert writes >= 8
+    assert written >= 8 << 20, "what its orphans wrote is the task's too"
+    idle = await rig.run("n1", "e2", "/bin/true")
+    assert idle["usage"][5] < 1 << 20, "what another task used is not this one's"
+
+
 @pytest.mark.parametrize(
     ("command", "code", "signal"),
     [

@@ -53,6 +53,39 @@ def test_who_and_where_a_task_is(live: Live) -> None:
     assert live.output("settings") == "t a b\n"
 
 
+def test_what_tasks_used(live: Live) -> None:
+    live.idle_pool(dedicated=1, slots=1)
+    live.job()
+    spin = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done"
+    write = "dd if=/dev/zero of=f bs=1M count=4 conv=fsync"
+    live.task(
+        "twice", f"{write}; {spin}; exit 1", constraints=batch.BatchTaskConstraints(max_task_retry_count=1)
+    )
+    live.task("little", "true")
+    live.wait_completed(2)
+    with live.by_token() as client:
+        twice = client.get_task("job", "twice", expand=["stats"])
+        little = client.get_task("job", "little", expand=["stats"]).task_statistics
+        whole = client.get_job("job", expand=["stats"]).job_statistics
+    told = twice.execution_info
+    assert told is not None
+    assert told.start_time is not None
+    assert told.end_time is not None
+    assert told.retry_count == 1
+    used = twice.task_statistics
+    assert used is not None
+    assert little is not None
+    assert whole is not None
+    assert used.user_cpu_time + used.kernel_cpu_time > datetime.timedelta(milliseconds=50)
+    assert used.write_io_gib >= 8 / 1024, "both runs count"
+    assert used.write_iops >= 8
+    assert little.write_io_gib < 1 / 1024, "what another task used is not this one's"
+    assert used.wall_clock_time > told.end_time - told.start_time
+    assert whole.user_cpu_time == used.user_cpu_time + little.user_cpu_time
+    assert whole.write_io_gib == used.write_io_gib + little.write_io_gib
+    assert whole.wall_clock_time == used.wall_clock_time + little.wall_clock_time
+
+
 def test_how_tasks_end(live: Live) -> None:
     live.idle_pool(dedicated=1, slots=4)
     live.job()

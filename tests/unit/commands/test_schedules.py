@@ -15,6 +15,7 @@ from poolwright.domain.clock import MINUTE, SECOND
 from poolwright.domain.job import FORCE, Job, JobSpec, JobStats
 from poolwright.domain.job_schedule import JobSchedule, ScheduleSpec, Timing
 from poolwright.domain.states import JobState, PoolState, ScheduleState
+from poolwright.domain.task_usage import TaskUsage
 from poolwright.reconcile import auto_pools
 from poolwright.reconcile import schedules as loop
 from tests.unit.commands.conftest import A, World
@@ -151,13 +152,17 @@ def test_statistics_are_those_of_all_jobs(world: World) -> None:
     create(world)
     look(world)
     first = job(world, 1)
-    spent = [(first.pk, 7, 3, 1, world.source.time)]
-    world.store._connection.executemany("INSERT INTO job_stats VALUES (?, ?, ?, ?, ?)", spent)
+    used, at = TaskUsage(1, 2, 7, 4, 5, 6, 8), world.source.time
+    world.store._connection.execute(
+        "INSERT INTO job_stats (job_pk, user, kernel, wall, reads, writes, read_bytes, written_bytes, waited, retries, "
+        "last_at) VALUES (?, 1, 2, 7, 4, 5, 6, 8, 3, 1, ?)",
+        (first.pk, at),
+    )
     world.store._connection.execute(
         "INSERT INTO task_count (job_pk, slots, succeeded, failed) VALUES (?, 1, 4, 2)", (first.pk,)
     )
     counts, stats = world.read(lambda tx: tx.schedules.stats(A, "s"))
-    assert (counts.succeeded, counts.failed, stats) == (4, 2, JobStats(7, 3, 1, world.source.time))
+    assert (counts.succeeded, counts.failed, stats) == (4, 2, JobStats(used, 3, 1, at))
     assert world.read(lambda tx: tx.schedules.stats(A, "none"))[1] == JobStats()
 
 

@@ -8,6 +8,7 @@ from poolwright.domain.facts import DirtyKey
 from poolwright.domain.node import Drain
 from poolwright.domain.states import DeallocationOption, ExecutionResult, JobOrder, NodeState, TaskState
 from poolwright.domain.task import NewTask, TaskSpec
+from poolwright.domain.task_usage import TaskUsage
 from poolwright.reconcile.fleet import Kill
 from tests.unit.decide.parts import NOW, job
 from tests.unit.reconcile.world import World, exited
@@ -75,6 +76,38 @@ def test_reports_out_of_form_are_left_out() -> None:
     del broken["fence"]
     reaction = world.hear(broken, {"t": "exec"}, {"nonsense": 1}, exited(spec, state="melted"))
     assert (reaction.acks, world.live()) == ([], ["t1.1"])
+
+
+def test_what_runs_used_is_summed_over_all_of_a_task_and_of_its_job() -> None:
+    world = World(nodes=1)
+    world.add("a")
+    (spec,) = world.look().starts
+    (again,) = world.hear(exited(spec, 1, usage=[10, 20, 3, 4, 500, 600])).starts
+    assert world.task("a").used == TaskUsage(10, 20, 5, 3, 4, 500, 600)
+    world.hear(exited(again, usage=[1, 2, 3, 4, 5, 6]), exited(again, usage=[9, 9, 9, 9, 9, 9]))
+    whole = TaskUsage(11, 22, 10, 6, 8, 505, 606)
+    assert world.task("a").used == whole, "each end counts once"
+    assert world.store.read_now(lambda tx: tx.tasks.stats(world.job_pk)).used == whole
+
+
+def test_what_a_terminated_task_used_counts_when_its_processes_are_dead() -> None:
+    world = World(nodes=1)
+    world.add("a")
+    (spec,) = world.look().starts
+    done = replace(world.task("a"), state=TaskState.COMPLETED, result=ExecutionResult.FAILURE, ended_at=NOW)
+    world.write(lambda tx: tx.tasks.update_many([done]))
+    assert world.task("a").used is None
+    world.hear(exited(spec, reason="killed:terminate", usage=[1, 2, 3, 4, 5, 6]))
+    assert world.task("a").used == TaskUsage(1, 2, 5, 3, 4, 5, 6)
+
+
+@pytest.mark.parametrize("usage", [None, [1, 2], [1, 2, 3, 4, 5, "6"], [-1, 0, 0, 0, 0, 0], [1 << 60] * 6, 7])
+def test_a_machine_that_tells_nonsense_of_its_use_is_not_believed(usage: object) -> None:
+    world = World(nodes=1)
+    world.add("a")
+    (spec,) = world.look().starts
+    assert world.hear(exited(spec, usage=usage)).acks == ["t1.1"]
+    assert world.task("a").used == TaskUsage(wall=5)
 
 
 def test_a_retry_runs_again_as_a_new_attempt() -> None:

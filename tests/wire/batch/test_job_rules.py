@@ -11,6 +11,7 @@ from azure.batch import BatchClient, models
 from poolwright.commands import tasks
 from poolwright.domain.clock import MINUTE, SECOND
 from poolwright.domain.states import ExecutionResult, TaskState
+from poolwright.domain.task_usage import TaskUsage
 from poolwright.store.base import Tx
 from tests.unit.identity.parts import ACCOUNT
 from tests.wire.batch.conftest import Live
@@ -31,7 +32,9 @@ def _completed(live: Live, job: str, id: str, took_s: int, result: ExecutionResu
         done = replace(
             task, state=TaskState.COMPLETED, started_at=started, ended_at=started + took_s * SECOND
         )
-        tx.tasks.update_many([replace(done, result=result, retry_count=retries, attempt=1)])
+        used = TaskUsage(3 * SECOND, 1 * SECOND, took_s * SECOND, 11, 12, 1 << 29, 1 << 31)
+        done = replace(done, result=result, retry_count=retries, attempt=1, used=used)
+        tx.tasks.update_many([done], {task.job_pk: used})
 
     live.write(end)
 
@@ -47,11 +50,15 @@ def test_statistics_are_told_when_asked_for(client: BatchClient, live: Live) -> 
     assert stats is not None
     assert (stats.succeeded_tasks_count, stats.failed_tasks_count, stats.task_retries_count) == (1, 1, 2)
     assert (stats.wall_clock_time.total_seconds(), stats.wait_time.total_seconds()) == (15, 4)
+    assert (stats.user_cpu_time.total_seconds(), stats.kernel_cpu_time.total_seconds()) == (6, 2)
+    assert (stats.read_iops, stats.write_iops, stats.read_io_gib, stats.write_io_gib) == (22, 24, 1.0, 4.0)
     (listed,) = [job for job in client.list_jobs(expand=["stats"]) if job.id == "stats"]
     assert listed.job_statistics == stats
     task = client.get_task("stats", "a", expand=["stats"])
     assert task.task_statistics is not None
     assert task.task_statistics.wall_clock_time.total_seconds() == 10
+    assert task.task_statistics.user_cpu_time.total_seconds() == 3
+    assert (task.task_statistics.read_iops, task.task_statistics.read_io_gib) == (11, 0.5)
 
 
 def test_a_forced_delete_may_follow_a_patient_one(client: BatchClient, live: Live) -> None:

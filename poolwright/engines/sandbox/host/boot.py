@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from poolwright.agent import accounts, syscalls
+from poolwright.agent import accounts, rusage, syscalls
 from poolwright.agent.layout import DISKS, LOGIN_KIT, NODE_ROOT
 from poolwright.engines.sandbox.host import cgroups, idmap, network, owndisks, places, rootfs
 
@@ -252,6 +252,7 @@ def _be_first(
         address = plan.link.address if _hear(builder, _LINKED, _ALONE) == _LINKED and plan.link else None
         os.chdir("/")
         rootfs.mount_proc()
+        plan.config["own_io"] = rusage.open_own()
         syscalls.unshare(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS)
         builder.send(_UNSHARED)
         _hear(builder, _MAPPED)
