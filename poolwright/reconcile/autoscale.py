@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 from poolwright.decide import autoscale
+from poolwright.domain import sizes
 from poolwright.domain.autoscale import Sample
 from poolwright.domain.clock import Instant
 from poolwright.domain.facts import DirtyKey
 from poolwright.domain.limits import SAMPLE_HISTORY, SAMPLE_PERIOD
+from poolwright.domain.pool_stats import grown
 from poolwright.domain.states import AllocationState, PoolState
 from poolwright.reconcile.kit import Kit
 from poolwright.store.base import Tx
@@ -29,7 +31,10 @@ def sample(tx: Tx, kit: Kit, now: Instant) -> Instant:
             figures = tx.samples.task_figures(pool.account, pool.id)
             used = kit.usage.of(machines.get((pool.account, pool.id.lower()), ()), now)
             found = {**autoscale.metrics(counts, figures), **autoscale.usage_metrics(used)}
-            tx.samples.record(pool.account, pool.id, Sample(at, found))
+            taken, size = Sample(at, found), sizes.find(pool.spec.vm_size)
+            tx.samples.record(pool.account, pool.id, taken)
+            stats = grown(tx.samples.stats(pool.account, pool.id), taken, 1 if size is None else size.cores)
+            tx.samples.put_stats(pool.account, pool.id, stats)
     tx.samples.prune(at - SAMPLE_HISTORY)
     return at + SAMPLE_PERIOD
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from poolwright.domain.autoscale import Sample, TaskFigures
 from poolwright.domain.clock import Instant
+from poolwright.domain.pool_stats import PoolStats
 
 
 class Samples(Protocol):
@@ -21,6 +22,11 @@ class Samples(Protocol):
 
     def prune(self, before: Instant) -> int:
         """Forget samples of all pools taken before then; returns how many."""
+        ...
+
+    def stats(self, account: str, pool: str) -> PoolStats: ...  # nothing yet: all 0
+    def put_stats(self, account: str, pool: str, stats: PoolStats) -> None:
+        """Replace the pool's statistics. The pool must be there (StoreError)."""
         ...
 
     def task_figures(self, account: str, pool: str) -> TaskFigures:

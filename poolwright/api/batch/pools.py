@@ -18,6 +18,8 @@ from poolwright.wire import filters
 from poolwright.wire.convert import pool as convert
 from poolwright.wire.convert.image import show_image_info
 from poolwright.wire.convert.shared import Document
+from poolwright.wire.convert.stats import show_pool_stats
+from poolwright.wire.odata import wants_stats
 
 
 async def create(call: Call) -> Answer:
@@ -48,7 +50,10 @@ def _show(tx: Tx, pool: Pool, call: Call) -> Document:
             dedicated += count
         else:
             low_priority += count
-    return convert.show_pool(pool, (dedicated, low_priority), call.links)
+    document = convert.show_pool(pool, (dedicated, low_priority), call.links)
+    if wants_stats(call.query):
+        document["stats"] = show_pool_stats(pool, tx.samples.stats(pool.account, pool.id), call.links)
+    return document
 
 
 async def list_all(call: Call) -> Answer:

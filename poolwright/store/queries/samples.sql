@@ -17,3 +17,10 @@ SELECT
     coalesce(sum(CASE WHEN j.state = 'active' THEN (c.active - c.waiting) * (c.slots % 1000) END), 0),
     coalesce(sum(c.running * (c.slots % 1000)), 0)
 FROM job j CROSS JOIN task_count c ON c.job_pk = j.pk WHERE j.account = ? AND j.pool_key = ?
+
+-- name: stats
+SELECT stats FROM pool_stats WHERE account = ? AND pool_key = ?
+
+-- name: put_stats
+INSERT INTO pool_stats (account, pool_key, stats) VALUES (?, ?, ?)
+ON CONFLICT (account, pool_key) DO UPDATE SET stats = excluded.stats

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from poolwright.domain.autoscale import Sample, TaskFigures
 from poolwright.domain.clock import Instant
+from poolwright.domain.pool_stats import PoolStats
 from poolwright.store.connection import Db
-from poolwright.store.rows import Rows
+from poolwright.store.rows import Rows, to_json
 from poolwright.store.sql import load
 
 _SQL = load("samples")
 _SAMPLE = Rows(Sample)
+_STATS = msgspec.json.Decoder(PoolStats)
 
 
 class SampleTable:
@@ -27,6 +31,13 @@ class SampleTable:
 
     def prune(self, before: Instant) -> int:
         return self._db.changed(_SQL["prune"], (before,))
+
+    def stats(self, account: str, pool: str) -> PoolStats:
+        row = self._db.one(_SQL["stats"], (account, pool.lower()))
+        return PoolStats() if row is None else _STATS.decode(row[0])
+
+    def put_stats(self, account: str, pool: str, stats: PoolStats) -> None:
+        self._db.execute(_SQL["put_stats"], (account, pool.lower(), to_json(stats)))
 
     def task_figures(self, account: str, pool: str) -> TaskFigures:
         row = self._db.one(_SQL["task_figures"], (account, pool.lower()))

@@ -1,10 +1,12 @@
-"""Statistics of jobs and tasks. What runs used counts when they are over."""
+"""Statistics of pools, jobs and tasks. What runs used counts when they are over."""
 
 from __future__ import annotations
 
 from poolwright.domain.clock import Instant, Micros
 from poolwright.domain.job import Job, JobStats, TaskCounts
 from poolwright.domain.job_schedule import JobSchedule
+from poolwright.domain.pool import Pool
+from poolwright.domain.pool_stats import PoolStats
 from poolwright.domain.states import TaskState
 from poolwright.domain.task import Task
 from poolwright.domain.task_usage import NOTHING, TaskUsage
@@ -14,6 +16,7 @@ from poolwright.wire.links import Links
 from poolwright.wire.times import iso
 
 _GIB = 1 << 30
+_MIB_IN_GIB = 1024
 
 
 def show_job_stats(job: Job, counts: TaskCounts, stats: JobStats, links: Links) -> Document:
@@ -47,6 +50,30 @@ def show_task_stats(task: Task, job: Job, links: Links, now: Instant) -> Documen
     waited = (until if task.started_at is None else task.started_at) - task.created_at
     began = task.created_at if task.started_at is None else task.started_at
     return _common(f"{links.task(job.id, task.id)}/stats", began, until, used, max(0, waited))
+
+
+def show_pool_stats(pool: Pool, stats: PoolStats, links: Links) -> Document:
+    """`stats` of a pool, since it was made. Its memory and disks are averages over its nodes, its transfers sums."""
+    span = {"startTime": iso(pool.created_at), "lastUpdateTime": iso(max(stats.last_at, pool.created_at))}
+    resources = {
+        "avgCPUPercentage": 100 * stats.average(stats.cpu),
+        "avgMemoryGiB": stats.average(stats.memory) / _MIB_IN_GIB,
+        "peakMemoryGiB": stats.memory_peak / _MIB_IN_GIB,
+        "avgDiskGiB": stats.average(stats.disk),
+        "peakDiskGiB": stats.disk_peak,
+        "diskReadIOps": str(round(stats.reads)),
+        "diskWriteIOps": str(round(stats.writes)),
+        "diskReadGiB": stats.read_bytes / _GIB,
+        "diskWriteGiB": stats.written_bytes / _GIB,
+        "networkReadGiB": stats.received / _GIB,
+        "networkWriteGiB": stats.sent / _GIB,
+    }
+    return {
+        "url": f"{links.pool(pool.id)}/stats",
+        **span,
+        "usageStats": {**span, "dedicatedCoreTime": format_duration(stats.core_time)},
+        "resourceStats": {**span, **resources},
+    }
 
 
 def _common(url: str, began: Instant, updated: Instant, used: TaskUsage, waited: Micros) -> Document:

@@ -45,6 +45,17 @@ def facts(world: World) -> list[str]:
     return [fact.kind for fact in found][::-1]
 
 
+def test_samples_add_up_to_the_statistics_of_the_pool() -> None:
+    world = World(nodes=2)
+    for _ in range(2):
+        take(world)
+        take(world)  # twice at one moment counts once
+        world.clock.at += SAMPLE_PERIOD
+    stats = world.store.read_now(lambda tx: tx.samples.stats(ACCOUNT, "p"))
+    assert stats.core_time == 2 * 2 * 2 * SAMPLE_PERIOD
+    assert (stats.measured, stats.average(stats.cpu)) == (0, 0.0), "nobody told what its nodes use"
+
+
 def test_a_run_that_is_due_resizes_the_pool_in_the_same_pass() -> None:
     world = scaled()
     before = world.pool()
