@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,8 @@ class Need:
     files: tuple[str, ...] = ()
     only_on: str = ""
     """The distribution (`ID` of os-release) that the need is for; empty for all."""
+    machine: str = ""
+    """The kind of machine (`uname -m`) that the need is for; empty for all."""
 
     def met(self) -> bool:
         """Whether nothing of the package is missing."""
@@ -45,6 +48,7 @@ NEEDS = (
     Need("qemu-utils", programs=("qemu-img",)),
     Need("nftables", programs=("nft",)),
     Need("openssh-client", programs=("ssh", "ssh-keygen")),
+    Need("user-mode-linux", programs=("linux.uml",), only_on="debian", machine="x86_64"),
     Need("util-linux", programs=("unshare", "nsenter", "blkid")),
     Need("zstd", programs=("zstd",)),
     Need(
@@ -64,7 +68,12 @@ def ensure() -> None:
 def missing_packages() -> list[str]:
     """Names of the packages whose programs or files are not on this host."""
     distribution = os_release().get("ID", "")
-    return [need.package for need in NEEDS if need.only_on in ("", distribution) and not need.met()]
+    here = [
+        need
+        for need in NEEDS
+        if need.only_on in ("", distribution) and need.machine in ("", platform.machine())
+    ]
+    return [need.package for need in here if not need.met()]
 
 
 def os_release() -> dict[str, str]:
