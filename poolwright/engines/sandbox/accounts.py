@@ -2,8 +2,9 @@
 
 Runs in the machine as its root, as often as the accounts change; everything it needs is in its text, which is no
 program's argument, so hashes show nowhere. Of the image it needs a shell and the small programs every system has, no
-account programs; administrators need sudo. The SSH server is the image's own; an image without one uses that of the
-service, which every node sees at the same place.
+account programs. An administrator becomes root by the image's sudo; where there is none, the account is another name
+of the machine's root, which is an ordinary user of the host. The SSH server is the image's own; an image without one
+uses that of the service, which every node sees at the same place.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ NO_SERVER = 71
 _REFUSALS = {
     NO_SERVER: "The image has no SSH server: install openssh-server into it and make the pool anew.",
     73: "A user has the name of an account that belongs to the image: choose another name.",
-    74: "The image has no sudo, which an administrator needs: install it, or make the user without isAdmin.",
     75: "The image's SSH server does not start: its port 22 may be taken by another program, or forbidden by the host.",
 }
 
@@ -54,10 +54,14 @@ write() { # file, name, its new line or nothing: the file is replaced in one ste
     mv -f "$1.poolwright" "$1"
 }
 
-enter() { # name, lowest number, home, shell
+enter() { # name, least number (0: another name of root), home, shell
     number=$2
-    while cut -d: -f3 /etc/passwd /etc/group | grep -qx "$number"; do number=$((number + 1)); done
-    write /etc/group "$1" "$1:x:$number:"
+    group=
+    if [ "$number" != 0 ]; then
+        while cut -d: -f3 /etc/passwd /etc/group | grep -qx "$number"; do number=$((number + 1)); done
+        group="$1:x:$number:"
+    fi
+    write /etc/group "$1" "$group"
     write /etc/shadow "$1" "$1:*:$days:0:99999:7:::"
     write /etc/passwd "$1" "$1:x:$number:$number::$3:$4"
 }
@@ -68,30 +72,47 @@ known sshd || enter sshd 300 /run/sshd /usr/sbin/nologin
 
 ours() { grep -qx -- "$1" "$state/users"; }
 
-end_of() { # every process of a user
-    uid=$(uid_of "$1")
-    if [ -z "$uid" ]; then return 0; fi
+begun_by() { # process, name: whether a login of this name began it, or serves it
+    if tr '\0' '\n' <"$1/environ" | grep -qx -- "LOGNAME=$2"; then return 0; fi
+    tr '\0' ' ' <"$1/cmdline" | grep -q -- "^sshd[^ ]*: $2[@ ]"
+}
+
+end_of() { # name, number: every process of a user; of another name of root, those that its logins began
     for process in /proc/[0-9]*; do
-        if [ "$(stat -c %u "$process" 2>/dev/null)" = "$uid" ]; then kill -9 "${process#/proc/}" 2>/dev/null || :; fi
+        if [ "$(stat -c %u "$process" 2>/dev/null)" != "$2" ]; then continue; fi
+        if [ "$2" = 0 ] && ! begun_by "$process" "$1" 2>/dev/null; then continue; fi
+        kill -9 "${process#/proc/}" 2>/dev/null || :
     done
 }
 
 forget() {
-    end_of "$1"
+    uid=$(uid_of "$1")
     rm -f "$state/keys/$1" "/etc/sudoers.d/poolwright-$1"
-    rm -rf "/home/$1"
     for file in /etc/passwd /etc/shadow /etc/group; do write "$file" "$1" ""; done
+    if [ -n "$uid" ]; then end_of "$1" "$uid"; fi
+    rm -rf "/home/$1"
     grep -vx -- "$1" "$state/users" >"$state/users.new" || :
     mv "$state/users.new" "$state/users"
 }
 
-give() { # name, admin
-    if known "$1"; then ours "$1" || exit 73; fi
-    if [ "$2" = yes ]; then command -v sudo >/dev/null || exit 74; fi
-    ours "$1" || echo "$1" >>"$state/users"
+settle() { # name, least number: the account, new where it is not root as wanted, or is
+    uid=$(uid_of "$1")
+    if [ -n "$uid" ] && [ "$((uid > 0))" = "$(($2 > 0))" ]; then return 0; fi
     shell=/bin/sh
     if [ -x /bin/bash ]; then shell=/bin/bash; fi
-    known "$1" || enter "$1" 10000 "/home/$1" "$shell"
+    enter "$1" "$2" "/home/$1" "$shell"
+    if [ -n "$uid" ]; then end_of "$1" "$uid"; fi
+    uid=$(uid_of "$1")
+    if [ -d "/home/$1" ]; then chown -R "$uid:$uid" "/home/$1"; fi
+}
+
+give() { # name, admin
+    if known "$1"; then ours "$1" || exit 73; fi
+    ours "$1" || echo "$1" >>"$state/users"
+    least=10000
+    if [ "$2" = yes ] && { [ "$(uid_of "$1")" = 0 ] || ! command -v sudo >/dev/null; }; then least=0; fi
+    settle "$1" "$least"
+    if [ "$least" = 0 ]; then roots="$roots $1"; fi
     if [ ! -d "/home/$1" ]; then
         mkdir -p /home
         mkdir -m 700 "/home/$1"
@@ -99,7 +120,7 @@ give() { # name, admin
         uid=$(uid_of "$1")
         chown -R "$uid:$uid" "/home/$1"
     fi
-    if [ "$2" = yes ]; then
+    if [ "$2" = yes ] && [ "$least" != 0 ]; then
         mkdir -p /etc/sudoers.d
         (umask 337; echo "$1 ALL=(ALL:ALL) NOPASSWD:ALL" >"$state/sudo.new")
         mv -f "$state/sudo.new" "/etc/sudoers.d/poolwright-$1"
@@ -107,6 +128,7 @@ give() { # name, admin
         rm -f "/etc/sudoers.d/poolwright-$1"
     fi
 }
+roots=
 """
 
 _SERVER = """\
@@ -131,6 +153,12 @@ part() { # a program of newer servers, and the setting that names it
 }
 part sshd-session SshdSessionPath
 part sshd-auth SshdAuthPath
+if [ -n "$roots" ]; then
+    cat >>"$state/sshd_config" <<CONFIG
+Match User $(echo $roots | tr ' ' ,)
+    PermitRootLogin yes
+CONFIG
+fi
 if [ -n "$kept" ]; then
     cat >>"$state/sshd_config" <<CONFIG
 Match User $(echo "$kept" | tr ' ' ,)

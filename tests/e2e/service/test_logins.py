@@ -113,11 +113,44 @@ def test_users_log_in_to_an_image_without_a_server(live: Live, tmp_path: Path) -
     ssh.until(False, "guest")
     assert PASSWORD not in _everything_written(live), "a password was kept or logged in clear"
 
+
+def test_an_administrator_is_root_of_the_node_without_sudo_and_only_there(live: Live, tmp_path: Path) -> None:
+    live.idle_pool(dedicated=1)
+    ssh = Ssh(live, tmp_path)
     chief = batch.BatchNodeUserCreateOptions(name="chief", ssh_public_key=ssh.public, is_admin=True)
     live.batch.create_node_user("pool", ssh.node, chief)
-    wait_until(lambda: "sudo" in _refused(live, ssh.node), 30, live.service.log_tail)
-    errors = live.batch.get_node("pool", ssh.node)["errors"]
-    assert [error["code"] for error in errors] == ["RemoteLoginUnavailable"]
+    live.batch.create_node_user(
+        "pool", ssh.node, batch.BatchNodeUserCreateOptions(name="other", password=PASSWORD, is_admin=True)
+    )
+    ssh.until(True, "chief")
+    ssh.until(True, "other", PASSWORD)
+    what = "command -v sudo; id -u; touch /etc/by-chief ~/mine; pwd; cat /proc/self/uid_map; cat /etc/shadow | wc -l"
+    said = ssh.run("chief", what).stdout.split()
+    assert said[:2] == ["0", "/home/chief"], ssh.said
+    assert said[2:4] == ["0", "100000"], "root of the node is an ordinary user of the host"
+    assert ssh.run("chief", "echo 1 > /proc/sys/kernel/sysrq").returncode != 0
+    assert ssh.run("root", "true").returncode != 0, "the image's own root has no way in"
+    assert ssh.run("chief", "setsid sleep 7137 >/dev/null 2>&1 &").returncode == 0
+
+    live.batch.delete_node_user("pool", ssh.node, "chief")
+    plain = batch.BatchNodeUserCreateOptions(name="chief", ssh_public_key=ssh.public)
+    live.batch.create_node_user("pool", ssh.node, plain)
+    count = "ls -ln /etc/by-chief | cut -d' ' -f3; ps -eo args | grep -c '^sleep 713[7]'"
+
+    def seen() -> list[str]:
+        return ssh.run("other", f"id -u chief; {count}", PASSWORD).stdout.split()
+
+    wait_until(lambda: seen()[:1] not in ([], ["0"]), 60, lambda: ssh.said)
+    [number, *rest] = seen()
+    assert int(number) >= 10_000
+    assert (rest[0], rest[-1]) == ("0", "0"), "what it made as root remains; its processes are gone"
+    assert ssh.run("chief", "id -u; touch /etc/again").stdout.split() == [number]
+    assert "Permission denied" in ssh.said
+
+    live.batch.delete_node_user("pool", ssh.node, "other")
+    ssh.until(False, "other", PASSWORD)
+    assert live.states() == {"idle": 1}, "nothing else that is root ended with it"
+    assert not live.batch.get_node("pool", ssh.node).get("errors")
 
 
 def test_accounts_of_a_pool_go_from_node_to_node(live: Live, tmp_path: Path) -> None:
@@ -170,15 +203,6 @@ def test_an_image_with_a_server_and_sudo_uses_its_own(live: Live, tmp_path: Path
     ssh.until(True, "visitor")
     server = "cat /proc/$PPID/comm; sudo -n id -u; sudo -n readlink /proc/$(cat /var/lib/poolwright-login/sshd.pid)/exe"
     assert ssh.run("visitor", server).stdout.split() == ["sshd", "0", "/usr/sbin/sshd"], ssh.said
-
-
-def _refused(live: Live, node: str) -> str:
-    """Why nobody can log in to the node; empty when they can."""
-    try:
-        live.batch.get_node_remote_login_settings("pool", node)
-    except HttpResponseError as error:
-        return str(error)
-    return ""
 
 
 def _of_start_task(live: Live) -> str:
