@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import cached_property
 from typing import Protocol, TypeVar
 
 from poolwright.decide import pool_plan
@@ -31,11 +32,19 @@ def all_jobs(tx: Tx) -> list[Job]:
     return tx.jobs.page(ACCOUNT, None, PAGE)
 
 
-def all_tasks(tx: Tx) -> Iterable[tuple[Job, Task]]:
-    """Every task with its job."""
-    for job in all_jobs(tx):
-        for task in tx.tasks.page(job.pk, None, PAGE):
-            yield job, task
+class Seen:
+    """The rows at one moment. Jobs and tasks are read once, however many checkers look at them."""
+
+    def __init__(self, tx: Tx) -> None:
+        self.tx = tx
+
+    @cached_property
+    def jobs(self) -> list[Job]:
+        return all_jobs(self.tx)
+
+    @cached_property
+    def tasks(self) -> list[tuple[Job, Task]]:
+        return [(job, task) for job in self.jobs for task in self.tx.tasks.page(job.pk, None, PAGE)]
 
 
 class Reader(Protocol):
@@ -47,7 +56,7 @@ class Reader(Protocol):
 class Checker(Protocol):
     """Looks at the rows (and at the host it was made with) and complains."""
 
-    def check(self, tx: Tx, /) -> list[str]: ...
+    def check(self, seen: Seen, /) -> list[str]: ...
 
 
 class NotRunningTwice:
@@ -67,7 +76,7 @@ class NotRunningTwice:
             if other != name and twin is not None and twin[0] == parsed[0]:
                 self.complaints.append(f"{name} began on {machine} while {other} runs on {where}")
 
-    def check(self, _: Tx) -> list[str]:
+    def check(self, _: Seen) -> list[str]:
         return self.complaints
 
 
@@ -77,12 +86,14 @@ class NoTaskLost:
     def __init__(self) -> None:
         self.accepted: dict[int, str] = {}
 
-    def check(self, tx: Tx) -> list[str]:
-        found = {task.pk: (job, task) for job, task in all_tasks(tx)}
+    def check(self, seen: Seen) -> list[str]:
+        found = {task.pk for _, task in seen.tasks}
         said = [f"task {name} is lost" for pk, name in self.accepted.items() if pk not in found]
-        for job, task in found.values():
-            live = [e.name for e in tx.executions.of_task(task.pk) if parse_subtask(e.name) is None]
-            if task.state in (TaskState.PREPARING, TaskState.RUNNING) and live != [task.execution]:
+        for job, task in seen.tasks:
+            if task.state not in (TaskState.PREPARING, TaskState.RUNNING):
+                continue
+            live = [e.name for e in seen.tx.executions.of_task(task.pk) if parse_subtask(e.name) is None]
+            if live != [task.execution]:
                 said.append(f"task {job.id}/{task.id} runs as {task.execution}, live executions are {live}")
         return said
 
@@ -111,13 +122,13 @@ class GangsWhole:
             return []
         return [f"{name} began on {machine} with {len(rows)} instances, of which {late} are not ready"]
 
-    def check(self, tx: Tx) -> list[str]:
+    def check(self, seen: Seen) -> list[str]:
         said = list(self.complaints)
-        for job, task in all_tasks(tx):
+        for job, task in seen.tasks:
             multi = task.spec.multi
             if multi is None or task.state not in (TaskState.PREPARING, TaskState.RUNNING):
                 continue
-            live = [e for e in tx.executions.of_task(task.pk) if parse_subtask(e.name) is not None]
+            live = [e for e in seen.tx.executions.of_task(task.pk) if parse_subtask(e.name) is not None]
             nodes = {execution.node for execution in live}
             if len(live) != multi.instances or len(nodes) != multi.instances:
                 said.append(f"gang {job.id}/{task.id} runs with {[e.name for e in live]} on {sorted(nodes)}")
@@ -130,8 +141,8 @@ class MachinesHaveRows:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    def check(self, tx: Tx) -> list[str]:
-        rows = tx.nodes.machines()
+    def check(self, seen: Seen) -> list[str]:
+        rows = seen.tx.nodes.machines()
         return [f"machine {name} has no row" for name in self._host.machines if name not in rows]
 
 
@@ -141,8 +152,8 @@ class DependenciesKept:
     def __init__(self) -> None:
         self._met: set[tuple[int, str]] = set()
 
-    def check(self, tx: Tx) -> list[str]:
-        rows = list(all_tasks(tx))
+    def check(self, seen: Seen) -> list[str]:
+        rows = seen.tasks
         self._met |= {(t.job_pk, t.id) for _, t in rows if t.state is TaskState.COMPLETED and satisfies(t)}
         said = []
         for job, task in rows:
@@ -162,18 +173,18 @@ class PreparedFirst:
     """No task runs on a node before its job's preparation task succeeded there, where the job waits for that; and a
     completed job has no release task that still runs."""
 
-    def check(self, tx: Tx) -> list[str]:
+    def check(self, seen: Seen) -> list[str]:
         said = []
-        for job, task in all_tasks(tx):
+        for job, task in seen.tasks:
             spec = job.spec.preparation
             if spec is None or not spec.wait_for_success or task.state is not TaskState.RUNNING:
                 continue
             assert task.node is not None
-            row = tx.job_nodes.of_nodes(job.pk, job.spec.pool, [task.node]).get(task.node)
+            row = seen.tx.job_nodes.of_nodes(job.pk, job.spec.pool, [task.node]).get(task.node)
             if row is None or row.preparation.result is not ExecutionResult.SUCCESS:
                 said.append(f"task {job.id}/{task.id} runs on {task.node}, whose preparation is {row}")
-        for job in all_jobs(tx):
-            left = [e.name for e in tx.executions.beside_tasks(job.pk) if e.kill_reason is None]
+        for job in seen.jobs:
+            left = [e.name for e in seen.tx.executions.beside_tasks(job.pk) if e.kill_reason is None]
             if job.state is JobState.COMPLETED and left:
                 said.append(f"job {job.id} has completed, {left} still run")
         return said
@@ -185,8 +196,8 @@ class SlotsNotOverCommitted:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    def check(self, tx: Tx) -> list[str]:
-        said = []
+    def check(self, seen: Seen) -> list[str]:
+        said, tx = [], seen.tx
         for pool in tx.pools.every():
             limit = pool.spec.slots_per_node
             for node, used in tx.executions.slots(pool.account, pool.id).items():
@@ -222,9 +233,9 @@ class EndsOnce:
         """A caller asked for the task to run again: it will end once more."""
         self._ends.pop(pk, None)
 
-    def check(self, tx: Tx) -> list[str]:
+    def check(self, seen: Seen) -> list[str]:
         said = []
-        for job, task in all_tasks(tx):
+        for job, task in seen.tasks:
             end = (task.state, task.ended_at, task.exit_code, task.result)
             known = self._ends.get(task.pk)
             if known is not None and known != end:
@@ -245,9 +256,9 @@ class WaitingExplained:
     def __init__(self, kit: Kit) -> None:
         self._say = Explanations(kit)
 
-    def check(self, tx: Tx) -> list[str]:
-        said = []
-        for job, task in all_tasks(tx):
+    def check(self, seen: Seen) -> list[str]:
+        said, tx = [], seen.tx
+        for job, task in seen.tasks:
             words = self._say.task(tx, ACCOUNT, job.id, task.id)
             if not (words.code and words.message):
                 said.append(f"task {job.id}/{task.id} has no explanation")
@@ -280,7 +291,7 @@ def unsettled(tx: Tx, kit: Kit, host: Host, ids: SeededIds) -> list[str]:
             said.append(f"pool {pool.id} plans {plan.acts or plan.changed or 'more'}; nodes {dict(states)}")
         said += [f"execution {execution.name} is still live" for execution in view.executions]
     live = {pool.id.lower() for pool in tx.pools.every() if tx.nodes.counts(pool.account, pool.id)}
-    for job, task in all_tasks(tx):
+    for job, task in Seen(tx).tasks:
         if job.state is not JobState.ACTIVE or job.spec.pool.lower() not in live:
             continue
         if task.state is not TaskState.COMPLETED and not _must_wait(tx, kit, job, task):

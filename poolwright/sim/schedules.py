@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from random import Random
+from typing import Protocol
 
 from poolwright.commands import schedules
 from poolwright.commands.context import NO_CONDITIONS, Context
 from poolwright.domain.auto_pool import JOB, SCHEDULE, AutoPool
 from poolwright.domain.clock import FOREVER, MINUTE, Instant
 from poolwright.domain.errors import ServiceError
-from poolwright.domain.job import NO_ACTION, TERMINATE_DONE, JobSpec
+from poolwright.domain.job import NO_ACTION, TERMINATE_DONE, Job, JobSpec
 from poolwright.domain.job_schedule import JobSchedule, ScheduleSpec, Timing
 from poolwright.domain.occurrences import occurrence
 from poolwright.domain.pool import PoolSpec
@@ -72,14 +73,23 @@ def order(tx: Tx, ctx: Context, account: str, rng: Random) -> str:
     return f"{what} {name}"
 
 
+class Rows(Protocol):
+    """What the checkers need of `checkers.Seen`."""
+
+    @property
+    def tx(self) -> Tx: ...
+    @property
+    def jobs(self) -> list[Job]: ...
+
+
 class OneJobASchedule:
     """A schedule has at most one job that has not completed; while it is being deleted all of them go."""
 
     def __init__(self, account: str) -> None:
         self._account = account
 
-    def check(self, tx: Tx) -> list[str]:
-        jobs = tx.jobs.page(self._account, None, 1000)
+    def check(self, seen: Rows) -> list[str]:
+        tx, jobs = seen.tx, seen.jobs
         going = {s.id for s in all_schedules(tx, self._account) if s.state is ScheduleState.DELETING}
         active = Counter(
             job.schedule
@@ -101,7 +111,8 @@ class OnePoolAnOwner:
     def __init__(self, account: str) -> None:
         self._account = account
 
-    def check(self, tx: Tx) -> list[str]:
+    def check(self, seen: Rows) -> list[str]:
+        tx = seen.tx
         said, owners = [], Counter[tuple[str, str]]()
         for pool in tx.pools.every():
             row = tx.auto_pools.get(self._account, pool.id)
@@ -114,7 +125,7 @@ class OnePoolAnOwner:
             if row is not None and tx.auto_pools.holder(self._account, pool.id) and row.owner == SCHEDULE:
                 owners[row.owner, row.owner_id] += 1
         said += [f"{owner} has {count} pools" for owner, count in owners.items() if count > 1]
-        for job in tx.jobs.page(self._account, None, 1000):
+        for job in seen.jobs:
             if job.spec.auto_pool is None or job.state in (JobState.COMPLETED, JobState.DELETING):
                 continue
             pool_row = tx.pools.get(self._account, job.spec.pool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -53,6 +54,7 @@ class Story:
 
     def __init__(self, seed: int) -> None:
         self.outcome = Outcome(seed)
+        self._steps = STEPS
         self.time = Timeline()
         self.rng = Random(seed)
         self.faults = harsh()
@@ -85,9 +87,14 @@ class Story:
         self.outcome.trace.append(f"{seconds:10.3f} {what}")
 
     def run(self, steps: int = STEPS) -> Outcome:
-        """Play it. Raises Violation."""
+        """Play it. Raises Violation, also for whatever else ended the story; it says how to play the seed again."""
+        self._steps = steps
         try:
             return self._play(steps)
+        except Violation:
+            raise
+        except Exception as error:
+            raise self._violation("story", [f"it broke: {type(error).__name__}: {error}"]) from error
         finally:
             self.time.close()
             self.store.close_now()
@@ -112,8 +119,12 @@ class Story:
 
     def check(self) -> None:
         """Ask every checker."""
+        self.store.read_now(self._look)
+
+    def _look(self, tx: Tx) -> None:
+        seen = checkers.Seen(tx)
         for check in self.checks:
-            self._demand(type(check).__name__, self.store.read_now(check.check))
+            self._demand(type(check).__name__, check.check(seen))
 
     def settled(self) -> list[str]:
         """Why the system has not settled; empty if it has."""
@@ -220,7 +231,7 @@ class Story:
             why = self.settled()
         self._demand("settled", why)
         explained = checkers.WaitingExplained(self.service.kit)
-        self._demand("WaitingExplained", self.store.read_now(explained.check))
+        self._demand("WaitingExplained", self.store.read_now(lambda tx: explained.check(checkers.Seen(tx))))
 
     def _judge_passes(self) -> None:
         if self.service.failed:
@@ -229,9 +240,14 @@ class Story:
 
     def _demand(self, who: str, complaints: list[str], cause: Exception | None = None) -> None:
         if complaints:
-            shown = "\n  ".join(complaints[:10])
-            story = "\n".join(list(self.outcome.trace)[-60:])
-            raise Violation(f"seed {self.outcome.seed}: {who}:\n  {shown}\nstory:\n{story}") from cause
+            raise self._violation(who, complaints) from cause
+
+    def _violation(self, who: str, complaints: list[str]) -> Violation:
+        shown = "\n  ".join(complaints[:10])
+        told = "\n".join(list(self.outcome.trace)[-60:])
+        seed = self.outcome.seed
+        again = f"again: ./dev sim --seed {seed} --steps {self._steps}"
+        return Violation(f"seed {seed}: {who}:\n  {shown}\nstory:\n{told}\n{again}")
 
     def _finished(self) -> Outcome:
         def completed(tx: Tx) -> int:
@@ -240,3 +256,12 @@ class Story:
         self.outcome.completed = self.store.read_now(completed)
         self.outcome.virtual_s = (self.time.now() - START) / SECOND
         return self.outcome
+
+
+def play(steps: int, seed: int) -> Outcome | str:
+    """What the story of one seed came to, or the words of its violation; for other processes, so that both travel."""
+    logging.disable(logging.WARNING)  # a story is full of what would be warnings elsewhere
+    try:
+        return Story(seed).run(steps)
+    except Violation as violation:
+        return str(violation)

@@ -1,0 +1,17 @@
+"""The stories would prove little if what they are about never happened in them."""
+
+from __future__ import annotations
+
+from poolwright.sim.story import Story
+
+MISFORTUNES = ("restart_service", "crash_machines", "agent_away", "cut", "memory", "room", "image")
+ORDERS = ("reboot", "reimage", "deallocate", "start", "preempt", "disable", "enable")
+COMMANDS = ("taskcompletion", "retaineddata", "delete_pool", "create_schedule", "schedule_order")
+
+
+def test_the_stories_together_meet_every_kind_of_misfortune() -> None:
+    told = "\n".join(line for seed in range(1, 13) for line in Story(seed).run(60).trace)
+    for what in MISFORTUNES:
+        assert f"-- {what}" in told, f"no story has {what}"
+    for what in (*ORDERS, *COMMANDS):
+        assert what in told, f"no story has {what}"
