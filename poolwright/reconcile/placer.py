@@ -28,6 +28,8 @@ from poolwright.store.base import Tx
 ROUNDS_MAX = 4
 #: Pools whose turns are remembered; beyond it all begin again with their oldest job.
 TURNS_MAX = 10_000
+#: Waiting tasks looked at for those that others make room for: as many get it in each pass.
+LOOK = 20
 
 
 class Placer:
@@ -68,10 +70,24 @@ class Placer:
                 return False
         return True
 
+    def managers(self, least: int) -> None:
+        """Place job managers of jobs with this priority or a higher one. They come before the gangs of their jobs: one
+        that insists on its place (see decide/preempt_tasks.py) would else clear nodes for these, for ever."""
+        slots, expired = self._pool.spec.slots_per_node, self._kit.expired_tasks(self._tx, self._now)
+        open_rooms = placement.rooms(self.nodes.values(), self.used, slots)
+        if not open_rooms or self._pool.state is not PoolState.ACTIVE:
+            return
+        ready = self._tx.tasks.ready(self._pool.account, self._pool.id, LOOK, slots, after=expired)
+        jobs = [(task, self.job(task.job_pk)) for task in ready]
+        self._place([t for t, job in jobs if job.spec.priority >= least and _manages(t, job)], open_rooms)
+
     def _round(self, open_rooms: list[Room], left: int, above: int | None) -> int:
         ready = self._ready(open_rooms, left)
         if above is not None:
             ready = [task for task in ready if self.job(task.job_pk).spec.priority > above]
+        return self._place(ready, open_rooms)
+
+    def _place(self, ready: Sequence[Task], open_rooms: list[Room]) -> int:
         if not ready:
             return 0
         tasks = {task.pk: task for task in ready}

@@ -10,11 +10,8 @@ from poolwright.decide.preempt_tasks import Holder, Waiting
 from poolwright.domain.job import Job
 from poolwright.domain.pool import Pool
 from poolwright.domain.task import Execution
-from poolwright.reconcile.placer import Placer
+from poolwright.reconcile.placer import LOOK, Placer
 from poolwright.store.base import Tx
-
-#: Waiting tasks looked at in one pass: as many get room in each.
-LOOK = 20
 
 
 def victims(

@@ -113,7 +113,7 @@ class Story:
     def pass_time(self, micros: int) -> None:
         """Let everything due in this much time happen."""
         until = self.time.now() + micros
-        while self.time.step(until):
+        while not self.service.failed and self.time.step(until):
             self.outcome.events += 1
         self._judge_passes()
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from poolwright.domain.job_tasks import ManagerTask, PreparationTask
 from poolwright.domain.limits import GANG_HOLD
 from poolwright.domain.multi_instance import MultiInstance, Subtask
 from poolwright.domain.states import ExecutionResult, TaskState
+from poolwright.domain.task import NewTask, TaskSpec
 from poolwright.reconcile.explanations import Explanations
 from poolwright.reconcile.fleet import ExecSpec
 from poolwright.reconcile.pools import order_end
@@ -127,6 +129,40 @@ def test_a_gang_waits_for_all_its_nodes_and_holds_free_ones_only_for_a_while() -
     world.write(lambda tx: tx.nodes.touch([f"mn{i}" for i in range(3)], world.clock.at))
     assert [spec.name for spec in world.look().starts if spec.name != small.name] == ["t3.1"]
     assert world.task("a").attempt == 0
+
+
+def test_while_a_gang_stands_back_smaller_gangs_get_their_try() -> None:
+    world = Gangs()
+    world.add("small")
+    world.look()
+    world.gang("big", 3)
+    world.gang("fits", 2)
+    assert not world.look().starts
+    world.clock.at += GANG_HOLD
+    world.write(lambda tx: tx.nodes.touch([f"mn{i}" for i in range(3)], world.clock.at))
+    world.look()
+    assert (world.task("big").attempt, world.task("fits").attempt) == (0, 1)
+
+
+def test_a_gang_whose_preparation_failed_everywhere_holds_nothing_back_from_other_gangs() -> None:
+    world = Gangs(nodes=2)
+    world.gang("barred", 2)
+    job = world.set_job(spec=replace(world.set_job().spec, preparation=PreparationTask("prep"), priority=5))
+    starts = world.look().starts
+    world.hear(*(exited(spec, 1) for spec in starts))
+    other = replace(job, id="o", pk=0, spec=replace(job.spec, preparation=None, priority=0))
+    pk = world.write(lambda tx: tx.jobs.insert(other)).pk
+    free = NewTask("free", TaskSpec("run", multi=MultiInstance("coordinate", 2)), b"{}")
+    world.write(lambda tx: tx.tasks.insert_many(pk, [free], world.clock.at))
+    assert [spec.name for spec in world.look().starts] == ["g2.1.0", "g2.1.1"]
+
+
+def test_a_job_manager_gets_its_node_before_the_gangs_of_its_job() -> None:
+    world = Gangs(nodes=2)
+    world.set_job(spec=replace(world.set_job().spec, manager=ManagerTask("boss", TaskSpec("run"))))
+    world.add("boss")
+    world.gang("all", 2)
+    assert [spec.name for spec in world.look().starts] == ["t1.1"]
 
 
 @pytest.mark.parametrize(
