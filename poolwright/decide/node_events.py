@@ -56,6 +56,7 @@ class Booted:
     notes: tuple[str, ...] = ()
     phases_ms: Mapping[str, float] = field(default_factory=dict)
     troubles: tuple[NodeError, ...] = ()
+    agent: str = ""
 
 
 def move(node: Node, state: NodeState, now: Instant, reason: str) -> Node:
@@ -132,6 +133,8 @@ def joined(
         retry_at=0,
         start_task=None,
         packages=packages,
+        agent_version=booted.agent,
+        agent_since=node.agent_since if booted.agent == node.agent_version else now,
     )
     node = move(node, NodeState.STARTING, now, "the machine runs and its agent answers")
     if booted.troubles:

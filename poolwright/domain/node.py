@@ -132,6 +132,8 @@ class Node:
     front_ports: tuple[FrontPort, ...] = ()  # given with the row, kept through all lives
     image: str = ""  # what it is made from: id of an image or version, or publisher:offer:sku:version
     packages: NodePackages = NO_PACKAGES  # application packages of the pool
+    agent_version: str = ""  # of the agent that runs in it; "": not known
+    agent_since: Instant = 0  # when it came to run that version
     revision: int = 0
 
     @property

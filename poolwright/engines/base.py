@@ -202,6 +202,9 @@ class Machine:
     notes: tuple[str, ...] = ()  # what could not be applied and why
     phases_ms: dict[str, float] = field(default_factory=dict)  # boot phase -> milliseconds
     troubles: tuple[Trouble, ...] = ()
+    agent: str = (
+        ""  # version of the agent that runs in it, which is older than ours after an upgrade; "": not known
+    )
 
 
 Outcome = Machine | EngineError

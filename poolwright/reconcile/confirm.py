@@ -139,7 +139,7 @@ def _made(batch: Batch, node: Node, machine: Machine) -> bool:
         return False
     limits = () if not machine.limits else (f"limits in force: {', '.join(machine.limits)}",)
     troubles = tuple(NodeError(t.code, t.message, t.details, "machine") for t in machine.troubles)
-    booted = Booted(machine.address, (*machine.notes, *limits), machine.phases_ms, troubles)
+    booted = Booted(machine.address, (*machine.notes, *limits), machine.phases_ms, troubles, machine.agent)
     node = batch.join(node, booted)
     return node.state is not NodeState.STARTING and (node.start_task is None or node.state is NodeState.IDLE)
 

@@ -290,7 +290,7 @@ def _machine(batch: Batch, item: MachineEvent) -> set[str]:
         return set()
     if node.state is NodeState.STARTING and not awaits_machine(node):
         told = tuple(error for error in node.errors if error.source == "machine")
-        booted = Booted(item.address or node.address, node.notes, node.phases_ms, told)
+        booted = Booted(item.address or node.address, node.notes, node.phases_ms, told, node.agent_version)
         batch.join(node, booted)
         return {item.machine}
     return set()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from poolwright import __version__
 from poolwright.api.batch import endpoints
 from poolwright.api.batch.answers import Answer, json_answer, written
 from poolwright.api.batch.call import Call, collect, read_listing
@@ -31,14 +30,14 @@ class _Shower:
         self._slots = tx.executions.slots(pool.account, pool.id)
         self._running = Counter(execution.node for execution in tx.executions.of_pool(pool.account, pool.id))
         self._jobs: dict[int, str | None] = {}
-        self._software = convert.Software(__version__, _exact_version(pool.spec.image, call))
+        self._exact_version = _exact_version(pool.spec.image, call)
         self.nodes: dict[str, Node] = {}  # shown, and open to remote login
 
     def show(self, node: Node) -> Document:
         """One node's document."""
         running = (self._running[node.id], self._slots.get(node.id, 0))
         shown = convert.show_node(
-            node, self._pool, running, self._recent(node), self._call.links, self._software
+            node, self._pool, running, self._recent(node), self._call.links, self._exact_version
         )
         inbound = endpoints.mapped(self._call, node, self._pool)
         if inbound:

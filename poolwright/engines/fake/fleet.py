@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from poolwright import __version__
 from poolwright.domain.clock import MILLISECOND, SECOND, Instant, Micros, Rng
 from poolwright.engines.base import (
     EngineError,
@@ -203,7 +204,16 @@ class FakeFleet:
             return Transient(f"machine {request.name}: did not come up")
         address = self._address(next(self._addresses))
         limits = ("cpu", "memory", "pids")
-        made = Machine(request.name, request.fence, request.kind, "running", address, limits, self._notes)
+        made = Machine(
+            request.name,
+            request.fence,
+            request.kind,
+            "running",
+            address,
+            limits,
+            self._notes,
+            agent=__version__,
+        )
         self._held[request.name] = _Held(made)
         return made
 

@@ -162,6 +162,7 @@ def _machine(seen: Json) -> base.Machine:
         notes=tuple(seen["notes"]),
         phases_ms=dict(seen["phases_ms"]),
         troubles=tuple(_trouble(trouble) for trouble in seen.get("troubles", ())),
+        agent=str(seen.get("agent", "")),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -67,25 +66,18 @@ def read_disable_scheduling(raw: bytes) -> DeallocationOption | None:
     return DeallocationOption(given.value) if given else None
 
 
-@dataclass(frozen=True, slots=True)
-class Software:
-    """What runs on a pool's nodes: version of the agent, exact version of a marketplace image (None: no such)."""
-
-    agent: str
-    image: str | None = None
-
-
 def show_node(
     node: Node,
     pool: Pool,
     running: tuple[int, int],
     recent: Sequence[tuple[str, Task]],
     links: Links,
-    software: Software | None = None,
+    exact_version: str | None = None,
 ) -> Document:
     """A node as answered, without `odata.metadata`.
 
-    `running` is (tasks, slots) on the node now; `recent` are its newest tasks, each with its job's id.
+    `running` is (tasks, slots) on the node now; `recent` are its newest tasks, each with its job's id;
+    `exact_version` is that of the marketplace image, if it is one.
     """
     shown: Document = {
         "id": node.id,
@@ -120,10 +112,10 @@ def show_node(
     if node.simulated:
         shown["simulated"] = True  # our extension
     image = show_node_image(pool.spec.image, node.image)
-    if software is not None and node.booted_at is not None:
-        shown["nodeAgentInfo"] = {"version": software.agent, "lastUpdateTime": iso(node.booted_at)}
-    if software is not None and software.image is not None:
-        image.setdefault("exactVersion", software.image)
+    if node.agent_version:
+        shown["nodeAgentInfo"] = {"version": node.agent_version, "lastUpdateTime": iso(node.agent_since)}
+    if exact_version is not None:
+        image.setdefault("exactVersion", exact_version)
     shown["virtualMachineInfo"] = {"imageReference": image}
     return shown
 

@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import poolwright
 from poolwright.engines.base import DiskMount, Machine, MachineRequest, NotFound, Rejected, Transient
 from poolwright.engines.sandbox.host import loopdev
 from tests.contract.engines.rig import Rig, make_disk, node
@@ -102,6 +104,27 @@ async def test_a_reboot_keeps_changes_and_files(rig: Rig, image: Path) -> None:
     assert (await rig.run("a", "e3", "true", fence=1))["code"] == "StaleFence"
     await rig.engine.delete(["a"])
     assert not (rig.data_dir / "nodes/a").exists()
+
+
+async def test_a_machine_keeps_the_agent_it_was_born_with_over_an_upgrade(
+    rig: Rig, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [old] = await made(rig, node("a", image))
+    assert old.agent == poolwright.__version__
+    newer = tmp_path / "newer" / "poolwright"
+    shutil.copytree(Path(poolwright.__file__).parent, newer, ignore=shutil.ignore_patterns("__pycache__"))
+    (newer / "__init__.py").write_text('__version__ = "99.0"\n')
+    await rig.agent.stop()
+    monkeypatch.setattr(poolwright, "__file__", str(newer / "__init__.py"))
+    rig.agent.start()
+    await rig.until(lambda: rig.hellos[-1]["version"] == "99.0", "hello of the newer agent")
+    await made(rig, node("b", image))
+    told = {machine.name: machine.agent for machine in await rig.engine.machines()}
+    assert told == {"a": poolwright.__version__, "b": "99.0"}
+    assert await out(rig, "a", "e1", "echo well") == "well\n"
+    await rig.engine.delete(["a"], keep_storage=True)
+    [again] = await made(rig, node("a", image, fence=2))
+    assert again.agent == "99.0"
 
 
 async def test_machines_do_not_see_one_another_or_the_host(rig: Rig, image: Path) -> None:

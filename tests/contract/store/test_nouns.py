@@ -151,6 +151,8 @@ FULL_NODE = replace(
     front_ports=(FrontPort("web", "tcp", 15000),),
     packages=NodePackages((InstalledPackage("a", "1", "d", True),), True),
     image="/subscriptions/s/x",
+    agent_version="1.0",
+    agent_since=5,
     tasks_run=3,
 )
 

@@ -10,6 +10,7 @@ from azure.batch.models._models import BatchNodeRebootOptions as Reboot  # not e
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.core.rest import HttpRequest
 
+from poolwright import __version__
 from tests.e2e.service.live import POLL, Live
 
 NOISY = "/bin/sh -c 'seq 1000; echo this package does not exist >&2; exit 7'"
@@ -39,14 +40,17 @@ def test_a_node_says_why_it_failed_and_what_it_went_through(live: Live) -> None:
     assert said["StandardErrorTail"] == "this package does not exist"
     assert said["StandardOutputTail"].endswith("\n999\n1000")
     assert len(said["StandardOutputTail"]) <= 2000, "only its end"
-    assert node["nodeAgentInfo"]["version"]
+    assert node["nodeAgentInfo"]["version"] == __version__
+    assert node["nodeAgentInfo"]["lastUpdateTime"] == node["lastBootTime"]
     assert node["virtualMachineInfo"]["imageReference"]["exactVersion"].startswith("12.")
     assert b"".join(live.batch.download_node_file("pool", id, "startup/stderr.txt"))
 
     live.batch.update_pool("pool", batch.BatchPoolUpdateOptions(start_task=_start(GOOD)))
     live.batch.begin_reboot_node("pool", id, Reboot(node_reboot_kind="requeue"), **POLL).result()
     live.wait_nodes("pool", {"idle": 1})
-    info = live.batch.get_node("pool", id)["startTaskInfo"]
+    again = live.batch.get_node("pool", id)
+    assert again["nodeAgentInfo"] == node["nodeAgentInfo"], "another boot, but no other agent"
+    info = again["startTaskInfo"]
     assert (info["result"], info.get("failureInfo")) == ("success", None)
     story = _story(live, id)
     assert [move["state"] for move in story["value"]] == [

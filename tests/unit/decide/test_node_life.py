@@ -41,6 +41,17 @@ def test_a_machine_without_start_task_is_idle_at_once() -> None:
     assert [state for _, state, _ in row.history] == ["starting", "idle"]
 
 
+def test_the_agent_of_a_life_is_told_and_is_new_only_when_its_version_is() -> None:
+    row = joined(node(state=NodeState.CREATING), Booted(agent="1.0"), None, NOW)
+    assert (row.agent_version, row.agent_since) == ("1.0", NOW)
+    again = joined(move(row, NodeState.REBOOTING, NOW + 1, "asked"), Booted(agent="1.0"), None, NOW + HOUR)
+    assert (again.booted_at, again.agent_version, again.agent_since) == (NOW + HOUR, "1.0", NOW)
+    newer = joined(
+        move(again, NodeState.REBOOTING, NOW + HOUR, "asked"), Booted(agent="1.1"), None, NOW + 2 * HOUR
+    )
+    assert (newer.agent_version, newer.agent_since) == ("1.1", NOW + 2 * HOUR)
+
+
 def test_a_start_task_holds_the_node_until_it_succeeds() -> None:
     row = joined(node(state=NodeState.CREATING), Booted(), START, NOW)
     assert row.state is NodeState.WAITING_FOR_START_TASK

@@ -8,6 +8,7 @@ import tempfile
 from dataclasses import dataclass, field
 from typing import Any
 
+import poolwright
 from poolwright.engines.sandbox.host import owndisks, places
 from poolwright.engines.sandbox.host.cgroups import Limits
 from poolwright.engines.sandbox.host.disks import Volume
@@ -54,6 +55,7 @@ class Machine:
     troubles: list[dict[str, Any]] = field(default_factory=list)  # recorded: what went wrong at its birth
     network: str = ""  # machines of the same one reach one another
     forwards: tuple[Forward, ...] = ()
+    agent: str = poolwright.__version__  # recorded: the version whose code its first process runs
 
     @property
     def os_volume(self) -> Volume:
@@ -78,6 +80,7 @@ class Machine:
             "notes": list(self.notes),
             "phases_ms": self.phases_ms,
             "troubles": self.troubles,
+            "agent": self.agent,
         }
 
     def to_record(self) -> dict[str, Any]:
@@ -105,6 +108,7 @@ class Machine:
             "own_disks": self.own_disks,
             "mounts": self.mounts,
             "troubles": self.troubles,
+            "agent": self.agent,
             "network": self.network,
             "forwards": [forward.as_json() for forward in self.forwards],
         }
@@ -190,7 +194,7 @@ def from_record(path: str) -> Machine | None:
         )  # fmt: skip
         made.os_offset, made.os_size = int(data.get("os_offset", 0)), int(data.get("os_size", 0))
         made.own_disks, made.mounts = list(data.get("own_disks", ())), list(data.get("mounts", ()))
-        made.troubles = list(data.get("troubles", ()))
+        made.troubles, made.agent = list(data.get("troubles", ())), str(data.get("agent", ""))
         _read_network(made, data)
         return made
     except (OSError, ValueError, KeyError, TypeError):
