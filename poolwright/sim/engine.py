@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from poolwright.domain.clock import MILLISECOND, SECOND, Micros
@@ -41,7 +42,7 @@ class HostEngine:
         return await self._fake.capabilities()
 
     async def create(self, requests: Sequence[MachineRequest]) -> list[Outcome]:
-        outcomes = await self._call(lambda: self._fake.create(requests))
+        outcomes = await self._call(lambda: self._create(requests))
         for outcome in outcomes:
             if isinstance(outcome, Machine) and self._host.rng.random() < self._host.faults.broken_birth:
                 wait = self._host.rng.randrange(SECOND)
@@ -71,6 +72,16 @@ class HostEngine:
         if epoch != host.epoch or host.rng.random() < host.faults.lost_answer:
             raise Transient("the answer was lost")
         return answer
+
+    async def _create(self, requests: Sequence[MachineRequest]) -> list[Outcome]:
+        """A disk that was removed meanwhile is no disk; one that a machine may be made of now is in use from now on."""
+        host = self._host
+        asked = [replace(r, os_disk=r.os_disk if host.has_disk(r.os_disk) else "") for r in requests]
+        running = {(machine.name, machine.fence) for machine in host.fleet.machines()}
+        for request in asked:
+            if (request.name, request.fence) not in running:  # the same life again is the same machine
+                host.disks[request.name, request.fence] = request.os_disk
+        return await self._fake.create(asked)
 
     def _die(self, made: Machine) -> None:
         if made in self._host.fleet.machines():

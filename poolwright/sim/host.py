@@ -39,6 +39,9 @@ class Host:
         self.fleet = FakeFleet(time.now, rng, script=self._script)
         self.hears: list[Callable[[str, str], None]] = []
         self.exits: dict[str, set[int]] = {}
+        self.has_disk: Callable[[str], bool] = lambda _path: True
+        self.disks: dict[tuple[str, int], str] = {}
+        """The OS disk of every life of a machine, by name and fence, from the moment it is being made."""
         self.memory_mib = 8192
         self.agent_up = True
         self.epoch = 0
@@ -56,6 +59,12 @@ class Host:
     @property
     def machines(self) -> list[str]:
         return [machine.name for machine in self.fleet.machines()]
+
+    @property
+    def disks_in_use(self) -> set[str]:
+        """Paths of the OS disks of machines that run."""
+        running = [(m.name, m.fence) for m in self.fleet.machines() if m.state == "running"]
+        return {self.disks[life] for life in running if life in self.disks}
 
     def running(self) -> list[tuple[str, str]]:
         """(machine, execution) of every process that runs now."""

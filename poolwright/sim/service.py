@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
 
 from poolwright.commands.schedules import JobFactory
-from poolwright.decide.snapshot import ImageMissing, ImagePreparing
 from poolwright.domain.clock import MILLISECOND, MINUTE, SECOND, Instant, Micros
 from poolwright.domain.facts import DirtyKey
 from poolwright.domain.limits import Settings
-from poolwright.domain.pool import Pool
 from poolwright.reconcile.agents import Agents
 from poolwright.reconcile.apply import Applier
 from poolwright.reconcile.dispatch import Dispatcher
-from poolwright.reconcile.images import DiskSet
 from poolwright.reconcile.kit import Kit
 from poolwright.sim.engine import HostEngine
 from poolwright.sim.host import Host, Json
+from poolwright.sim.images import Builder, Plane, SimImages
 from poolwright.sim.virtual import SeededIds, Timeline, Wait
 from poolwright.store.base import Tx
 from poolwright.store.sync import SyncStore
@@ -61,29 +60,19 @@ class SlowStore:
         """The store outlives this life of the service."""
 
 
-class SimImages:
-    """Every pool's image is there, being made, or gone, as the story has it."""
+@dataclass(slots=True)
+class World:
+    """What outlives every life of the service besides the store and the host."""
 
-    def __init__(self) -> None:
-        self.answer: DiskSet | ImagePreparing | ImageMissing = DiskSet("/image/os")
-
-    def disks_for(self, tx: Tx, pool: Pool) -> DiskSet | ImagePreparing | ImageMissing:
-        del tx, pool
-        return self.answer
-
-    def disks_of(self, tx: Tx, image: str) -> DiskSet | None:
-        del tx, image
-        return self.answer if isinstance(self.answer, DiskSet) else None
-
-    def prepare(self, pool: Pool) -> None:
-        """It makes itself."""
+    plane: Plane
+    images: SimImages
 
 
 class SimService:
     """The loops of one process. `failed` collects exceptions that no pass may raise."""
 
     def __init__(
-        self, time: Timeline, rng: Random, store: SyncStore, host: Host, images: SimImages, settings: Settings
+        self, time: Timeline, rng: Random, store: SyncStore, host: Host, world: World, settings: Settings
     ) -> None:
         self._time = time
         self._rng = rng
@@ -92,13 +81,17 @@ class SimService:
         self.alive = True
         self.failed: list[Exception] = []
         slow = SlowStore(store, rng)
-        self.kit = Kit(time, SeededIds(rng), rng, images, settings, lambda name: f"https://{name}.local")
+        self.kit = Kit(
+            time, SeededIds(rng), rng, world.images, settings, lambda name: f"https://{name}.local"
+        )
         self.agents = Agents(slow, self.kit)
         engine = HostEngine(host)
         applier = Applier(slow, engine, host, self.kit)
         self.agents.connect(applier, self._mail)
+        builder = Builder(slow, world.plane, engine, time)
+        make_job = JobFactory(time, self.kit.ids, settings)
         self._dispatcher = Dispatcher(
-            slow, engine, applier, self.kit, make_job=JobFactory(time, self.kit.ids, settings)
+            slow, engine, applier, self.kit, builder.handlers, builder.keys, make_job=make_job
         )
         self._queue: dict[DirtyKey, None] = {}
         self._busy: set[DirtyKey] = set()

@@ -12,10 +12,11 @@ from poolwright.decide.snapshot import ImageMissing, ImagePreparing
 from poolwright.domain.clock import HOUR, MINUTE, SECOND
 from poolwright.domain.limits import Settings
 from poolwright.reconcile.images import DiskSet
-from poolwright.sim import checkers, schedules
+from poolwright.sim import checkers, images, schedules
 from poolwright.sim.faults import Faults, harsh
 from poolwright.sim.host import Host
-from poolwright.sim.service import SimImages, SimService
+from poolwright.sim.images import Plane, SimImages
+from poolwright.sim.service import SimService, World
 from poolwright.sim.virtual import START, SeededIds, Timeline
 from poolwright.sim.workload import Workload
 from poolwright.store.base import Tx
@@ -61,7 +62,9 @@ class Story:
         self.store = SyncStore()
         self.host = Host(self.time, self.rng, self.faults)
         self.host.fleet.faults = replace(self.host.fleet.faults, failed_create=self.faults.failed_birth)
-        self.images = SimImages()
+        plane = Plane(self.host)
+        self.images = SimImages(plane, self.time)
+        self.world = World(plane, self.images)
         self.lost = checkers.NoTaskLost()
         ids = SeededIds(self.rng)
         once = checkers.EndsOnce(self.host)
@@ -76,6 +79,7 @@ class Story:
             checkers.DependenciesKept(),
             checkers.PreparedFirst(),
             once,
+            images.ImagesStay(self.host),
             schedules.OneJobASchedule(checkers.ACCOUNT),
             schedules.OnePoolAnOwner(checkers.ACCOUNT),
         ]
@@ -100,6 +104,9 @@ class Story:
             self.store.close_now()
 
     def _play(self, steps: int) -> Outcome:
+        self.service.wake()
+        self.pass_time(5 * SECOND)
+        self.workload.begin()
         for _ in range(steps):
             self.pass_time(self.rng.randrange(15 * SECOND) if self.rng.random() < 0.95 else 6 * MINUTE)
             self.workload.act()
@@ -130,12 +137,14 @@ class Story:
         """Why the system has not settled; empty if it has."""
         if not self.service.idle:
             return ["keys are being served"]
-        return self.store.read_now(
-            lambda tx: checkers.unsettled(tx, self.service.kit, self.host, SeededIds(Random(0)))
-        )
+        return self.store.read_now(self._unsettled)
+
+    def _unsettled(self, tx: Tx) -> list[str]:
+        said = checkers.unsettled(tx, self.service.kit, self.host, SeededIds(Random(0)))
+        return said + images.stuck(tx, self.world.plane, self.host)
 
     def _new_service(self) -> SimService:
-        return SimService(self.time, self.rng, self.store, self.host, self.images, Settings())
+        return SimService(self.time, self.rng, self.store, self.host, self.world, Settings())
 
     def _misfortune(self) -> None:
         happen = self.rng.choice(
@@ -214,6 +223,7 @@ class Story:
         self._memory_back()
         self._room_back()
         self._image_back()
+        self.workload.mend_image()
         self._cut()
         self.service.wake()
         self.pass_time(SCHEDULES_MOVE)
@@ -224,6 +234,8 @@ class Story:
         until = self.time.now() + SETTLE_MAX
         why = ["not looked yet"]
         while why and self.time.now() < until:
+            if not self.store.read_now(lambda tx: tx.resources.get(images.IMAGE.key)):
+                self.workload.mend_image()
             self.workload.heal()
             self.service.wake()
             self.pass_time(MINUTE)

@@ -13,7 +13,7 @@ from poolwright.commands.context import NO_CONDITIONS, Caller, Context
 from poolwright.domain.account import Account
 from poolwright.domain.clock import FOREVER, MINUTE, SECOND, Clock, Ids
 from poolwright.domain.dependencies import Dependencies
-from poolwright.domain.errors import ServiceError
+from poolwright.domain.errors import ManagementError, ServiceError
 from poolwright.domain.job import NO_ACTION, TERMINATE_IDLE, JobSpec
 from poolwright.domain.job_tasks import ManagerTask, PreparationTask, ReleaseTask
 from poolwright.domain.limits import Settings
@@ -30,7 +30,7 @@ from poolwright.domain.states import (
 )
 from poolwright.domain.task import NewTask, TaskSpec
 from poolwright.domain.task_ends import PERFORM
-from poolwright.sim import schedules
+from poolwright.sim import images, schedules
 from poolwright.sim.checkers import ACCOUNT, EndsOnce, NoTaskLost, all_jobs
 from poolwright.sim.host import command
 from poolwright.store.base import Tx
@@ -75,6 +75,10 @@ class Workload:
         self._serial = 0
         account = Account(ACCOUNT, "/sim", "", "", clock.now())
         store.write_now(lambda tx: tx.accounts.insert(account))
+        store.write_now(lambda tx: images.begin(tx, self.context()))
+
+    def begin(self) -> None:
+        """What is there before the story begins."""
         for _ in range(BEGIN):
             self.do(self._create_pool)
             self.do(self._create_job)
@@ -101,6 +105,7 @@ class Workload:
             (1, self._delete_pool),
             (3, self._create_schedule),
             (2, self._schedule_order),
+            (3, self._image_order),
         ]
         act = self._rng.choices([act for _, act in choices], [weight for weight, _ in choices])[0]
         self.do(act)
@@ -110,7 +115,7 @@ class Workload:
         ctx = self.context()
         try:
             story = self._store.write_now(lambda tx: act(tx, ctx))
-        except ServiceError as refusal:
+        except (ServiceError, ManagementError) as refusal:
             story = f"refused: {refusal.code}"
         name = getattr(act, "__name__", "heal").strip("_")
         self._told(f"{name}: {story}")
@@ -133,9 +138,10 @@ class Workload:
     def _pool_spec(self) -> PoolSpec:
         slots, fill = self._rng.choice((1, 2, 4)), self._rng.choice(list(FillType))
         agent = "batch.node.debian 12"
+        image = images.REFERENCE if self._rng.random() < 0.4 else MARKETPLACE
         inter_node = slots == 1 or self._rng.random() < 0.2
         return PoolSpec(
-            "Standard_D2s_v3", MARKETPLACE, agent, slots_per_node=slots, fill=fill, inter_node=inter_node
+            "Standard_D2s_v3", image, agent, slots_per_node=slots, fill=fill, inter_node=inter_node
         )
 
     def _resize(self, tx: Tx, ctx: Context) -> str:
@@ -330,6 +336,13 @@ class Workload:
                 self._lost.accepted.pop(task.pk, None)
         return said
 
+    def _image_order(self, tx: Tx, ctx: Context) -> str:
+        return images.order(tx, ctx, self._rng)
+
+    def mend_image(self) -> None:
+        """Make the custom image again if it is gone; while it goes, that is refused."""
+        self.do(_make_image)
+
     def heal(self) -> None:
         """What a patient operator does in the end: everything enabled, broken nodes rebooted, schedules ended."""
         for schedule in self._store.read_now(partial(schedules.all_schedules, account=ACCOUNT)):
@@ -349,6 +362,10 @@ class Workload:
 
 def _all_nodes(tx: Tx) -> list[Node]:
     return [node for pool in tx.pools.every() for node in tx.nodes.of_pool(ACCOUNT, pool.id)]
+
+
+def _make_image(tx: Tx, ctx: Context) -> str:
+    return images.make(tx, ctx)
 
 
 def _enable(job: str, tx: Tx, ctx: Context) -> str:

@@ -15,10 +15,11 @@ from poolwright.domain.facts import DirtyKey
 from poolwright.domain.node import Node
 from poolwright.domain.states import ScheduleState
 from poolwright.domain.task import Task
+from poolwright.images.fake import FakeImagePlane
 from poolwright.reconcile import confirm, endings, events, hello, jobs
 from poolwright.reconcile import schedules as schedule_loop
 from poolwright.reconcile.fleet import ExecEvent
-from poolwright.sim import story
+from poolwright.sim import images, story
 from poolwright.sim.story import Story, Violation
 from poolwright.store.tables.auto_pools import AutoPoolTable
 
@@ -77,6 +78,11 @@ def test_a_success_nobody_had(monkeypatch: pytest.MonkeyPatch) -> None:
     caught("EndsOnce")
 
 
+def test_a_file_removed_under_running_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images.Plane, "delete", FakeImagePlane.delete)
+    caught("ImagesStay")
+
+
 def test_a_task_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     real = endings.finish
 
@@ -90,6 +96,10 @@ def test_a_task_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     caught("NoTaskLost")
 
 
+async def _nothing(*_: Any) -> list[str]:
+    return []
+
+
 def _deaf(*_: Any) -> list[Any]:
     return []
 
@@ -99,8 +109,9 @@ def _deaf(*_: Any) -> list[Any]:
     [
         (hello, "specs", _deaf),
         (events, "lose", lambda *_: None),
+        (images, "collect", _nothing),
     ],
-    ids=["starts are never repeated", "lost machines are not noticed"],
+    ids=["starts are never repeated", "lost machines are not noticed", "files of removed images stay"],
 )
 def test_a_system_that_does_not_settle(
     monkeypatch: pytest.MonkeyPatch, where: Any, what: str, instead: Callable[..., Any]

@@ -8,10 +8,16 @@ MISFORTUNES = ("restart_service", "crash_machines", "agent_away", "cut", "memory
 ORDERS = ("reboot", "reimage", "deallocate", "start", "preempt", "disable", "enable")
 COMMANDS = ("taskcompletion", "retaineddata", "delete_pool", "create_schedule", "schedule_order")
 
+IMAGES = (
+    "image_order: made",
+    "image_order: deleted by force while pools use it",
+    "image_order: refused: ImageInUse",
+)
+
 
 def test_the_stories_together_meet_every_kind_of_misfortune() -> None:
     told = "\n".join(line for seed in range(1, 13) for line in Story(seed).run(60).trace)
     for what in MISFORTUNES:
         assert f"-- {what}" in told, f"no story has {what}"
-    for what in (*ORDERS, *COMMANDS):
+    for what in (*ORDERS, *COMMANDS, *IMAGES):
         assert what in told, f"no story has {what}"
