@@ -105,6 +105,21 @@ OF_OLDER_VERSIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
 EXTENSIONS: Mapping[str, tuple[str, ...]] = {"BatchAllTasksCompleteMode": ("terminatejobwhenidle",)}
 """Values of enumerations that only this service knows."""
 
+OLDER_ENTITIES: Mapping[str, tuple[str, ...]] = {
+    "certificate": (
+        "deleteCertificateError",
+        "previousState",
+        "previousStateTransitionTime",
+        "publicData",
+        "state",
+        "stateTransitionTime",
+        "thumbprint",
+        "thumbprintAlgorithm",
+        "url",
+    ),
+}
+"""Entities that only earlier versions know, with their members."""
+
 _SCALARS = {
     "str": "str",
     "int": "Int32",
@@ -265,6 +280,9 @@ def fields_module(facts: Mapping[str, Any]) -> str:
             f'"{name}"' for name in sorted({*names, *ANSWERED_BY_OLDER_VERSIONS.get(entity, ())})
         )
         parts.append(f'    "{entity.removeprefix("Batch").lower()}": frozenset({{{listed}}}),\n')
+    for entity, members in OLDER_ENTITIES.items():
+        listed = ", ".join(f'"{name}"' for name in members)
+        parts.append(f'    "{entity}": frozenset({{{listed}}}),\n')
     return "".join([*parts, "}\n"])
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from poolwright.agent import launch, rusage, tree
+from poolwright.agent import certificates, launch, rusage, tree
 from poolwright.agent.loop import Loop, Timer
 from poolwright.agent.rusage import Ended
 from poolwright.agent.services import Services
@@ -73,13 +73,19 @@ class Executions:
     """All executions of a machine. `report` is called with items to send; several calls a turn are one message."""
 
     def __init__(
-        self, loop: Loop, fence: int, report: Callable[[dict[str, Any]], None], accounts: Iterable[str] = ()
+        self,
+        loop: Loop,
+        fence: int,
+        report: Callable[[dict[str, Any]], None],
+        accounts: Iterable[str] = (),
+        with_certificates: bool = False,
     ) -> None:
         self._loop = loop
         self._fence = fence
         self._report = report
         self._launcher = launch.Launcher()
         self._users = Users(accounts)
+        self._certificates = with_certificates  # whether there are any to see
         self._known: dict[str, Execution] = {}
         self._by_pid: dict[int, Execution] = {}
         self._draining: dict[str, Execution] = {}
@@ -127,7 +133,10 @@ class Executions:
         execution.directory = order.directory
         execution.identity = self._users.take(spec.get("user") or {})
         execution.start_us = time.time_ns() // 1000
-        execution.pid = self._launcher.start(order, execution.identity)
+        identity = (
+            certificates.seen_by(execution.identity, spec) if self._certificates else execution.identity
+        )
+        execution.pid = self._launcher.start(order, identity)
         self._by_pid[execution.pid] = execution
         limit = spec.get("wall_clock_s")
         if limit is not None:

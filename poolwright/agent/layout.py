@@ -4,9 +4,12 @@ from __future__ import annotations
 
 NODE_ROOT = "mnt/batch/tasks"  # AZ_BATCH_NODE_ROOT_DIR, on the machine's temporary disk
 DISKS = "mnt/disks"
+LOGIN_STATE = "var/lib/poolwright-login"  # what the login script keeps; of root
+LOGIN_FIRST_UID = 10_000  # people who log in; above every account that tasks run as
 LOGIN_KIT = "mnt/batch/ssh"  # the SSH server for images without one; empty until a node needs it
 #: A bounded root with less room than this is full: the threshold that the public service tells tasks of.
 ROOT_RESERVED_BYTES = 1_000_000
+CERTIFICATES = "mnt/batch/certs"  # a directory for each of those who may see some; not below the node root
 MOUNTS = "fsmounts"  # AZ_BATCH_NODE_MOUNTS_DIR, below the node root
 NODE_DIRECTORIES = ("startup", "shared", "applications", MOUNTS, "volatile", "workitems")
 TRASH = ".trash"  # replaced task directories, emptied by the host agent
@@ -16,3 +19,7 @@ POOL_UID = 1500
 TASK_USER = "_azbatchtask"
 TASK_UID = 2000
 TASK_USERS = 256  # no node offers more task slots
+
+#: Who belongs to them reads the certificates meant for start tasks, and for tasks of jobs.
+START_TASK_GROUP, START_TASK_GID = "_azbatchstart", 1601
+TASK_GROUP, TASK_GID = "_azbatchtasks", 1602

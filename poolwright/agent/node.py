@@ -46,8 +46,8 @@ class NodeAgent:
         self._items: list[dict[str, Any]] = []
         self._flush_waits = False
         self._grace: Timer | None = None
-        named = config.get("accounts") or ()
-        self._executions = Executions(self._loop, config["fence"], self._report, named)
+        named, certified = config.get("accounts") or (), bool(config.get("certificates"))
+        self._executions = Executions(self._loop, config["fence"], self._report, named, certified)
         self._commands = Commands(self._loop, self._send)
         self._watch = Watch(self._loop, config.get("watch") or {}, self._on_troubles)
 

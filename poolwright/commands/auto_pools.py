@@ -27,6 +27,8 @@ _CODES = {
     "AutoScalingFormulaSyntaxError": "InvalidAutoScaleFormulaInAutoPool",
     "AutoScalingFormulaTooLong": "InvalidAutoScaleFormulaInAutoPool",
     "InvalidApplicationPackageReferences": "InvalidApplicationPackageReferencesInAutoPool",
+    "InvalidCertificateReferences": "InvalidCertificatesInAutoPool",
+    "CertificateBeingDeleted": "InvalidCertificatesInAutoPool",
 }
 _SETTINGS = "InvalidAutoPoolSettings"
 

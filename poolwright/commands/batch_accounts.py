@@ -107,6 +107,7 @@ def begin_delete(tx: Tx, ctx: Context, resource: Resource) -> Accepted:
 
 def _empty(tx: Tx, ctx: Context, name: str) -> None:
     tx.applications.delete_account(name)
+    tx.certificates.delete_account(name)
     wake(tx, "packages", "", "all")
     after: str | None = None
     while listed := tx.schedules.page(name, after, _PAGE):

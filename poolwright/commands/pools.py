@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from poolwright.commands import accounts, pool_rules
+from poolwright.commands import accounts, certificates, pool_rules
 from poolwright.commands.applications import check_references
 from poolwright.commands.autoscale_rules import NO_SCALE, new_settings
 from poolwright.commands.context import Context, Preconditions, next_modified, record, wake
@@ -73,8 +73,8 @@ def create(
     An omitted target is 0; at least one must be given. A pool with autoscale begins steady and empty, and its first
     run is due at once. Raises 400 as `autoscale_rules.new_settings`, InvalidPropertyValue, MissingRequiredProperty;
     403 AuthenticationFailed (custom image and shared key); 404 NodeAgentSKUNotFound; 409 PoolExists,
-    PoolBeingDeleted, PoolQuotaReached, InvalidApplicationPackageReferences. Form is judged before the caller, the
-    caller before the image.
+    PoolBeingDeleted, PoolQuotaReached, InvalidApplicationPackageReferences, InvalidCertificateReferences. Form is
+    judged before the caller, the caller before the image.
     """
     check_id("pool", id)
     pool_rules.check_spec(ctx, spec)
@@ -86,6 +86,7 @@ def create(
     account = accounts.get(tx, account).name
     _check_new(tx, ctx, account, id)
     check_references(tx, account, spec.packages)
+    certificates.check_references(tx, account, spec.certificates)
     image = pool_rules.check_image(tx, spec)
     now = ctx.now
     pool = Pool(
@@ -166,6 +167,8 @@ def patch(tx: Tx, ctx: Context, account: str, id: str, change: PoolChange, pre: 
     pool_rules.check_spec(ctx, spec)
     if spec.packages != pool.spec.packages:
         check_references(tx, pool.account, spec.packages)
+    if spec.certificates != pool.spec.certificates:
+        certificates.check_references(tx, pool.account, spec.certificates)
     fixed = [name for name in _FIXED if getattr(spec, name) != getattr(pool.spec, name)]
     image_changed = spec.image != pool.spec.image or spec.agent_sku != pool.spec.agent_sku
     image = None

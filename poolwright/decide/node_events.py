@@ -230,7 +230,13 @@ def next_life(node: Node, state: NodeState, now: Instant, reason: str) -> Node:
     if state is NodeState.REIMAGING:
         node = replace(node, logins=Logins())  # they go with the disk they are on
     return replace(
-        node, fence=node.fence + 1, start_task=None, retry_at=0, address=None, packages=NO_PACKAGES
+        node,
+        fence=node.fence + 1,
+        start_task=None,
+        retry_at=0,
+        address=None,
+        packages=NO_PACKAGES,
+        certificates=(),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from poolwright.domain.certificate import CertificateReference
 from poolwright.domain.clock import Instant
 from poolwright.domain.network import FrontPort
 from poolwright.domain.package import NO_PACKAGES, NodePackages
@@ -134,6 +135,7 @@ class Node:
     packages: NodePackages = NO_PACKAGES  # application packages of the pool
     agent_version: str = ""  # of the agent that runs in it; "": not known
     agent_since: Instant = 0  # when it came to run that version
+    certificates: tuple[CertificateReference, ...] = ()  # what its machine was given in its present life
     revision: int = 0
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from poolwright.domain.autoscale import Autoscale
+from poolwright.domain.certificate import CertificateReference
 from poolwright.domain.clock import Instant, Micros
 from poolwright.domain.limits import RESIZE_TIMEOUT_DEFAULT
 from poolwright.domain.network import PoolNetwork
@@ -96,6 +97,7 @@ class PoolSpec:
     network: PoolNetwork = PoolNetwork()
     licence: str | None = None  # of Windows
     automatic_updates: bool | None = None  # of Windows
+    certificates: tuple[CertificateReference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

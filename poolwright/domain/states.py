@@ -63,6 +63,12 @@ class ScheduleState(StrEnum):
     DELETING = "deleting"
 
 
+class CertificateState(StrEnum):
+    ACTIVE = "active"
+    DELETING = "deleting"
+    DELETE_FAILED = "deletefailed"
+
+
 class TaskState(StrEnum):
     ACTIVE = "active"
     PREPARING = "preparing"
@@ -190,6 +196,12 @@ SCHEDULE: Mapping[ScheduleState, frozenset[ScheduleState]] = {
     ScheduleState.TERMINATING: frozenset({ScheduleState.COMPLETED, ScheduleState.DELETING}),
     ScheduleState.COMPLETED: frozenset({ScheduleState.DELETING}),
     ScheduleState.DELETING: frozenset(),
+}
+
+CERTIFICATE: Mapping[CertificateState, frozenset[CertificateState]] = {
+    CertificateState.ACTIVE: frozenset({CertificateState.DELETING}),
+    CertificateState.DELETING: frozenset({CertificateState.DELETE_FAILED}),
+    CertificateState.DELETE_FAILED: frozenset({CertificateState.DELETING, CertificateState.ACTIVE}),
 }
 
 TASK: Mapping[TaskState, frozenset[TaskState]] = {

@@ -167,6 +167,17 @@ class Forward:
 
 
 @dataclass(frozen=True, slots=True)
+class MachineCertificate:
+    """A file `name` with the bytes `data` (base64), and beside it the password, for those of `visibility`
+    ("starttask", "task", "remoteuser") in the machine's present life."""
+
+    name: str
+    data: str = field(repr=False)
+    password: str | None = field(repr=False)
+    visibility: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class MachineRequest:
     """What a machine is made of. `name` is unique on the engine; `fence` grows with every re-creation."""
 
@@ -185,6 +196,7 @@ class MachineRequest:
     mounts: tuple[NodeMount, ...] = ()  # of nodes only
     labels: dict[str, str] = field(default_factory=dict)
     accounts: tuple[UserAccount, ...] = ()  # of a node; no other name may be run as there
+    certificates: tuple[MachineCertificate, ...] = ()  # of nodes only
     forwards: tuple[Forward, ...] = ()
     network: str = ""  # machines reach one another when they say the same here, others not
 

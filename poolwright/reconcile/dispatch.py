@@ -9,7 +9,7 @@ from poolwright.domain.clock import SECOND, Instant, Micros
 from poolwright.domain.facts import DirtyKey
 from poolwright.domain.limits import SAMPLE_PERIOD
 from poolwright.engines.base import Engine, EngineError
-from poolwright.reconcile import auto_pools, autoscale, collector, jobs, pools, schedules
+from poolwright.reconcile import auto_pools, autoscale, certificates, collector, jobs, pools, schedules
 from poolwright.reconcile.apply import Applier
 from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.schedules import JobMaker
@@ -56,6 +56,7 @@ class Dispatcher:
             "job": self._job,
             "autopool": self._auto_pool,
             "schedule": self._schedule,
+            "certificate": self._certificate,
             "files": _no_files,
             "collector": self._collect,
             "sampler": self._sample,
@@ -83,6 +84,7 @@ class Dispatcher:
         keys += [DirtyKey("job", job.account, job.id) for job in waiting.values()]
         keys += [DirtyKey("schedule", row.account, row.id) for row in tx.schedules.due(now)]
         keys += [DirtyKey("autopool", row.account, row.pool) for row in tx.auto_pools.idle()]
+        keys += [DirtyKey("certificate", account, name) for account, name in tx.certificates.deleting()]
         return keys + self._more_keys(tx)
 
     async def _pool(self, key: DirtyKey) -> Instant | None:
@@ -112,6 +114,11 @@ class Dispatcher:
     async def _auto_pool(self, key: DirtyKey) -> Instant | None:
         now = self._kit.clock.now()
         await self._store.write(lambda tx: auto_pools.let_go(tx, key.account, key.id, now))
+        return None
+
+    async def _certificate(self, key: DirtyKey) -> Instant | None:
+        now = self._kit.clock.now()
+        await self._store.write(lambda tx: certificates.settle(tx, key.account, key.id, now))
         return None
 
     async def _sample(self, _: DirtyKey) -> Instant | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from poolwright.domain.certificate import START_TASK, TASK
 from poolwright.domain.clock import FOREVER
 from poolwright.domain.job import Job
 from poolwright.domain.job_schedule import workitem
@@ -18,6 +19,7 @@ from poolwright.reconcile.fleet import ExecSpec
 
 ROOT = "/mnt/batch/tasks"
 STARTUP = "startup"
+CERTIFICATES = "/mnt/batch/certs"  # what whom may see in a directory of its own
 #: Free space below which a node counts as full, told to tasks under the name the public service uses.
 RESERVED_DISK_BYTES = 1_000_000
 
@@ -65,6 +67,7 @@ def node_environment(pool: Pool, node: Node, account_url: str) -> dict[str, str]
         "AZ_BATCH_NODE_STARTUP_DIR": f"{ROOT}/{STARTUP}",
         "AZ_BATCH_NODE_STARTUP_WORKING_DIR": f"{ROOT}/{STARTUP}/wd",
         "AZ_BATCH_NODE_MOUNTS_DIR": f"{ROOT}/fsmounts",
+        "AZ_BATCH_CERTIFICATES_DIR": f"{CERTIFICATES}/{TASK}",
         "AZ_BATCH_TASK_RESERVED_EPHEMERAL_DISK_SPACE_BYTES": str(RESERVED_DISK_BYTES),
         "AZ_BATCH_RESERVED_DISK_SPACE_BYTES": str(RESERVED_DISK_BYTES),  # its older name
     }
@@ -122,6 +125,7 @@ def start_spec(start: StartTask, attempt: int, pool: Pool, node: Node, account_u
     """The execution of an attempt of the node's start task."""
     env = dict(start.environment)
     env.update(node_environment(pool, node, account_url))
+    env["AZ_BATCH_CERTIFICATES_DIR"] = f"{CERTIFICATES}/{START_TASK}"
     env["AZ_BATCH_TASK_DIR"] = f"{ROOT}/{STARTUP}"
     env["AZ_BATCH_TASK_WORKING_DIR"] = f"{ROOT}/{STARTUP}/wd"
     return ExecSpec(

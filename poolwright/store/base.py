@@ -24,6 +24,7 @@ from poolwright.domain.states import JobState, NodeState, TaskState
 from poolwright.domain.task import NewTask, Task
 from poolwright.domain.task_usage import TaskUsage
 from poolwright.store.base_applications import Applications
+from poolwright.store.base_certificates import Certificates
 from poolwright.store.base_executions import Executions, Subtasks
 from poolwright.store.base_job_nodes import JobNodes
 from poolwright.store.base_journal import Journal
@@ -322,6 +323,8 @@ class Tx(Protocol):
     def resources(self) -> Resources: ...
     @property
     def applications(self) -> Applications: ...
+    @property
+    def certificates(self) -> Certificates: ...
     @property
     def journal(self) -> Journal: ...
     @property

@@ -8,6 +8,7 @@ from poolwright.store.connection import Db
 from poolwright.store.tables.accounts import AccountTable
 from poolwright.store.tables.applications import ApplicationTable
 from poolwright.store.tables.auto_pools import AutoPoolTable
+from poolwright.store.tables.certificates import CertificateTable
 from poolwright.store.tables.executions import ExecutionTable
 from poolwright.store.tables.job_nodes import JobNodeTable
 from poolwright.store.tables.jobs import JobTable
@@ -37,6 +38,7 @@ class SqliteTx:
         self.subtasks = SubtaskTable(db)
         self.resources = ResourceTable(db)
         self.applications = ApplicationTable(db)
+        self.certificates = CertificateTable(db)
         self.journal = JournalTable(db, common=task_facts)
         self.samples = SampleTable(db)
         self.dirty: list[DirtyKey] = []

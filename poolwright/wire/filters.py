@@ -70,6 +70,8 @@ NODES: Fields = {
     "startTaskInfo/endTime": _TIME,
 }
 
+CERTIFICATES: Fields = {"state": _CHOICE, "stateTransitionTime": _TIME}
+
 JOBS: Fields = {
     "id": _NAME,
     "executionInfo/poolId": _NAME,

@@ -32,6 +32,10 @@ class Links:
         """A job schedule's address."""
         return f"{self.endpoint}/jobschedules/{schedule}"
 
+    def certificate(self, thumbprint: str) -> str:
+        """A certificate's address."""
+        return f"{self.endpoint}/certificates(thumbprintAlgorithm=sha1,thumbprint={thumbprint})"
+
     def task(self, job: str, task: str) -> str:
         """A task's address."""
         return f"{self.endpoint}/jobs/{job}/tasks/{task}"

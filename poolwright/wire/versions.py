@@ -126,7 +126,7 @@ def older_pool(pool: Document, version: ApiVersion) -> Document:
 
 def _pool(pool: Document, version: ApiVersion) -> None:
     if version >= "2025-06-01":
-        for name in ("targetNodeCommunicationMode", "currentNodeCommunicationMode"):
+        for name in ("targetNodeCommunicationMode", "currentNodeCommunicationMode", "certificateReferences"):
             pool.pop(name, None)
         return
     _prune(pool, _POOL_SINCE, version)
@@ -143,6 +143,8 @@ def _pool(pool: Document, version: ApiVersion) -> None:
 
 def _node(node: Document, version: ApiVersion) -> None:
     _prune(node, _NODE_SINCE, version)
+    if version >= CERTIFICATES_UNTIL:
+        node.pop("certificateReferences", None)
 
 
 def _prune(document: Document, since: tuple[tuple[str, str], ...], version: ApiVersion) -> None:

@@ -17,7 +17,7 @@ from poolwright.wire.convert.node import show_node_counts
 from poolwright.wire.convert.shared import Document
 from poolwright.wire.query import bad_parameter
 from poolwright.wire.times import iso, parse_time
-from poolwright.wire.versions import CERTIFICATES_UNTIL, SUPPORTED_IMAGES_SINCE
+from poolwright.wire.versions import SUPPORTED_IMAGES_SINCE
 
 
 def _show_image(image: SupportedImage) -> Document:
@@ -91,14 +91,6 @@ async def list_node_counts(call: Call) -> Answer:
         )
 
     return call.page("nodecounts", *await call.read(query))
-
-
-async def list_certificates(call: Call) -> Answer:
-    """GET /certificates of older versions: there are none, since this service keeps none."""
-    if call.version >= CERTIFICATES_UNTIL:
-        reason = f"Since {CERTIFICATES_UNTIL} there are no certificates."
-        raise ServiceError("InvalidUri", None, (("Reason", reason),))
-    return call.page("certificates", [], None)
 
 
 async def list_usage(call: Call) -> Answer:

@@ -5,6 +5,7 @@ Addresses are read raw, before percent-decoding: a file's path may hold `%2F` in
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 from urllib.parse import unquote
@@ -16,6 +17,8 @@ from poolwright.domain.errors import ServiceError
 T = TypeVar("T")
 
 _REST = "..."
+_KEYED = re.compile(r"certificates\(thumbprintAlgorithm=([^,()]*),\s*thumbprint=([^,()]*)\)\Z", re.IGNORECASE)
+"""The one kind of entity that is named by keys inside a segment."""
 _PATH_MAX = 8192
 
 
@@ -120,6 +123,9 @@ class Router(Generic[T]):
         """What is registered for a path by method, and its parameters, still encoded; None: there is no such path."""
         level = self._root
         raw: list[str] = []
+        keyed = _KEYED.match(unquote(segments[0]))
+        if keyed is not None:
+            segments = ("certificates()", keyed[1], keyed[2], *segments[1:])
         for index, segment in enumerate(segments):
             fixed = level.fixed.get(segment.lower())
             if fixed is not None:

@@ -125,8 +125,6 @@ class BatchApp:
 
     def _match(self, address: Address, exchange: _Exchange) -> tuple[Match[Operation], list[str]]:
         found = self._router.find(address.segments)
-        if found is None and address.segments[0].lower().startswith("certificates("):
-            raise ServiceError("NotImplemented", "This version does not support certificates.")
         if found is None:
             raise ServiceError("InvalidUri", None, (("Reason", "There is nothing at this path."),))
         methods, raw = found

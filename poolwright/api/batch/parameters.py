@@ -13,7 +13,10 @@ _COMMON = frozenset({"api-version", "timeout"})
 _PAGED = frozenset({"maxresults", "$skiptoken"})
 _WITH_STATISTICS = ("pool", "job", "job_schedule", "task")
 _SELECTABLE = frozenset(
-    {*(f"get_{kind}" for kind in (*_WITH_STATISTICS, "node", "node_extension")), "list_subtasks"}
+    {
+        *(f"get_{kind}" for kind in (*_WITH_STATISTICS, "node", "node_extension", "certificate")),
+        "list_subtasks",
+    }
 )
 _EXPANDABLE = frozenset(
     {

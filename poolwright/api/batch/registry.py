@@ -10,6 +10,7 @@ from poolwright.api.batch import (
     accounts,
     applications,
     autoscale,
+    certificates,
     events,
     explain,
     files,
@@ -73,13 +74,26 @@ _USER = _NODE + "/users/{userName}"
 _JOB = "/jobs/{jobId}"
 _TASK = _JOB + "/tasks/{taskId}"
 _FILE = "/files/{filePath...}"
+#: Written `/certificates(thumbprintAlgorithm={},thumbprint={})` by clients: see addresses.py.
+_CERTIFICATE = "/certificates()/{thumbprintAlgorithm}/{thumbprint}"
 _SCHEDULE = "/jobschedules/{jobScheduleId}"
 
 SERVED: tuple[Operation, ...] = (
     _operation("list_supported_images", "GET", "/supportedimages", "images/read", 200, accounts.list_images),
     _operation("list_node_agent_skus", "GET", "/nodeagentskus", "images/read", 200, accounts.list_agent_skus),
     _operation("list_pool_node_counts", "GET", "/nodecounts", "pools/read", 200, accounts.list_node_counts),
-    _operation("list_certificates", "GET", "/certificates", "pools/read", 200, accounts.list_certificates),
+    _operation("create_certificate", "POST", "/certificates", "certificates/write", 201, certificates.create),
+    _operation("list_certificates", "GET", "/certificates", "certificates/read", 200, certificates.list_all),
+    _operation("get_certificate", "GET", _CERTIFICATE, "certificates/read", 200, certificates.get),
+    _operation("delete_certificate", "DELETE", _CERTIFICATE, "certificates/delete", 202, certificates.delete),
+    _operation(
+        "cancel_certificate_deletion",
+        "POST",
+        _CERTIFICATE + "/canceldelete",
+        "certificates/write",
+        204,
+        certificates.cancel_delete,
+    ),
     _operation("list_pool_usage_metrics", "GET", "/poolusagemetrics", "pools/read", 200, accounts.list_usage),
     _operation("list_applications", "GET", "/applications", "applications/read", 200, applications.list_all),
     _operation(
@@ -268,7 +282,6 @@ SERVED: tuple[Operation, ...] = (
 _KNOWN: tuple[tuple[str, str, str], ...] = (
     ("get_all_pool_lifetime_statistics", "GET", "/lifetimepoolstats"),
     ("get_all_job_lifetime_statistics", "GET", "/lifetimejobstats"),
-    ("create_certificate", "POST", "/certificates"),
 )
 """Operations of the public API that this version does not have."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from poolwright.agent.layout import LOGIN_KIT
+from poolwright.agent.layout import CERTIFICATES, LOGIN_FIRST_UID, LOGIN_KIT, LOGIN_STATE
 from poolwright.engines.base import Login
 
 NO_SERVER = 71
@@ -26,8 +26,10 @@ _REFUSALS = {
 _HEAD = f"""\
 set -eu
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-state=/var/lib/poolwright-login
+state=/{LOGIN_STATE}
 kit=/{LOGIN_KIT}
+certificates=/{CERTIFICATES}/remoteuser
+first={LOGIN_FIRST_UID}
 sshd=$(command -v sshd) || sshd=$kit/sshd
 [ -x "$sshd" ] || exit {NO_SERVER}
 """
@@ -95,6 +97,16 @@ forget() {
     mv "$state/users.new" "$state/users"
 }
 
+certify() { # name: its own copies of what people may see, in place of those of an earlier life of the node
+    rm -rf "$state/certs.new" "/home/$1/certs"
+    if [ -n "$(ls -A "$certificates" 2>/dev/null)" ]; then
+        (umask 077; cp -R "$certificates" "$state/certs.new")
+        uid=$(uid_of "$1")
+        chown -R "$uid:$uid" "$state/certs.new"
+        mv -fT "$state/certs.new" "/home/$1/certs"
+    fi
+}
+
 settle() { # name, least number: the account, new where it is not root as wanted, or is
     uid=$(uid_of "$1")
     if [ -n "$uid" ] && [ "$((uid > 0))" = "$(($2 > 0))" ]; then return 0; fi
@@ -109,7 +121,7 @@ settle() { # name, least number: the account, new where it is not root as wanted
 give() { # name, admin
     if known "$1"; then ours "$1" || exit 73; fi
     ours "$1" || echo "$1" >>"$state/users"
-    least=10000
+    least=$first
     if [ "$2" = yes ] && { [ "$(uid_of "$1")" = 0 ] || ! command -v sudo >/dev/null; }; then least=0; fi
     settle "$1" "$least"
     if [ "$least" = 0 ]; then roots="$roots $1"; fi
@@ -120,6 +132,7 @@ give() { # name, admin
         uid=$(uid_of "$1")
         chown -R "$uid:$uid" "/home/$1"
     fi
+    certify "$1"
     if [ "$2" = yes ] && [ "$least" != 0 ]; then
         mkdir -p /etc/sudoers.d
         (umask 337; echo "$1 ALL=(ALL:ALL) NOPASSWD:ALL" >"$state/sudo.new")

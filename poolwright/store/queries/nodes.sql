@@ -1,7 +1,7 @@
 -- fragment: columns
 account, pool, id, machine, dedicated, state, state_at, allocated_at, fence, scheduling, booted_at, address,
 start_task, errors, drain, seen_at, attempts, retry_at, tasks_run, tasks_succeeded, history, notes, phases_ms, logins,
-front_ports, image, packages, agent_version, agent_since, revision
+front_ports, image, packages, agent_version, agent_since, certificates, revision
 
 -- name: get
 SELECT {columns} FROM node WHERE account = ? AND pool_key = ? AND id_key = ?
@@ -11,7 +11,7 @@ SELECT {columns} FROM node WHERE machine = ?
 
 -- name: insert
 INSERT INTO node ({columns}, pool_key, id_key)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- Totals of tasks and the last word of the agent change without a new revision, so a writer that read the node earlier
 -- must not set them back.
@@ -19,7 +19,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 
 UPDATE node SET machine = ?, dedicated = ?, state = ?, state_at = ?, allocated_at = ?, fence = ?, scheduling = ?,
     booted_at = ?, address = ?, start_task = ?, errors = ?, drain = ?, seen_at = max(seen_at, ?), attempts = ?,
     retry_at = ?, history = ?, notes = ?, phases_ms = ?, logins = ?, image = ?, packages = ?, agent_version = ?,
-    agent_since = ?, revision = ?
+    agent_since = ?, certificates = ?, revision = ?
 WHERE account = ? AND pool_key = ? AND id_key = ? AND revision = ?
 
 -- name: delete

@@ -10,6 +10,7 @@ from poolwright.domain.job import JobSpec
 from poolwright.domain.pool import UserAccount
 from poolwright.domain.rules import check_id
 from poolwright.wire.bodies import encode_document
+from poolwright.wire.convert.certificate import refuse_references
 from poolwright.wire.convert.pool import default_wait, read_pool_specification
 from poolwright.wire.convert.shared import Document
 from poolwright.wire.convert.user_account import Secrets, read_accounts, show_accounts
@@ -33,6 +34,9 @@ def take_accounts(
     """
     auto = info.auto_pool_specification
     if auto is not None and auto.pool is not None:
+        refuse_references(
+            auto.pool.certificate_references, version, f"{within}{_PATH}pool.certificateReferences"
+        )
         default_wait(auto.pool.start_task, version)
         if auto.pool.task_slots_per_node is None:
             auto.pool.task_slots_per_node = auto.pool.max_tasks_per_node

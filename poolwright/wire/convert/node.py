@@ -12,6 +12,7 @@ from poolwright.domain.pool import Pool
 from poolwright.domain.states import DeallocationOption, NodeState
 from poolwright.domain.task import Task
 from poolwright.wire.bodies import decode_body
+from poolwright.wire.convert.certificate import show_references
 from poolwright.wire.convert.image import show_node_image
 from poolwright.wire.convert.pool import show_start_task
 from poolwright.wire.convert.shared import Document, show_failure, show_pairs
@@ -103,6 +104,8 @@ def show_node(
         shown["startTask"] = show_start_task(pool.spec.start_task, document)
     if node.start_task is not None:
         shown["startTaskInfo"] = _show_start_task_info(node.start_task)
+    if node.certificates:
+        shown["certificateReferences"] = show_references(node.certificates)
     errors = [*node.errors]
     if node.logins.problem is not None:
         errors.append(NodeError("RemoteLoginUnavailable", node.logins.problem))

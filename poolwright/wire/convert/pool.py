@@ -17,6 +17,7 @@ from poolwright.domain.rules import check_id
 from poolwright.domain.states import AllocationState, DeallocationOption
 from poolwright.wire.bodies import convert_body, decode_body, encode_document
 from poolwright.wire.convert.autoscale import read_new, show_settings
+from poolwright.wire.convert.certificate import read_references, refuse_references, show_references
 from poolwright.wire.convert.image import read_machine, show_machine
 from poolwright.wire.convert.network import read_network
 from poolwright.wire.convert.package import read_packages
@@ -41,7 +42,14 @@ from poolwright.wire.generated import batch_models as models
 from poolwright.wire.links import Links
 from poolwright.wire.scalars import Duration, WireEnum
 from poolwright.wire.times import iso
-from poolwright.wire.versions import NEWEST, WAITS_FOR_START_TASK, ApiVersion, check_patch, older_pool
+from poolwright.wire.versions import (
+    CERTIFICATES_UNTIL,
+    NEWEST,
+    WAITS_FOR_START_TASK,
+    ApiVersion,
+    check_patch,
+    older_pool,
+)
 
 _START_TASK_NOT_YET = ("container_settings",)
 #: Members of a create body that live in the pool itself and change there.
@@ -97,6 +105,7 @@ class RemoveRequest:
 def read_pool(raw: bytes, secrets: Secrets, version: ApiVersion = NEWEST) -> NewPool:
     """The pool of a create-pool body, with the version's defaults; hashes passwords. Raises ServiceError."""
     body = decode_body(_renamed(raw, version), models.BatchPoolCreateOptions)
+    refuse_references(body.certificate_references, version)
     default_wait(body.start_task, version)
     check_id("pool", body.id)
     return _new(body, read_accounts(body.user_accounts, secrets))
@@ -125,6 +134,7 @@ def read_pool_patch(
 ) -> Callable[[Pool], tuple[PoolSpec, bytes]]:
     """A change by which the named properties are replaced whole and the others stay."""
     body = decode_body(_renamed(raw, version), models.BatchPoolUpdateOptions)
+    refuse_references(body.certificate_references, version)
     default_wait(body.start_task, version)
     change = _given(body)
     check_patch(list(change), version)
@@ -135,10 +145,14 @@ def read_pool_patch(
 def read_pool_properties(
     raw: bytes, version: ApiVersion = NEWEST
 ) -> Callable[[Pool], tuple[PoolSpec, bytes]]:
-    """A change that replaces start task, application packages and metadata together."""
+    """A change that replaces start task, application packages, metadata and (in versions that have them) certificates
+    together."""
     body = decode_body(raw, models.BatchPoolReplaceOptions)
+    refuse_references(body.certificate_references, version)
     default_wait(body.start_task, version)
-    return _changing(_given(body), ("startTask", "applicationPackageReferences", "metadata"))
+    replaced = ("startTask", "applicationPackageReferences", "metadata")
+    certificates = () if version >= CERTIFICATES_UNTIL else ("certificateReferences",)
+    return _changing(_given(body), (*replaced, *certificates))
 
 
 def _renamed(raw: bytes, version: ApiVersion) -> bytes:
@@ -216,6 +230,7 @@ def _settle(body: models.BatchPoolCreateOptions, accounts: tuple[UserAccount, ..
         automatic_updates=windows.enable_automatic_updates if windows is not None else None,
         upgrade_mode=None if body.upgrade_policy is None else body.upgrade_policy.mode.value,
         network=read_network(body.network_configuration),
+        certificates=read_references(body.certificate_references),
     )
     document = _given(body)
     if body.user_accounts is not None:
@@ -307,6 +322,8 @@ def show_pool(pool: Pool, current: tuple[int, int], links: Links) -> Document:
     shown["enableInterNodeCommunication"] = spec.inter_node
     if spec.start_task is not None:
         shown["startTask"] = show_start_task(spec.start_task, document.get("startTask", {}))
+    if "certificateReferences" in document:
+        shown["certificateReferences"] = show_references(spec.certificates)
     for name in _ECHOED:
         # Metadata that was sent empty is left out, other empty lists come back (as recorded).
         if name in document and (name != "metadata" or document[name]):

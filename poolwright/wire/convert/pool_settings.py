@@ -22,10 +22,6 @@ _REFUSED = {
         "cloudServiceConfiguration",
         "Pools of cloud services are no more; use virtualMachineConfiguration.",
     ),
-    "certificate_references": (
-        "certificateReferences",
-        "This service keeps no certificates; put them into the image or let the start task fetch them.",
-    ),
     "application_licenses": (
         "applicationLicenses",
         "This service rents no application licences; let the tasks reach a licence server of your own.",

@@ -159,4 +159,17 @@ MEMBERS: dict[str, frozenset[str]] = {
     "jobpreparationandreleasetaskstatus": frozenset(
         {"jobPreparationTaskExecutionInfo", "jobReleaseTaskExecutionInfo", "nodeId", "nodeUrl", "poolId"}
     ),
+    "certificate": frozenset(
+        {
+            "deleteCertificateError",
+            "previousState",
+            "previousStateTransitionTime",
+            "publicData",
+            "state",
+            "stateTransitionTime",
+            "thumbprint",
+            "thumbprintAlgorithm",
+            "url",
+        }
+    ),
 }

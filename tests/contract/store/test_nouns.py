@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from poolwright.domain.account import ServicePrincipal
+from poolwright.domain.certificate import CertificateReference
 from poolwright.domain.clock import MINUTE
 from poolwright.domain.facts import Fact
 from poolwright.domain.job import JobSpec
@@ -150,6 +151,7 @@ FULL_NODE = replace(
     logins=Logins((NodeUser("u", True, 8, "$6$hash", "ssh-rsa AA"),), 3, 2, 1, 9, "no server"),
     front_ports=(FrontPort("web", "tcp", 15000),),
     packages=NodePackages((InstalledPackage("a", "1", "d", True),), True),
+    certificates=(CertificateReference("a" * 40, "localmachine", "CA", ("task",)),),
     image="/subscriptions/s/x",
     agent_version="1.0",
     agent_since=5,

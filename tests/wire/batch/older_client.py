@@ -267,12 +267,86 @@ def schedule(client: Any, id: str, pool: str) -> Any:
     return states
 
 
+def add_certificate(client: Any, thumbprint: str, data: str, form: str, password: str | None) -> Any:
+    """A certificate; what it is then."""
+    new = models.CertificateAddParameter(
+        thumbprint=thumbprint,
+        thumbprint_algorithm="sha1",
+        data=data,
+        certificate_format=form,
+        password=password,
+    )
+    client.certificate.add(new)
+    return certificate(client, thumbprint)
+
+
+def certificate(client: Any, thumbprint: str) -> Any:
+    """All that the client is told of one."""
+    return client.certificate.get("sha1", thumbprint).as_dict()
+
+
+def certificates(client: Any, filter: str) -> Any:
+    """Their thumbprints, a page of one at a time."""
+    options = models.CertificateListOptions(filter=filter, max_results=1)
+    return [found.thumbprint for found in client.certificate.list(options)]
+
+
+def delete_certificate(client: Any, thumbprint: str) -> Any:
+    """Begin the deletion."""
+    client.certificate.delete("sha1", thumbprint)
+
+
+def cancel_certificate_deletion(client: Any, thumbprint: str) -> Any:
+    """Keep it after all; its state then."""
+    client.certificate.cancel_deletion("sha1", thumbprint)
+    return client.certificate.get("sha1", thumbprint).state
+
+
+def _references(wanted: Any) -> Any:
+    return [
+        models.CertificateReference(
+            thumbprint=thumbprint, thumbprint_algorithm="sha1", store_location="localmachine", visibility=seen
+        )
+        for thumbprint, seen in wanted.items()
+    ]
+
+
+def create_certified_pool(client: Any, id: str, wanted: Any, command: str) -> Any:
+    """A pool of one node with certificates (thumbprint: who sees it) and a start task."""
+    client.pool.add(
+        models.PoolAddParameter(
+            id=id,
+            vm_size="standard_d2s_v3",
+            virtual_machine_configuration=_machine(),
+            target_dedicated_nodes=1,
+            start_task=models.StartTask(command_line=command),
+            certificate_references=_references(wanted),
+        )
+    )
+
+
+def certify_pool(client: Any, id: str, wanted: Any) -> Any:
+    """Other certificates."""
+    client.pool.patch(id, models.PoolPatchParameter(certificate_references=_references(wanted)))
+
+
+def pool_certificates(client: Any, id: str) -> Any:
+    """References of the pool, and thumbprints of those on each node."""
+    pool = client.pool.get(id)
+    nodes_have = [
+        [one.thumbprint for one in node.certificate_references or ()] for node in client.compute_node.list(id)
+    ]
+    return [[one.as_dict() for one in pool.certificate_references or ()], nodes_have]
+
+
 ACTS: dict[str, Callable[..., Any]] = {
     act.__name__: act
     for act in (
         versions, images, create_pool, get_pool, patch_pool, replace_pool_properties, resize_pool, stop_resize,
         autoscale, remove_nodes, delete_pool, pools, pool_exists, nodes, order_node, node_user, node_counts,
         create_job, job, change_job, create_tasks, task, end_task, task_counts, files, node_files, schedule,
+        add_certificate, certificate, certificates, delete_certificate, cancel_certificate_deletion,
+        create_certified_pool, certify_pool, pool_certificates,
     )
 }  # fmt: skip
 

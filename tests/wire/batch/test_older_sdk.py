@@ -2,81 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.support.older import Older, Refused
 from tests.unit.identity.parts import ACCOUNT, PRIMARY
 from tests.wire.batch.conftest import OLD_VERSION, Live
 from tools import older_sdk
 
-_SCRIPT = Path(__file__).with_name("older_client.py")
-
-
-class Refused(Exception):
-    """The service's error as the older client understood it."""
-
-    def __init__(self, told: dict[str, Any]) -> None:
-        super().__init__(f"{told['status']} {told['code']}: {told['message']}")
-        self.status: int = told["status"]
-        self.code: str = told["code"]
-        self.values: dict[str, str] = told["values"]
-
-
-class Older:
-    """The process; `older(act, ...)` plays one act of older_client.py."""
-
-    def __init__(self, live: Live, packages: Path, log: Path) -> None:
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(packages),
-            "OLDER_URL": live.url,
-            "OLDER_CA": str(live.tls.ca_file),
-            "OLDER_ACCOUNT": ACCOUNT,
-            "OLDER_KEY": PRIMARY,
-        }
-        self._log = log
-        with log.open("wb") as errors:
-            self._process = subprocess.Popen(
-                [sys.executable, "-S", "-P", str(_SCRIPT)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=environment,
-                text=True,
-            )
-
-    def __call__(self, act: str, *arguments: object) -> Any:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps([act, arguments]) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        assert line, self._log.read_text()
-        answer = json.loads(line)
-        if "error" in answer:
-            raise Refused(answer["error"])
-        assert "ok" in answer, f"{act}: {answer}"
-        return answer["ok"]
-
-    def close(self) -> None:
-        self._process.communicate(timeout=20)
-
 
 @pytest.fixture(scope="module")
 def older(live: Live, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Older]:
+    log = tmp_path_factory.mktemp("older") / "errors.log"
     try:
-        packages = older_sdk.ensure()
+        made = Older(live.url, str(live.tls.ca_file), ACCOUNT, PRIMARY, log)
     except older_sdk.Unavailable as reason:
         pytest.skip(str(reason))
-    made = Older(live, packages, tmp_path_factory.mktemp("older") / "errors.log")
     try:
         yield made
     finally:

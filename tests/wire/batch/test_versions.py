@@ -145,11 +145,6 @@ def test_images_are_listed_by_agent_in_2018(live: Live, call: Caller) -> None:
     assert call("GET", "/supportedimages", version=OLDEST).code == "InvalidUri"
 
 
-def test_certificates_are_none_and_no_more_since_2025(live: Live, call: Caller) -> None:
-    assert call("GET", "/certificates", version=WIDE).document["value"] == []
-    assert call("GET", "/certificates").code == "InvalidUri"
-
-
 def test_public_addresses_of_2019_are_understood_by_their_old_name(live: Live, call: Caller) -> None:
     body = {**POOL, "id": "addresses", "networkConfiguration": {"publicIPs": ["/ip"]}}
     old = call("POST", "/pools", body, version="2019-08-01.10.0")

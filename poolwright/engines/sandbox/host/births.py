@@ -97,9 +97,11 @@ class Birth:
                 "kind": machine.kind,
                 "grace_s": host.grace_s,
                 "accounts": [str(account["name"]) for account in machine.accounts],
+                "certificates": bool(machine.certificates),
                 "watch": _watched(machine),
             },
             accounts=machine.accounts,
+            certificates=machine.certificates,
         )
         if machine.kind == "node":
             _make_temp(host.layout.temp(machine.name))

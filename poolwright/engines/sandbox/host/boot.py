@@ -21,8 +21,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from poolwright.agent import accounts, rusage, syscalls
-from poolwright.agent.layout import DISKS, LOGIN_KIT, NODE_ROOT
+from poolwright.agent import accounts, certificates, rusage, syscalls
+from poolwright.agent.layout import CERTIFICATES, DISKS, LOGIN_KIT, NODE_ROOT
 from poolwright.engines.sandbox.host import cgroups, idmap, network, owndisks, places, rootfs
 
 # linux/capability.h: what a machine's root keeps is what package installation, services and debuggers need.
@@ -66,6 +66,7 @@ class Plan:
     resolver: str = ""
     config: dict[str, Any] = field(default_factory=dict)  # for the first process
     accounts: list[dict[str, Any]] = field(default_factory=list)  # of the pool, with their secrets
+    certificates: list[dict[str, Any]] = field(default_factory=list)  # likewise
 
 
 # Between builder and first process: the tree stands (with a link or alone), own user namespace, ids are written.
@@ -123,6 +124,8 @@ def _build(plan: Plan, channel: socket.socket, phases: _Phases, first_process: F
         syscalls.attach_tree(fd, "/" + target)
         os.close(fd)
     rootfs.directory("/proc")
+    if plan.kind == "node":
+        rootfs.mount_certificates("/" + CERTIFICATES)
     troubles = places.attach(lent)
     syscalls.set_fs_ids(0, 0)
     phases.enter("network")
@@ -271,6 +274,8 @@ def _be_first(
             rootfs.add_accounts()
             notes = accounts.ensure(plan.accounts)
             plan.accounts.clear()
+            certificates.write("/" + CERTIFICATES, plan.certificates)
+            plan.certificates.clear()
             rootfs.prepare_node_root("/" + NODE_ROOT)
         phases.enter("end")
         _report(channel, {"ready": phases.ms, "notes": notes})

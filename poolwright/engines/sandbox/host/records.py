@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import poolwright
+from poolwright.agent import certificates
 from poolwright.engines.sandbox.host import owndisks, places
 from poolwright.engines.sandbox.host.cgroups import Limits
 from poolwright.engines.sandbox.host.disks import Volume
@@ -51,6 +52,7 @@ class Machine:
     os_size: int = 0  # bytes of the root file system; 0: up to the end of the disk
     own_disks: list[dict[str, Any]] = field(default_factory=list)  # recorded: lun, size_bytes
     accounts: list[dict[str, Any]] = field(default_factory=list)  # with secrets, so never recorded
+    certificates: list[dict[str, Any]] = field(default_factory=list)  # with secrets, so never recorded
     mounts: list[dict[str, Any]] = field(default_factory=list)  # recorded: as the engine contract's NodeMount
     troubles: list[dict[str, Any]] = field(default_factory=list)  # recorded: what went wrong at its birth
     network: str = ""  # machines of the same one reach one another
@@ -148,6 +150,7 @@ def from_request(request: dict[str, Any]) -> Machine:
     made.os_offset, made.os_size = part[:2]
     made.own_disks = _own_disks(request, kind, luns)
     made.accounts = [dict(account) for account in request.get("accounts") or []]
+    made.certificates = certificates.checked(request.get("certificates") or [])
     made.mounts = places.from_request(request, kind)
     _read_network(made, request)
     return made

@@ -16,6 +16,10 @@ from poolwright.agent.layout import (
     NODE_DIRECTORIES,
     POOL_UID,
     POOL_USER,
+    START_TASK_GID,
+    START_TASK_GROUP,
+    TASK_GID,
+    TASK_GROUP,
     TASK_UID,
     TASK_USER,
     TASK_USERS,
@@ -39,6 +43,7 @@ _LINKS = (
     ("ptmx", "pts/ptmx"),
 )
 _TTY_GROUP = 5
+_CERTIFICATES_SIZE = "1m"  # three copies of what a pool may refer to, with room
 
 
 def make_device_directory(path: str) -> None:
@@ -88,6 +93,14 @@ def mount_kernel_trees(devices_fd: int) -> None:
     syscalls.mount("sysfs", "/sys", "sysfs", flags | syscalls.MS_RDONLY)
 
 
+def mount_certificates(path: str) -> None:
+    """An empty tree in memory, which ends with the machine's present life: private keys are on no disk of a node."""
+    directory(path)
+    options = f"mode=711,uid={idmap.HOST_BASE},gid={idmap.HOST_BASE},size={_CERTIFICATES_SIZE}"
+    flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+    syscalls.mount("tmpfs", path, "tmpfs", flags, options)
+
+
 def mount_proc() -> None:
     """Mount /proc of the calling process's process namespace; done before the user namespace is left, so that
     the host's settings in /proc/sys belong to an owner container root is not."""
@@ -110,7 +123,8 @@ def add_accounts() -> None:
     passwd = "".join(
         f"{name}:x:{uid}:{uid}::{home if uid == POOL_UID else '/tmp'}:/bin/sh\n" for name, uid in people
     )
-    group = "".join(f"{name}:x:{uid}:\n" for name, uid in people)
+    groups = [*people, (START_TASK_GROUP, START_TASK_GID), (TASK_GROUP, TASK_GID)]
+    group = "".join(f"{name}:x:{gid}:\n" for name, gid in groups)
     _append_once("/etc/passwd", passwd)
     _append_once("/etc/group", group)
     directory(home, 0o750)
