@@ -7,8 +7,7 @@ from dataclasses import replace
 from poolwright.domain.certificate import Certificate, CertificateReference, DeleteFailure
 from poolwright.domain.states import CertificateState
 from poolwright.store.base import Store
-from tests.contract.store.test_nouns import put
-from tests.contract.store.values import node, pool
+from tests.contract.store.values import node, pool, put
 
 A = "acct"
 ONE = Certificate(A, "a" * 40, "pfx", "DER", CertificateState.ACTIVE, 1, "PFX", "secret")

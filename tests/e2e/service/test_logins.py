@@ -80,11 +80,11 @@ def test_users_log_in_to_an_image_without_a_server(live: Live, tmp_path: Path) -
     with pytest.raises(HttpResponseError, match="NodeUserExists"):
         live.batch.create_node_user("pool", ssh.node, user)
     ssh.until(True, "visitor")
-    left = ssh.run("visitor", "nohup sleep 300 >/dev/null 2>&1 & echo $!").stdout.strip()
+    sleeper = ssh.run("visitor", "nohup sleep 300 >/dev/null 2>&1 & echo $!").stdout.strip()
     live.job()
     live.task("passes", "/bin/true")
     live.wait_completed(1)
-    alive = ssh.run("visitor", f"kill -0 {left} && echo lives").stdout
+    alive = ssh.run("visitor", f"kill -0 {sleeper} && echo lives").stdout
     assert "lives" in alive, "the end of a task ends neither the server nor what people run"
     said = ssh.run("visitor", "env; command -v sshd; pwd; cat /etc/hostname; tty").stdout
     assert "AZ_BATCH" not in said
