@@ -100,7 +100,8 @@ def evaluate_now(tx: Tx, ctx: Context, account: str, id: str, formula: str, appl
     seen = situation(pool, counts, between, ctx.now)
     outcome = evaluate(formula, seen, _chance(ctx))
     if apply:
-        settled, facts = settle(pool, outcome, ctx.now, counts)
+        auto = tx.auto_pools.get(account, id) is not None
+        settled, facts = settle(pool, outcome, ctx.now, counts, auto=auto)
         tx.pools.update(settled)
         facts[0].detail["formula"] = formula  # the one that was tried, not the pool's own
         tx.journal.record(facts)

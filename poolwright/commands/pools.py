@@ -102,7 +102,7 @@ def create(
         modified_at=now,
         target_dedicated=target_dedicated or 0,
         target_low_priority=target_low_priority or 0,
-        resize=Resize(now, spec.resize_timeout, number=0 if autoscale else 1),
+        resize=Resize(now, spec.resize_timeout, number=0 if autoscale else 1, grows=True),
         uid=ctx.ids.uuid().replace("-", ""),
         autoscale=autoscale,
     )
@@ -312,6 +312,8 @@ def _start_resize(
     timeout = RESIZE_TIMEOUT_DEFAULT if timeout is None else timeout
     pool_rules.check_timeout(timeout)
     resizing = advance(f"pool {pool.id}", ALLOCATION, pool.allocation, AllocationState.RESIZING)
+    option = option or DeallocationOption.REQUEUE
+    grows = sum(targets) > sum(pool_events.nodes(tx.nodes.counts(pool.account, pool.id)))
     started = replace(
         pool,
         allocation=resizing,
@@ -319,7 +321,7 @@ def _start_resize(
         modified_at=next_modified(ctx, pool.modified_at),
         target_dedicated=targets[0],
         target_low_priority=targets[1],
-        resize=Resize(ctx.now, timeout, option or DeallocationOption.REQUEUE, pool.resize.number + 1, remove),
+        resize=Resize(ctx.now, timeout, option, pool.resize.number + 1, remove, grows=grows),
         resize_errors=(),
     )
     changed = tx.pools.update(started)

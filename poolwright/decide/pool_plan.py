@@ -127,7 +127,7 @@ def _facts(snapshot: PoolSnapshot, size: pool_size.SizePlan, steps: list[NodePla
     if size.ended:
         dedicated = sum(1 for node in snapshot.nodes if node.dedicated)
         had = (dedicated, len(snapshot.nodes) - dedicated)
-        detail = pool_events.resize_completed(size.pool, had, now)
+        detail = pool_events.resize_completed(size.pool, had, snapshot.auto_pool, now)
         facts.append(Fact(now, "pool.resize.complete", pool.account, f"pool/{pool.id}", detail))
     if size.gone:
         span: pool_events.Detail = {"started": pool.state_at, "ended": now}

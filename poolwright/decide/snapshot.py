@@ -77,6 +77,7 @@ class PoolSnapshot:
     simulated: bool = False  # new nodes are only pretended: no engine here runs the image
     managers: frozenset[str] = frozenset()  # nodes that run a job manager; only read while the pool resizes
     ports_taken: frozenset[tuple[str, int]] = frozenset()  # front-end (protocol, port) that others have
+    auto_pool: bool = False  # it was made for a job or a schedule
     pressure: str | None = None  # why preempted nodes may not come back now
     disk_low: str | None = None  # why the host takes nothing new for now: its disk is nearly full
     disk_full: str | None = None  # why nodes on the host's disk must stop: it is about to be full

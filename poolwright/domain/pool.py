@@ -111,6 +111,7 @@ class Resize:
     remove: tuple[str, ...] = ()  # node ids to go first (remove-nodes)
     round: int = 1  # grows when the resize of a large pool begins again by itself
     had: int = 0  # nodes when this round began
+    grows: bool = False  # it asks for more nodes than there were at its beginning
 
 
 @dataclass(frozen=True, slots=True)

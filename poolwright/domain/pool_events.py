@@ -35,39 +35,35 @@ def created(pool: Pool, auto: bool) -> Detail:
     }
 
 
-def resize_started(pool: Pool, counts: Counts, auto: bool | None = None) -> Detail:
-    """`counts` are the pool's nodes now; `auto` None: not known where this is told."""
-    had = nodes(counts)
-    return {
-        "number": pool.resize.number,
-        "dedicated": had[0],
-        "low_priority": had[1],
-        "target_dedicated": pool.target_dedicated,
-        "target_low_priority": pool.target_low_priority,
-        "option": pool.resize.option.value,
-        "grows": pool.target_dedicated + pool.target_low_priority > sum(had),
-        "removed": len(pool.resize.remove),
-        "autoscale": pool.autoscaled,
-        "auto_pool": auto,
-    }
+def resize_started(pool: Pool, counts: Counts, auto: bool) -> Detail:
+    """`counts` are the pool's nodes now."""
+    return _resize(pool, nodes(counts), auto) | {"removed": len(pool.resize.remove)}
 
 
-def resize_completed(pool: Pool, had: tuple[int, int], now: Instant) -> Detail:
+def resize_completed(pool: Pool, had: tuple[int, int], auto: bool, now: Instant) -> Detail:
     """`had`: nodes of either kind when the resize ended."""
     errors = pool.resize_errors
-    return {
-        "number": pool.resize.number,
-        "dedicated": had[0],
-        "low_priority": had[1],
-        "target_dedicated": pool.target_dedicated,
-        "target_low_priority": pool.target_low_priority,
-        "option": pool.resize.option.value,
+    return _resize(pool, had, auto) | {
         "result": "Failure" if errors else "Success",
         "codes": ",".join(error.code for error in errors),
         "message": errors[0].message if errors else "",
-        "autoscale": pool.autoscaled,
         "started": pool.resize.started_at,
         "ended": now,
+    }
+
+
+def _resize(pool: Pool, had: tuple[int, int], auto: bool) -> Detail:
+    """What both ends of a resize tell."""
+    return {
+        "number": pool.resize.number,
+        "dedicated": had[0],
+        "low_priority": had[1],
+        "target_dedicated": pool.target_dedicated,
+        "target_low_priority": pool.target_low_priority,
+        "option": pool.resize.option.value,
+        "grows": pool.resize.grows,
+        "autoscale": pool.autoscaled,
+        "auto_pool": auto,
     }
 
 

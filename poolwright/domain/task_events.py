@@ -76,6 +76,7 @@ def _start(job: Job, task: Task) -> Detail:
         "attempt": task.attempt,
         "manager": manager is not None and manager.id.lower() == task.id.lower(),
         "slots": spec.required_slots,
+        "instances": 1 if spec.multi is None else spec.multi.instances,
         "max_retries": job.spec.max_task_retries if spec.max_retries is None else spec.max_retries,
         "retries": task.retry_count,
         "requeues": task.requeue_count,

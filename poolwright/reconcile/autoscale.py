@@ -53,7 +53,8 @@ def run(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> Instant | None
     counts = tx.nodes.counts(pool.account, pool.id)
     seen = autoscale.situation(pool, counts, between, now)
     outcome = autoscale.evaluate(pool.autoscale.formula, seen, kit.rng)
-    settled, facts = autoscale.settle(pool, outcome, now, counts)
+    auto = tx.auto_pools.get(account, id) is not None
+    settled, facts = autoscale.settle(pool, outcome, now, counts, auto=auto)
     tx.pools.update(settled)
     tx.journal.record(facts)
     assert settled.autoscale is not None

@@ -105,12 +105,16 @@ class Placer:
         self._placed += len(running)
         self._tx.tasks.update_many(running)
         self._tx.executions.insert_many(executions)
+        self._tell(running)
+        return len(assigned)
+
+    def _tell(self, placed: Sequence[Task]) -> None:
+        """Those that run have started; the others do so when they are prepared."""
         if self._tx.journal.keeps(TASK_START):
-            began = [task for task in running if task.state is TaskState.RUNNING]
+            began = [task for task in placed if task.state is TaskState.RUNNING]
             self._tx.journal.record(
                 [task_events.started(self.job(task.job_pk), task, self._now) for task in began]
             )
-        return len(assigned)
 
     def _pass_over(self, left_over: Iterable[Ready], tasks: Mapping[int, Task]) -> None:
         """What may not go everywhere and found no place must not stand before others in the next round: its job, since
@@ -184,6 +188,7 @@ class Placer:
             self.used[node.id] = self.used.get(node.id, 0) + 1
         self._placed += len(nodes)
         self._tx.tasks.update_many([task])
+        self._tell([task])
         self._tx.executions.insert_many(gangs.begin(self._tx, task, nodes, self._now))
         if state is TaskState.RUNNING:
             self.starts += gangs.coordination(self._tx, self._kit, self._pool, job, task, self.nodes)

@@ -68,6 +68,7 @@ def load(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolView | No
         regrow=kit.settings.regrow_large_pools,
         managers=_managers(tx, pool),
         ports_taken=_ports_taken(tx, kit, pool, len(nodes)),
+        auto_pool=tx.auto_pools.get(account, id) is not None,
         pressure=preempt.holds_back(kit.beat, kit.pressure_limit_mib),
         disk_low=room.low or low_class(pool.spec, kit.low_classes()),
         disk_full=room.full,

@@ -318,6 +318,7 @@ class House:
             ),
             catalogue=self.images.catalogue,
             new_keys=new_keys,
+            meter=self.meter.management,
             packages=self.packages,
             intake=partial(first_refusal, (self.room, *self.class_rooms)),
         )
@@ -337,7 +338,7 @@ class House:
             node_logs=self._node_logs(hub),
             intake=self.room.refusal,
             feed=self.feed,
-            meter=self.meter.request,
+            meter=self.meter.data,
             endpoint=endpoint,
         )
         refusal = partial(first_refusal, (self.room, *self.class_rooms))

@@ -20,14 +20,14 @@ class Meter:
         ProcessCollector(registry=self.registry)
         self._requests = Counter(
             "poolwright_api_requests",
-            "Requests of the data plane that were answered.",
-            ("operation", "status"),
+            "Requests that were answered.",
+            ("plane", "operation", "status"),
             registry=self.registry,
         )
         self._request_s = Histogram(
             "poolwright_api_request_duration_seconds",
             "Time from a request to its answer.",
-            ("operation",),
+            ("plane", "operation"),
             buckets=_REQUEST_BUCKETS,
             registry=self.registry,
         )
@@ -52,10 +52,17 @@ class Meter:
         )
         self._writes = Counter("poolwright_store_writes", "Writes in those groups.", registry=self.registry)
 
-    def request(self, operation: str, status: int, seconds: float) -> None:
-        """A request was answered; `operation` is a name of the registry, or "unknown"."""
-        self._requests.labels(operation, str(status)).inc()
-        self._request_s.labels(operation).observe(seconds)
+    def data(self, operation: str, status: int, seconds: float) -> None:
+        """A request of the data plane was answered; `operation` is a name of the registry, or "unknown"."""
+        self._request("data", operation, status, seconds)
+
+    def management(self, operation: str, status: int, seconds: float) -> None:
+        """The same of the management plane; `operation` is a method and a path, or "unknown"."""
+        self._request("management", operation, status, seconds)
+
+    def _request(self, plane: str, operation: str, status: int, seconds: float) -> None:
+        self._requests.labels(plane, operation, str(status)).inc()
+        self._request_s.labels(plane, operation).observe(seconds)
 
     def served(self, noun: str, seconds: float, well: bool) -> None:
         """A pass over a noun ended."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote
@@ -44,6 +45,11 @@ class ArmRoute:
     permission: Permission
     handler: Handler
     versioned: bool = True
+
+    @property
+    def name(self) -> str:
+        """The operation in figures: its method, and what of its template tells it from others."""
+        return f"{self.method} {self.template.rpartition('/providers/')[2].lstrip('/')}"
 
     @property
     def takes_in(self) -> bool:
@@ -135,9 +141,10 @@ class ArmApplication:
         self.paths = Paths(routes)
 
     async def __call__(self, request: Request) -> Response:
-        request_id = self._services.ids.uuid()
+        request_id, began = self._services.ids.uuid(), time.monotonic()
+        found = self._find(request)
         try:
-            response = await self._answer(request)
+            response = await self._answer(request, found)
         except ManagementError as error:
             body = error_body(error.code, error.message, error.target, error.details)
             response = answer(body, error.status)
@@ -162,12 +169,16 @@ class ArmApplication:
             )
             text = f"The server met an internal error. Tell the operator the request id {request_id}."
             response = answer(error_body("InternalServerError", text), 500)
+        operation = found.route.name if found is not None and found.route is not None else "unknown"
+        self._services.meter(operation, response.status_code, time.monotonic() - began)
         return _finish(request, response, request_id)
 
-    async def _answer(self, request: Request) -> Response:
+    def _find(self, request: Request) -> Match | None:
+        raw = request.scope.get("raw_path") or request.url.path.encode()
+        return self.paths.match(request.method, bytes(raw).decode("latin-1").partition("?")[0])
+
+    async def _answer(self, request: Request, found: Match | None) -> Response:
         scope = request.scope
-        raw = scope.get("raw_path") or request.url.path.encode()
-        found = self.paths.match(request.method, bytes(raw).decode("latin-1").partition("?")[0])
         route = found.route if found is not None else None
         public = route is not None and route.permission == PUBLIC
         # Who asks comes before what is asked for, so that strangers learn nothing of what exists.

@@ -46,4 +46,5 @@ class ArmServices:
     catalogue: Catalogue
     new_keys: Callable[[], KeyPair]
     packages: PackageFiles
+    meter: Callable[[str, int, float], None] = lambda _operation, _status, _seconds: None
     intake: Callable[[], str | None] = lambda: None  # why nothing new is taken in now

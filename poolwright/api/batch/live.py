@@ -16,10 +16,10 @@ STALL_S = 20.0
 
 
 async def pour(
-    stream: AsyncGenerator[bytes, None], receive: Receive, send: Send, stall_s: float = STALL_S
+    stream: AsyncGenerator[bytes, None], receive: Receive, send: Send, stall_s: float | None = None
 ) -> bool:
     """Send the stream as the body of an answer that has begun. False: the client did not take it, and is dropped."""
-    pump = asyncio.ensure_future(_pump(stream, send, stall_s))
+    pump = asyncio.ensure_future(_pump(stream, send, STALL_S if stall_s is None else stall_s))
     gone = asyncio.ensure_future(_gone(receive))
     try:
         await asyncio.wait({pump, gone}, return_when=asyncio.FIRST_COMPLETED)

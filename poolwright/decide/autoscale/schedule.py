@@ -81,8 +81,11 @@ def next_due(due_at: Instant, interval: Micros, now: Instant) -> Instant:
     return due_at + max(1, (now - due_at) // interval + 1) * interval
 
 
-def settle(pool: Pool, outcome: Outcome, now: Instant, counts: pool_events.Counts) -> tuple[Pool, list[Fact]]:
-    """The pool with the run noted, and resizing where the formula asks for another size.
+def settle(
+    pool: Pool, outcome: Outcome, now: Instant, counts: pool_events.Counts, *, auto: bool
+) -> tuple[Pool, list[Fact]]:
+    """The pool with the run noted, and resizing where the formula asks for another size. `auto`: it was made for a job
+    or a schedule.
 
     Targets of a resize under way are replaced. The entity tag changes only with the targets.
     """
@@ -103,12 +106,13 @@ def settle(pool: Pool, outcome: Outcome, now: Instant, counts: pool_events.Count
     facts = [Fact(now, "pool.autoscale", pool.account, subject, detail)]
     if error is not None or outcome.targets == (pool.target_dedicated, pool.target_low_priority):
         return settled, facts
-    resized = _retargeted(settled, outcome, now)
-    started = {"by": "autoscale", **pool_events.resize_started(resized, counts)}
+    grows = sum(outcome.targets) > sum(pool_events.nodes(counts))
+    resized = _retargeted(settled, outcome, grows, now)
+    started = {"by": "autoscale", **pool_events.resize_started(resized, counts, auto)}
     return resized, [*facts, Fact(now, "pool.resize.start", pool.account, subject, started)]
 
 
-def _retargeted(pool: Pool, outcome: Outcome, now: Instant) -> Pool:
+def _retargeted(pool: Pool, outcome: Outcome, grows: bool, now: Instant) -> Pool:
     resizing = advance(f"pool {pool.id}", ALLOCATION, pool.allocation, AllocationState.RESIZING)
     return replace(
         pool,
@@ -118,7 +122,12 @@ def _retargeted(pool: Pool, outcome: Outcome, now: Instant) -> Pool:
         target_dedicated=outcome.targets[0],
         target_low_priority=outcome.targets[1],
         resize=Resize(
-            now, RESIZE_TIMEOUT_DEFAULT, outcome.option, pool.resize.number + 1, pool.resize.remove
+            now,
+            RESIZE_TIMEOUT_DEFAULT,
+            outcome.option,
+            pool.resize.number + 1,
+            pool.resize.remove,
+            grows=grows,
         ),
         resize_errors=(),
     )

@@ -99,7 +99,7 @@ def _resize_started(id: str, detail: dict[str, Any]) -> Document:
         "currentLowPriorityNodes": detail.get("low_priority"),
         "targetLowPriorityNodes": detail.get("target_low_priority"),
         "enableAutoScale": detail.get("autoscale"),
-        **_present({"isAutoPool": detail.get("auto_pool")}),
+        "isAutoPool": bool(detail.get("auto_pool")),
     }
 
 
@@ -134,7 +134,7 @@ def _task_started(id: str, detail: dict[str, Any]) -> Document:
         "systemTaskVersion": detail.get("system_requeues", 0),
         "requiredSlots": detail.get("slots", 1),
         "nodeInfo": {"poolId": detail.get("pool") or "", "nodeId": detail.get("node") or ""},
-        "multiInstanceSettings": {"numberOfInstances": 1},
+        "multiInstanceSettings": {"numberOfInstances": detail.get("instances", 1)},
         "constraints": {"maxTaskRetryCount": detail.get("max_retries", 0)},
         "executionInfo": {"retryCount": detail.get("retries", 0)},
     }

@@ -121,9 +121,11 @@ def test_events_arrive_in_order_whatever_dies_and_metrics_tell_of_it(
     receiver.moods += ["refuse", "cut"]
     submit("a", "b")
     wait_until(lambda: {"job/a", "job/b"} <= set(receiver.subjects), 60, state)
+    list(live.clients.compute.snapshots.list())
     figures = _metrics(live, live.batch)
     assert figures["poolwright_webhook_deliveries_total", "failure"] >= 1
     assert figures["poolwright_api_requests_total", "create_job"] == 2
+    assert figures["poolwright_api_requests_total", "GET Microsoft.Compute/snapshots"] == 1
     assert figures["poolwright_store_commit_duration_seconds_count", ""] > 0
     assert ("poolwright_webhook_lag_events", "") in figures
     with pytest.raises(

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from poolwright.domain.auto_pool import JOB, AutoPoolRow
+from poolwright.domain.autoscale import Autoscale
+from poolwright.domain.clock import MINUTE
+from poolwright.domain.pool import StartTask
+from poolwright.domain.states import AllocationState, JobState, TaskState
 from poolwright.wire.convert.event import show_event
+from tests.unit.reconcile.test_gangs import Gangs, coordinated
+from tests.unit.reconcile.test_job_nodes import Prepared
+from tests.unit.reconcile.test_pools_and_nodes import answer, growing, made
 from tests.unit.reconcile.world import ACCOUNT, World, exited
 
 
-def told(world: World) -> list[dict[str, Any]]:
-    """Every event of tasks so far."""
-    entries = world.store.read_now(lambda tx: tx.journal.after(0, 10_000, 1000, ACCOUNT, ["task.*"]))
+def told(world: World, kind: str = "task.*") -> list[dict[str, Any]]:
+    """Every event of these kinds so far."""
+    entries = world.store.read_now(lambda tx: tx.journal.after(0, 10_000, 1000, ACCOUNT, [kind]))
     return [show_event(entry) for entry in entries]
 
 
@@ -68,3 +78,103 @@ def test_an_operator_may_do_without_what_comes_with_every_task() -> None:
     reaction = world.hear(exited(spec))
     world.hear(exited(reaction.starts[0], 3))
     assert [event["eventName"] for event in told(world)] == ["TaskFailEvent"]
+
+
+def test_a_gang_is_told_with_its_number_of_instances() -> None:
+    world = Gangs(nodes=2)
+    world.gang("a", 2, max_retries=0)
+    starts = world.look().starts
+    (primary,) = world.hear(*[coordinated(spec) for spec in starts]).starts
+    world.hear(exited(primary, 1))
+    events = told(world)
+    assert [event["eventName"] for event in events] == [
+        "TaskStartEvent",
+        "TaskCompleteEvent",
+        "TaskFailEvent",
+    ]
+    assert {event["properties"]["multiInstanceSettings"]["numberOfInstances"] for event in events} == {2}
+
+
+def test_tasks_beside_the_jobs_own_are_told_as_special_ones_only() -> None:
+    world = Prepared(max_retries=1)
+    world.add("a")
+    (first,) = world.look().starts
+    world.hear(exited(first, 7))
+    (again,) = world.look().starts
+    world.hear(exited(again))
+    (event,) = told(world, "task.special")
+    assert event["eventName"] == "SpecialTaskEvent", "told once, when it has ended for good"
+    run = event["properties"]["executionInfo"]
+    assert {run.pop("startTime"), run.pop("endTime")} != {None}
+    assert event["properties"] == {
+        "jobId": "j",
+        "taskName": "jobpreparation",
+        "taskType": "JobPrep",
+        "nodeInfo": {"poolId": "p", "nodeId": "n0"},
+        "executionInfo": {"exitCode": 0, "result": "success", "retryCount": 1},
+    }
+    (task,) = world.look().starts
+    world.hear(exited(task))
+    world.set_job(state=JobState.TERMINATING)
+    (release,) = world.look_at_job().starts
+    world.hear(exited(release, 3))
+    last = told(world, "task.special")[-1]["properties"]
+    assert (last["taskType"], last["taskName"]) == ("JobRelease", "jobrelease")
+    assert last["executionInfo"]["schedulingError"]["code"] == "FailureExitCode"
+
+
+def test_a_start_task_is_a_special_one_without_a_job() -> None:
+    world = growing(1, StartTask("begin"))
+    work = world.look()
+    (spec,) = answer(world, work, *made(work)).starts
+    world.hear(exited(spec))
+    (event,) = told(world)
+    assert (event["eventName"], event["properties"]["taskType"]) == ("SpecialTaskEvent", "StartTask")
+    assert event["properties"]["jobId"] == ""
+    (node,) = world.store.read_now(lambda tx: tx.nodes.of_pool(ACCOUNT, "p"))
+    assert event["properties"]["nodeInfo"] == {"poolId": "p", "nodeId": node.id}
+
+
+def test_a_task_whose_node_failed_its_preparation_could_not_be_scheduled() -> None:
+    world = Prepared()
+    world.add("a")
+    (prep,) = world.look().starts
+    world.hear(exited(prep, 1))
+    assert world.task("a").state is TaskState.ACTIVE
+    special, failed = told(world)
+    assert (special["eventName"], failed["eventName"]) == ("SpecialTaskEvent", "TaskScheduleFailEvent")
+    said = failed["properties"]
+    assert (said["jobId"], said["id"], said["nodeInfo"]) == ("j", "a", {"poolId": "p", "nodeId": "n0"})
+    assert said["schedulingError"]["code"] == "JobPreparationTaskFailed"
+    assert {"systemTaskVersion", "requiredSlots", "constraints", "multiInstanceSettings"} <= set(said)
+
+
+@pytest.mark.parametrize("auto", [False, True])
+def test_both_ends_of_a_resize_say_whose_pool_it_is_and_whether_it_grows(auto: bool) -> None:
+    world = World(nodes=1)
+    if auto:
+        world.write(
+            lambda tx: tx.auto_pools.insert(AutoPoolRow(ACCOUNT, "p", JOB, "j", False, world.clock.at))
+        )
+    formula = "$TargetDedicatedNodes = 2; $NodeDeallocationOption = taskcompletion;"
+    world.set_pool(autoscale=Autoscale(formula, 5 * MINUTE, due_at=world.clock.at))
+    work = world.look()
+    (start,) = told(world, "pool.resize.start")
+    assert (start["properties"]["isAutoPool"], start["properties"]["nodeDeallocationOption"]) == (
+        auto,
+        "invalid",
+    )
+    answer(world, work, *made(work))
+    world.look()
+    assert world.pool().allocation is AllocationState.STEADY
+    (complete,) = told(world, "pool.resize.complete")
+    said = complete["properties"]
+    assert (said["isAutoPool"], said["nodeDeallocationOption"], said["resultCode"]) == (
+        auto,
+        "invalid",
+        "Success",
+    )
+    assert (said["currentDedicatedNodes"], said["targetDedicatedNodes"]) == (2, 2)
+    world.set_pool(autoscale=Autoscale(formula.replace("2", "1"), 5 * MINUTE, due_at=world.clock.at))
+    world.look()
+    assert told(world, "pool.resize.start")[-1]["properties"]["nodeDeallocationOption"] == "taskcompletion"

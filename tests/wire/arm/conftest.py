@@ -54,6 +54,7 @@ class LiveArm:
     store: Store | None = None
     loop: asyncio.AbstractEventLoop | None = None
     keys_made: int = 0
+    metered: list[tuple[str, int]] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -114,6 +115,7 @@ def _application(live: LiveArm) -> Starlette:
             catalogue=live.images.catalogue,
             new_keys=live.new_keys,
             packages=packages,
+            meter=lambda operation, status, _seconds: live.metered.append((operation, status)),
         )
         files = PlaneBytes(live.images)
         services_of_blobs = BlobServices(live.store, live.parts.clock, files)

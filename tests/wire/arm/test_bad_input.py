@@ -123,3 +123,18 @@ def test_readers_cannot_write(live: LiveArm, http: httpx.Client) -> None:
         assert http.post(keys, headers=headers).status_code == 403
     finally:
         live.parts.directory.by_id[CLIENT] = known
+
+
+def test_every_answer_is_metered_under_a_bounded_name(live: LiveArm, http: httpx.Client) -> None:
+    before = len(live.metered)
+    http.get(f"{GROUP}/providers/Microsoft.Compute/disks/none{V}")
+    http.get(f"/subscriptions/other/resourceGroups/x{V}")
+    http.get(f"/providers/Nobody.Here/things/{'x' * 99}{V}")
+    with stranger(live) as nobody:
+        nobody.get(f"{GROUP}{V}")
+    assert live.metered[before:] == [
+        ("GET Microsoft.Compute/disks/{name}", 404),
+        ("GET subscriptions/{subscription}/resourceGroups/{group}", 404),
+        ("unknown", 404),
+        ("GET subscriptions/{subscription}/resourceGroups/{group}", 401),
+    ]

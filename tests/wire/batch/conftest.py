@@ -175,6 +175,7 @@ class Live:
     store: SqliteStore
     files: DirectoryFiles
     database: Path
+    feed: Feed
 
     @property
     def url(self) -> str:
@@ -275,6 +276,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
                 account=account,
             )
 
+        feed = Feed(store)
         services = BatchServices(
             store=store,
             clock=clock,
@@ -286,12 +288,12 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             explain=StateExplainer(store),
             doors=FixedDoors(),
             node_logs=PromisedLogs(),
-            feed=Feed(store),
+            feed=feed,
             endpoint=f"https://localhost:{port}",
         )
         app = Starlette(routes=[*identity_routes(parts.issuer), *routes(services)])
         with _served(app, tls, listener):
-            yield Live(parts, tls, port, store, files, data_dir / "store" / "poolwright.db")
+            yield Live(parts, tls, port, store, files, data_dir / "store" / "poolwright.db", feed)
     asyncio.run(store.close())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import pytest
 
 from poolwright.api.auth import BATCH_RESOURCE
 from poolwright.domain.facts import Fact
+from tests.support.waiting import wait_until
 from tests.unit.identity.parts import ACCOUNT
 from tests.wire.batch.conftest import NEW_VERSION, OTHER, Live
 
@@ -125,3 +127,24 @@ def test_only_so_many_may_follow(live: Live, http: httpx.Client, monkeypatch: py
         assert refused.status_code == 503
         assert "follow" in refused.text
         assert http.get("/events", params={"after": "end"}).status_code == 200
+
+
+def test_a_follower_that_takes_nothing_is_dropped(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("poolwright.api.batch.live.STALL_S", 0.2)
+    begin = live.read(lambda tx: tx.journal.span())[1]
+    for _ in range(10):
+        _record(live, *["task.complete"] * 2000)
+    token = live.parts.issuer.issue(live.parts.principal, BATCH_RESOURCE).value
+    feed = live.feed
+    dropped = feed.dropped
+    context = ssl.create_default_context(cafile=live.tls.ca_file)
+    plain = socket.socket()
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+    plain.connect(("127.0.0.1", live.port))
+    with context.wrap_socket(plain, server_hostname="localhost") as stalled:
+        stalled.sendall(
+            f"GET /events?api-version={NEW_VERSION}&after={begin} HTTP/1.1\r\nHost: localhost\r\n"
+            f"Accept: text/event-stream\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+        )
+        wait_until(lambda: feed.dropped == dropped + 1, 30, "a follower that reads nothing is still served")
+        assert feed.followers == 0
