@@ -131,7 +131,7 @@ class Executions:
             )
         order = launch.check(spec)
         execution.directory = order.directory
-        execution.identity = self._users.take(spec.get("user") or {})
+        execution.identity = self._identity(spec, order.directory)
         execution.start_us = time.time_ns() // 1000
         identity = (
             certificates.seen_by(execution.identity, spec) if self._certificates else execution.identity
@@ -147,6 +147,13 @@ class Executions:
         self._unreported.append(execution)
         if self._running_timer is None:
             self._running_timer = self._loop.later(_RUNNING_REPORT_S, self._report_running)
+
+    def _identity(self, spec: dict[str, Any], directory: str) -> Identity:
+        """Who it runs as: in the directory of one that lingers, as that one, which owns what is there."""
+        for other in self._lingering.values():
+            if other.directory == directory and other.identity is not None:
+                return other.identity
+        return self._users.take(spec.get("user") or {})
 
     def _report_running(self) -> None:
         self._running_timer = None
@@ -285,8 +292,12 @@ class Executions:
         execution.timers.clear()
 
     def _forget_user(self, execution: Execution) -> None:
-        if execution.identity is not None:
-            self._users.give_back(execution.identity)
+        """The account of a task is free again when the last execution in it has ended."""
+        identity = execution.identity
+        if identity is None or identity.number is None:
+            return
+        if all(one.identity != identity or one.state != "running" for one in self._known.values()):
+            self._users.give_back(identity)
 
     def _end(self, execution: Execution, reason: str, grace_s: float) -> None:
         """SIGTERM to the whole tree now, SIGKILL to what is left after the grace."""

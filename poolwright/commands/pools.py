@@ -89,6 +89,7 @@ def create(
     certificates.check_references(tx, account, spec.certificates)
     image = pool_rules.check_image(tx, spec)
     now = ctx.now
+    grows = (target_dedicated or 0) + (target_low_priority or 0) > 0
     pool = Pool(
         account=account,
         id=id,
@@ -102,7 +103,7 @@ def create(
         modified_at=now,
         target_dedicated=target_dedicated or 0,
         target_low_priority=target_low_priority or 0,
-        resize=Resize(now, spec.resize_timeout, number=0 if autoscale else 1, grows=True),
+        resize=Resize(now, spec.resize_timeout, number=0 if autoscale else 1, grows=grows),
         uid=ctx.ids.uuid().replace("-", ""),
         autoscale=autoscale,
     )

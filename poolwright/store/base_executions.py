@@ -55,3 +55,7 @@ class Subtasks(Protocol):
         ...
 
     def of_task(self, task_pk: int) -> list[Subtask]: ...  # by id
+
+    def recent_of_machine(self, machine: str, limit: int) -> list[Subtask]:
+        """Instances that ran there beside the master of their task, the newest first."""
+        ...

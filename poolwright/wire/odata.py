@@ -203,8 +203,7 @@ def _comparing(name: str, how: str, kind: Kind, wanted: Any) -> Predicate:
     def test(document: Document) -> bool:
         found = _at(document, path)
         if found is None:
-            # What is absent equals nothing; that it differs is true.
-            return how == "ne"
+            return False  # no comparison holds for what is absent: a task that has not ended has no exit code yet
         if kind is Kind.TEXT:
             found = found.lower()
         elif kind is Kind.TIME:

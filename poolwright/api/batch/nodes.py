@@ -9,8 +9,10 @@ from poolwright.api.batch import endpoints
 from poolwright.api.batch.answers import Answer, json_answer, written
 from poolwright.api.batch.call import Call, collect, read_listing
 from poolwright.commands import nodes, pools
+from poolwright.domain.clock import Instant
 from poolwright.domain.errors import ServiceError
 from poolwright.domain.marketplace import find
+from poolwright.domain.multi_instance import Subtask
 from poolwright.domain.node import Node
 from poolwright.domain.pool import ImageReference, Pool
 from poolwright.domain.task import Task
@@ -46,10 +48,19 @@ class _Shower:
             self.nodes[node.id] = node
         return shown
 
-    def _recent(self, node: Node) -> Sequence[tuple[str, Task]]:
-        found = self._tx.tasks.recent_of_node(node.account, node.pool, node.id, _RECENT_TASKS)
-        named = ((self._job(task.job_pk), task) for task in found)
-        return [(job, task) for job, task in named if job is not None]
+    def _recent(self, node: Node) -> Sequence[convert.Recent]:
+        """The newest tasks and subtasks that ran on the node, the last first."""
+        ran: list[tuple[Instant, Task, Subtask | None]] = [
+            (task.started_at or 0, task, None)
+            for task in self._tx.tasks.recent_of_node(node.account, node.pool, node.id, _RECENT_TASKS)
+        ]
+        if self._pool.spec.inter_node:
+            rows = self._tx.subtasks.recent_of_machine(node.machine, _RECENT_TASKS)
+            tasks = self._tx.tasks.by_pks([row.task_pk for row in rows])
+            ran += [(row.started_at, tasks[row.task_pk], row) for row in rows]
+            ran.sort(key=lambda one: -one[0])
+        named = ((self._job(task.job_pk), task, subtask) for _, task, subtask in ran[:_RECENT_TASKS])
+        return [convert.Recent(job, task, subtask) for job, task, subtask in named if job is not None]
 
     def _job(self, pk: int) -> str | None:
         if pk not in self._jobs:

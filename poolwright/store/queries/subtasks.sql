@@ -10,5 +10,8 @@ ON CONFLICT (task_pk, id) DO UPDATE SET ready_at = excluded.ready_at, ended_at =
 -- name: forget
 DELETE FROM subtask WHERE task_pk = ?
 
+-- name: recent_of_machine
+SELECT {columns} FROM subtask WHERE machine = ? AND id > 0 ORDER BY started_at DESC LIMIT ?
+
 -- name: of_task
 SELECT {columns} FROM subtask WHERE task_pk = ? ORDER BY id

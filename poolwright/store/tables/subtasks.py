@@ -27,5 +27,8 @@ class SubtaskTable:
     def put_many(self, rows: Sequence[Subtask]) -> None:
         self._db.many(_SQL["put"], [_SUBTASK.values(row) for row in rows])
 
+    def recent_of_machine(self, machine: str, limit: int) -> list[Subtask]:
+        return [_SUBTASK.read(row) for row in self._db.all(_SQL["recent_of_machine"], (machine, limit))]
+
     def of_task(self, task_pk: int) -> list[Subtask]:
         return [_SUBTASK.read(row) for row in self._db.all(_SQL["of_task"], (task_pk,))]

@@ -17,6 +17,7 @@ from poolwright.domain.node import StartTaskInfo
 from poolwright.domain.pool import UserIdentity
 from poolwright.domain.task import TaskSpec
 from poolwright.wire.bodies import encode_document
+from poolwright.wire.convert.outcome import show_retries, show_run
 from poolwright.wire.convert.package import read_packages
 from poolwright.wire.convert.relations import read_token_access
 from poolwright.wire.convert.shared import (
@@ -26,7 +27,6 @@ from poolwright.wire.convert.shared import (
     read_environment,
     read_user,
     refuse_given,
-    show_failure,
     show_user,
 )
 from poolwright.wire.convert.task import read_constraints
@@ -35,7 +35,6 @@ from poolwright.wire.convert.transfer import read_output_files, read_resource_fi
 from poolwright.wire.durations import format_duration
 from poolwright.wire.generated import batch_models as models
 from poolwright.wire.links import Links
-from poolwright.wire.times import iso
 
 _NOT_YET = ("container_settings",)
 
@@ -150,10 +149,7 @@ def show_job_node(row: JobNode, job: Job, links: Links) -> Document:
     }
     if job.spec.preparation is not None:
         info = _show(row.preparation, row, job, job.spec.preparation.id, links)
-        info["retryCount"] = row.preparation.retry_count
-        if row.preparation.last_retry_at is not None:
-            info["lastRetryTime"] = iso(row.preparation.last_retry_at)
-        shown["jobPreparationTaskExecutionInfo"] = info
+        shown["jobPreparationTaskExecutionInfo"] = info | show_retries(row.preparation)
     if job.spec.release is not None and row.release is not None:
         shown["jobReleaseTaskExecutionInfo"] = _show(row.release, row, job, job.spec.release.id, links)
     return shown
@@ -161,15 +157,7 @@ def show_job_node(row: JobNode, job: Job, links: Links) -> Document:
 
 def _show(info: StartTaskInfo, row: JobNode, job: Job, id: str, links: Links) -> Document:
     directory = task_directory(job.id, id)
-    shown: Document = {"startTime": iso(info.started_at), "state": info.state.value}
+    shown: Document = {"state": info.state.value, **show_run(info)}
     shown["taskRootDirectory"] = directory
     shown["taskRootDirectoryUrl"] = links.node_file(row.pool, row.node, directory)
-    if info.ended_at is not None:
-        shown["endTime"] = iso(info.ended_at)
-    if info.exit_code is not None:
-        shown["exitCode"] = info.exit_code
-    if info.failure is not None:
-        shown["failureInfo"] = show_failure(info.failure)
-    if info.result is not None:
-        shown["result"] = info.result.value
     return shown

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
-from poolwright.domain.node import Node, NodeError, StartTaskInfo
+from poolwright.domain.multi_instance import Subtask
+from poolwright.domain.node import Node, NodeError
 from poolwright.domain.phases import phases
 from poolwright.domain.pool import Pool
 from poolwright.domain.states import DeallocationOption, NodeState
@@ -14,8 +16,10 @@ from poolwright.domain.task import Task
 from poolwright.wire.bodies import decode_body
 from poolwright.wire.convert.certificate import show_references
 from poolwright.wire.convert.image import show_node_image
+from poolwright.wire.convert.outcome import show_retries, show_run
 from poolwright.wire.convert.pool import show_start_task
-from poolwright.wire.convert.shared import Document, show_failure, show_pairs
+from poolwright.wire.convert.shared import Document, show_pairs
+from poolwright.wire.convert.subtasks import subtask_state
 from poolwright.wire.convert.task import show_execution
 from poolwright.wire.generated import batch_models as models
 from poolwright.wire.links import Links
@@ -67,18 +71,27 @@ def read_disable_scheduling(raw: bytes) -> DeallocationOption | None:
     return DeallocationOption(given.value) if given else None
 
 
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """A task that ran on a node lately, with the id of its job; `subtask`: it was only that one of its instances."""
+
+    job: str
+    task: Task
+    subtask: Subtask | None = None
+
+
 def show_node(
     node: Node,
     pool: Pool,
     running: tuple[int, int],
-    recent: Sequence[tuple[str, Task]],
+    recent: Sequence[Recent],
     links: Links,
     exact_version: str | None = None,
 ) -> Document:
     """A node as answered, without `odata.metadata`.
 
-    `running` is (tasks, slots) on the node now; `recent` are its newest tasks, each with its job's id;
-    `exact_version` is that of the marketplace image, if it is one.
+    `running` is (tasks, slots) on the node now; `recent` are its newest tasks; `exact_version` is that of the
+    marketplace image, if it is one.
     """
     shown: Document = {
         "id": node.id,
@@ -98,12 +111,13 @@ def show_node(
     shown["runningTasksCount"], shown["runningTaskSlotsCount"] = running
     shown["totalTasksSucceeded"] = node.tasks_succeeded
     if recent:
-        shown["recentTasks"] = [_show_recent(job, task, links) for job, task in recent]
+        shown["recentTasks"] = [_show_recent(one, links) for one in recent]
     if pool.spec.start_task is not None:
         document = msgspec.json.decode(pool.document).get("startTask", {})
         shown["startTask"] = show_start_task(pool.spec.start_task, document)
     if node.start_task is not None:
-        shown["startTaskInfo"] = _show_start_task_info(node.start_task)
+        info = node.start_task
+        shown["startTaskInfo"] = {"state": info.state.value, **show_run(info), **show_retries(info)}
     if node.certificates:
         shown["certificateReferences"] = show_references(node.certificates)
     errors = [*node.errors]
@@ -146,30 +160,17 @@ def show_phases(node: Node) -> list[Document]:
     return shown
 
 
-def _show_recent(job: str, task: Task, links: Links) -> Document:
-    return {
-        "taskUrl": links.task(job, task.id),
-        "jobId": job,
-        "taskId": task.id,
-        "taskState": task.state.value,
-        "executionInfo": show_execution(task),
-    }
-
-
-def _show_start_task_info(info: StartTaskInfo) -> Document:
-    shown: Document = {"state": info.state.value, "startTime": iso(info.started_at)}
-    if info.ended_at is not None:
-        shown["endTime"] = iso(info.ended_at)
-    if info.exit_code is not None:
-        shown["exitCode"] = info.exit_code
-    if info.failure is not None:
-        shown["failureInfo"] = show_failure(info.failure)
-    shown["retryCount"] = info.retry_count
-    if info.last_retry_at is not None:
-        shown["lastRetryTime"] = iso(info.last_retry_at)
-    if info.result is not None:
-        shown["result"] = info.result.value
-    return shown
+def _show_recent(recent: Recent, links: Links) -> Document:
+    task, subtask = recent.task, recent.subtask
+    shown: Document = {"taskUrl": links.task(recent.job, task.id), "jobId": recent.job, "taskId": task.id}
+    if subtask is not None:
+        shown |= {"subtaskId": subtask.id, "taskState": subtask_state(task, subtask).value}
+        return shown | {
+            "executionInfo": {**show_run(subtask), "retryCount": task.retry_count, "requeueCount": 0}
+        }
+    if task.spec.multi is not None:
+        shown["subtaskId"] = 0
+    return shown | {"taskState": task.state.value, "executionInfo": show_execution(task)}
 
 
 def _show_error(error: NodeError) -> Document:

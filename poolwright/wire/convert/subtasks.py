@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from poolwright.domain.errors import bad_property
 from poolwright.domain.limits import INSTANCES_MAX
 from poolwright.domain.multi_instance import MultiInstance, Subtask
 from poolwright.domain.states import TaskState
 from poolwright.domain.task import Task
-from poolwright.wire.convert.shared import Document, check_command_line, show_failure
+from poolwright.wire.convert.outcome import show_run
+from poolwright.wire.convert.shared import Document, check_command_line
 from poolwright.wire.convert.task_places import show_node_info
 from poolwright.wire.convert.transfer import read_resource_files
 from poolwright.wire.generated import batch_models as models
@@ -38,21 +40,18 @@ def show_subtasks(task: Task, rows: Sequence[Subtask], job: str, links: Links) -
 
 
 def _show(task: Task, row: Subtask, job: str, links: Links) -> Document:
-    state = TaskState.RUNNING if task.state is not TaskState.PREPARING else TaskState.PREPARING
-    state = TaskState.COMPLETED if row.ended_at is not None else state
     shown: Document = {"id": row.id, "nodeInfo": show_node_info(task, row.pool, row.node, job, links)}
-    shown["startTime"] = iso(row.started_at)
-    if row.ended_at is not None:
-        shown["endTime"] = iso(row.ended_at)
-    if row.exit_code is not None and row.ended_at is not None:
-        shown["exitCode"] = row.exit_code
-    if row.failure is not None:
-        shown["failureInfo"] = show_failure(row.failure)
-    shown["state"] = state.value
+    shown |= show_run(row if row.ended_at is not None else replace(row, exit_code=None))
+    shown["state"] = subtask_state(task, row).value
     shown["stateTransitionTime"] = iso(row.ended_at or row.started_at)
     if row.ended_at is not None:
         shown["previousState"] = TaskState.RUNNING.value
         shown["previousStateTransitionTime"] = iso(row.started_at)
-    if row.result is not None:
-        shown["result"] = row.result.value
     return shown
+
+
+def subtask_state(task: Task, row: Subtask) -> TaskState:
+    """The state of one instance."""
+    if row.ended_at is not None:
+        return TaskState.COMPLETED
+    return TaskState.PREPARING if task.state is TaskState.PREPARING else TaskState.RUNNING

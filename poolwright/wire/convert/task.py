@@ -15,6 +15,7 @@ from poolwright.domain.limits import RETENTION_DEFAULT, TASKS_PER_COLLECTION_MAX
 from poolwright.domain.rules import check_id
 from poolwright.domain.task import NewTask, Task, TaskSpec
 from poolwright.wire.bodies import decode_body, encode_document
+from poolwright.wire.convert.outcome import show_retries, show_run
 from poolwright.wire.convert.package import read_packages
 from poolwright.wire.convert.relations import read_dependencies, read_exit_conditions, read_token_access
 from poolwright.wire.convert.shared import (
@@ -24,7 +25,6 @@ from poolwright.wire.convert.shared import (
     read_environment,
     read_user,
     refuse_given,
-    show_failure,
     show_user,
 )
 from poolwright.wire.convert.subtasks import read_multi_instance
@@ -162,23 +162,9 @@ def show_task(task: Task, job: Job, links: Links) -> Document:
 
 def show_execution(task: Task) -> Document:
     """`executionInfo` of a task."""
-    shown: Document = {}
-    if task.started_at is not None:
-        shown["startTime"] = iso(task.started_at)
-    if task.ended_at is not None:
-        shown["endTime"] = iso(task.ended_at)
-    if task.exit_code is not None:
-        shown["exitCode"] = task.exit_code
-    if task.failure is not None:
-        shown["failureInfo"] = show_failure(task.failure)
-    shown["retryCount"] = task.retry_count
-    if task.last_retry_at is not None:
-        shown["lastRetryTime"] = iso(task.last_retry_at)
-    shown["requeueCount"] = task.requeue_count
+    shown = {**show_run(task), **show_retries(task), "requeueCount": task.requeue_count}
     if task.last_requeue_at is not None:
         shown["lastRequeueTime"] = iso(task.last_requeue_at)
-    if task.result is not None:
-        shown["result"] = task.result.value
     return shown
 
 

@@ -58,6 +58,24 @@ async def test_nothing_of_root_is_left_in_a_task(rig: Rig, machine: Machine) -> 
     assert "Operation not permitted" in errors
 
 
+async def test_an_account_of_a_task_is_that_of_its_whole_gang_on_the_node(rig: Rig, machine: Machine) -> None:
+    task = {"user": {"scope": "task", "elevation": "nonadmin", "name": None}, "dir": "workitems/j/job-1/g"}
+    begin = "sh -c 'umask 077; id -u; echo common > ../common'"
+    rig.hub.send_start([rig.spec("n1", "g1", begin, linger=True, **task)])
+    await rig.until(
+        lambda: any("ready_us" in item for item in rig.exec_states("g1")), "the first command's success"
+    )
+    first = (await rig.text("n1", "workitems/j/job-1/g/stdout.txt")).strip()
+    end = await rig.run("n1", "t1", "sh -c 'id -u; cat ../common'", fresh=False, **task)
+    assert end["exit_code"] == 0, end
+    said = (await rig.text("n1", "workitems/j/job-1/g/stdout.txt")).split()
+    assert said == [first, "common"]
+    other = {**task, "dir": "workitems/j/job-1/other"}
+    await rig.run("n1", "t2", "id -u", **other)
+    second = (await rig.text("n1", "workitems/j/job-1/other/stdout.txt")).strip()
+    assert second not in (first, "1500"), "the account is still taken by what lingers"
+
+
 async def test_users_of_all_kinds(rig: Rig, machine: Machine) -> None:
     show = "sh -c 'id -u; id -G; touch made; stat -c %u:%a . made'"
     expected = {

@@ -38,7 +38,7 @@ def test_a_pool_starts_resizing(world: World, dedicated: int | None, low: int | 
     assert _pool(world, "p1") == pool
     assert (pool.state, pool.allocation) == (PoolState.ACTIVE, AllocationState.RESIZING)
     assert (pool.target_dedicated, pool.target_low_priority) == (dedicated or 0, low or 0)
-    assert pool.resize == Resize(START, 15 * MINUTE, number=1)
+    assert pool.resize == Resize(START, 15 * MINUTE, number=1, grows=bool((dedicated or 0) + (low or 0)))
     assert len(pool.uid) == 32
     assert world.kinds("pool/p1") == ["pool.create", "pool.resize.start"]
     assert world.woken() == {("pool", "p1")}
@@ -246,7 +246,7 @@ def test_resize(world: World) -> None:
     assert _pool(world) == after
     assert (after.target_dedicated, after.target_low_priority) == (7, 2)
     assert after.allocation is AllocationState.RESIZING
-    assert after.resize == Resize(START, 20 * MINUTE, DeallocationOption.TERMINATE, 2)
+    assert after.resize == Resize(START, 20 * MINUTE, DeallocationOption.TERMINATE, 2, grows=True)
     assert after.resize_errors == ()
     assert etag(after.modified_at) != etag(pool.modified_at)
     assert world.kinds("pool/P1")[-1] == "pool.resize.start"

@@ -264,7 +264,7 @@ def test_a_troubled_node() -> None:
     info = StartTaskInfo(StartTaskState.COMPLETED, NOW, 2, NOW, 1, failure, ExecutionResult.FAILURE, 1, NOW)
     troubled = replace(node, start_task=info, errors=(NodeError("DiskFull", "full", (("free", "0"),)),))
     task = stored_task(tasks.read_task(body(id="t", commandLine="x")))
-    shown = nodes.show_node(troubled, pool, (1, 2), [("j", task)], LINKS)
+    shown = nodes.show_node(troubled, pool, (1, 2), [nodes.Recent("j", task)], LINKS)
     assert "ipAddress" not in shown
     assert "lastBootTime" not in shown
     assert (shown["isDedicated"], shown["runningTasksCount"], shown["runningTaskSlotsCount"]) == (False, 1, 2)

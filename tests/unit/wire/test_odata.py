@@ -44,11 +44,10 @@ def matches(text: str, document: dict[str, Any] = TASK, fields: filters.Fields =
         "executionInfo/exitCode eq 3",
         "executionInfo/exitCode ge -1",
         "executionInfo/result eq 'failure'",
-        "nodeInfo/nodeId ne 'x'",
+        "executionInfo/exitCode ne 0",
         "state eq 'active' or state eq 'running' or executionInfo/exitCode gt 2",
         "(state eq 'active' or state eq 'completed') and (executionInfo/exitCode gt 2)",
         "state eq 'completed' or state eq 'active' and id eq 'x'",
-        "lastModifiedTime ne '2026-01-01'",
     ],
 )
 def test_filters_that_match(text: str) -> None:
@@ -63,6 +62,8 @@ def test_filters_that_match(text: str) -> None:
         "executionInfo/exitCode eq 4",
         "executionInfo/endTime gt DateTime'2020-01-01'",
         "nodeInfo/nodeId eq 'x'",
+        "nodeInfo/nodeId ne 'x'",  # it has none: nothing can be said of it
+        "lastModifiedTime ne '2026-01-01'",
         "(state eq 'completed' or state eq 'active') and id eq 'x'",
         "id eq 'it''s'",
     ],

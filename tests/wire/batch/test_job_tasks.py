@@ -11,14 +11,16 @@ import pytest
 from azure.batch import BatchClient, models
 from azure.core.exceptions import HttpResponseError
 
-from poolwright.commands import jobs
+from poolwright.commands import jobs, tasks
+from poolwright.domain.clock import MINUTE
 from poolwright.domain.job_tasks import JobNode
+from poolwright.domain.multi_instance import Subtask
 from poolwright.domain.node import StartTaskInfo
 from poolwright.domain.states import ExecutionResult, StartTaskState
 from poolwright.store.base import Tx
 from tests.unit.identity.parts import ACCOUNT
 from tests.wire.batch.conftest import Live
-from tests.wire.batch.test_sdk_sync import code_of, job_options
+from tests.wire.batch.test_sdk_sync import code_of, job_options, pool_options
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +129,44 @@ def test_ending_the_manager_ends_its_job(client: BatchClient) -> None:
     client.create_job(_options("managed", job_manager_task=manager))
     client.terminate_task("managed", "boss")
     assert client.get_job("managed").state == "terminating"
+
+
+def test_recent_tasks_of_nodes_tell_instances_of_multi_instance_tasks(
+    client: BatchClient, live: Live
+) -> None:
+    pool = pool_options("gangs")
+    pool.task_slots_per_node = 1
+    pool.enable_inter_node_communication = True
+    client.create_pool(pool)
+    master, other = live.add_node("gangs", 1), live.add_node("gangs", 2)
+    client.create_job(job_options("gangs", "gangs"))
+    gang = models.MultiInstanceSettings(number_of_instances=2, coordination_command_line="c")
+    client.create_task(
+        "gangs", models.BatchTaskCreateOptions(id="both", command_line="x", multi_instance_settings=gang)
+    )
+    client.create_task("gangs", models.BatchTaskCreateOptions(id="alone", command_line="x"))
+    live.place("gangs", "both", master)
+    live.place("gangs", "alone", other)
+
+    def instances(tx: Tx) -> None:
+        task = tasks.get(tx, ACCOUNT, "gangs", "both")
+        at = task.created_at
+        rows = [
+            Subtask(task.pk, id, 1, ACCOUNT, "gangs", node.id, node.machine, 1, "10.0.0.1", at + MINUTE)
+            for id, node in enumerate((master, other))
+        ]
+        tx.subtasks.begin(
+            [rows[0], replace(rows[1], ended_at=at + 2 * MINUTE, exit_code=3, result=ExecutionResult.FAILURE)]
+        )
+
+    live.write(instances)
+    told = client.get_node("gangs", other.id).recent_tasks
+    assert told is not None
+    assert [(one.task_id, one.subtask_id, one.task_state) for one in told] == [
+        ("both", 1, "completed"), ("alone", None, "running"),
+    ]  # fmt: skip
+    assert told[0].execution_info is not None
+    assert (told[0].execution_info.exit_code, told[0].execution_info.result) == (3, "failure")
+    assert told[0].task_url == client.get_task("gangs", "both").url
+    (first,) = client.get_node("gangs", master.id).recent_tasks or []
+    assert (first.task_id, first.subtask_id, first.task_state) == ("both", 0, "running")
