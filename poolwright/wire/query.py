@@ -32,7 +32,7 @@ class Query:
             pairs = parse_qsl(raw, keep_blank_values=True, max_num_fields=_FIELDS_MAX, errors="strict")
         except (ValueError, UnicodeDecodeError):
             reason = f"A query has at most {_FIELDS_MAX} parameters, percent-encoded UTF-8."
-            raise ServiceError("InvalidUri", None, (("Reason", reason),)) from None
+            raise ServiceError("RequestUrlFailedToParse", None, (("Reason", reason),)) from None
         self._values: dict[str, str] = {}
         for name, value in pairs:
             if name.startswith("$") and name.lower() not in _OPTIONS:

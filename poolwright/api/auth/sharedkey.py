@@ -25,6 +25,7 @@ from poolwright.api.auth.errors import AuthError, detail
 from poolwright.api.auth.principal import Principal
 from poolwright.api.auth.requests import Scope
 from poolwright.domain.clock import SECOND, Instant
+from poolwright.domain.errors import CODES
 
 MAX_SKEW_S = 15 * 60
 """How far a request's date may be from ours: documented by the service, and needed because clients that
@@ -149,7 +150,11 @@ def _signable_headers(scope: Scope) -> dict[str, str]:
 def _check_date(headers: dict[str, str], now_s: float) -> None:
     text = headers.get("ocp-date") or headers.get("date")
     if not text:
-        raise malformed("Neither an ocp-date nor a Date header is given.")
+        values = (
+            ("HeaderName", "ocp-date"),
+            ("Reason", "A signed request has an ocp-date or a Date header."),
+        )
+        raise AuthError(400, "MissingRequiredHeader", CODES["MissingRequiredHeader"][1], values)
     when = _seconds(text) if len(text) <= _MAX_DATE else None
     if when is None:
         raise malformed(f"The date {text[:64]!r} is not an RFC 1123 date.")

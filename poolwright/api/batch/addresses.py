@@ -40,7 +40,8 @@ def read_address(scope: Scope, accounts: AccountDirectory, roots: frozenset[str]
     """
     raw = bytes(scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
     if len(raw) > _PATH_MAX:
-        raise ServiceError("InvalidUri", None, (("Reason", f"A path has at most {_PATH_MAX} characters."),))
+        reason = f"A path has at most {_PATH_MAX} characters."
+        raise ServiceError("RequestUrlFailedToParse", None, (("Reason", reason),))
     segments = tuple(raw.removeprefix("/").split("/"))
     if len(segments) > 1 and not segments[-1]:
         segments = segments[:-1]
@@ -61,13 +62,15 @@ def _of_host(authority: str | None, accounts: AccountDirectory) -> str | None:
 
 
 def decode(segment: str) -> str:
-    """A percent-encoded segment as text. InvalidUri when it is not UTF-8 or holds a NUL."""
+    """A percent-encoded segment as text. RequestUrlFailedToParse when it is not UTF-8 or holds a NUL."""
     try:
         text = unquote(segment, errors="strict")
     except UnicodeDecodeError:
-        raise ServiceError("InvalidUri", None, (("Reason", "A path is percent-encoded UTF-8."),)) from None
+        reason = "A path is percent-encoded UTF-8."
+        raise ServiceError("RequestUrlFailedToParse", None, (("Reason", reason),)) from None
     if "\0" in text:
-        raise ServiceError("InvalidUri", None, (("Reason", "A path has no NUL character."),))
+        reason = "A path has no NUL character."
+        raise ServiceError("RequestUrlFailedToParse", None, (("Reason", reason),))
     return text
 
 

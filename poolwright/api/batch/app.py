@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Mount
 
 from poolwright.api.auth import AuthError, assert_declared, batch_target, require
 from poolwright.api.auth.requests import Scope, header_values
-from poolwright.api.batch import parameters
+from poolwright.api.batch import heads, parameters
 from poolwright.api.batch.addresses import Address, Match, Router, decode, read_address
 from poolwright.api.batch.answers import DATA_SERVICE_VERSION, JSON, Answer, Header, validators
 from poolwright.api.batch.call import Call, NotModified
@@ -79,6 +79,7 @@ class BatchApp:
 
     async def _answer(self, exchange: _Exchange, receive: Receive) -> Answer:
         services, scope = self._services, exchange.scope
+        heads.check_verb(scope["method"])
         address = read_address(scope, services.accounts, self._roots, services.endpoint)
         exchange.endpoint = address.endpoint
         match, raw = self._match(address, exchange)
@@ -101,11 +102,11 @@ class BatchApp:
         version = read_version(query)
         parameters.check(operation.name, query)
         timeout = query.number("timeout")
-        body = (
-            b""
-            if operation.method in ("GET", "HEAD")
-            else await _read_body(exchange, operation.body_max, receive)
-        )
+        body = b""
+        if operation.method not in ("GET", "HEAD"):
+            heads.check_length(scope)
+            body = await _read_body(exchange, operation.body_max, receive)
+            heads.check_type(scope, body)
         call = Call(
             services,
             scope,

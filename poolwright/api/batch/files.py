@@ -91,14 +91,14 @@ async def _of_node(call: Call) -> _Place:
 
 
 @contextmanager
-def _told(place: _Place, path: str) -> Iterator[None]:
-    """Errors of the file service as the answers they stand for."""
+def _told(place: _Place, path: str, missing: str = "FileNotFound") -> Iterator[None]:
+    """Errors of the file service as the answers they stand for; `missing` is the code of what is not there."""
     try:
         yield
     except FileMissing:
         if place.cleaned:
             raise ServiceError("TaskFilesCleanedup", None, (("FilePath", path[:200]),)) from None
-        raise ServiceError("FileNotFound", None, (("FilePath", path[:200]),)) from None
+        raise ServiceError(missing, None, (("FilePath", path[:200]),)) from None
     except FileNotKept as why:
         raise ServiceError("TaskFilesUnavailable", str(why), (("FilePath", path[:200]),)) from None
     except DirectoryNotEmpty:
@@ -115,7 +115,7 @@ async def _list(call: Call, place: _Place) -> Answer:
     recursive = call.query.flag("recursive")
     test = odata.read_filter(call.query, filters.FILES)
     listing = Listing("file", paging.read_page(call.query), test, None, call.version)
-    with _told(place, place.directory):
+    with _told(place, place.directory, missing="PathNotFound"):
         prefix = odata.only_prefix(call.query, "name")
         found = await place.files.list(
             place.machine, place.directory, recursive=recursive, prefix=prefix, after=listing.page.after or ""

@@ -144,10 +144,8 @@ def test_a_malformed_header_is_a_bad_request(value: str) -> None:
 @pytest.mark.parametrize(
     "headers",
     [
-        [],
         [("ocp-date", "yesterday")],
         [("ocp-date", DATE + " " * 64)],
-        [("ocp-date", ""), ("Date", "")],
         [("ocp-date", "Mon, 99 Foo 2026 99:99:99 GMT")],
         [("ocp-date", DATE), ("ocp-date", DATE)],
         [("ocp-date", DATE), ("If-Match", "a"), ("If-Match", "b")],
@@ -158,6 +156,15 @@ def test_unusable_headers_are_a_bad_request(headers: list[tuple[str, str]]) -> N
     with pytest.raises(AuthError) as refused:
         verify(asgi_scope("GET", "/jobs", [*headers, credential]))
     assert (refused.value.status, refused.value.code) == (400, "InvalidAuthenticationInfo")
+
+
+@pytest.mark.parametrize("headers", [[], [("ocp-date", ""), ("Date", "")]])
+def test_a_signed_request_has_a_date(headers: list[tuple[str, str]]) -> None:
+    credential = ("Authorization", f"SharedKey {ACCOUNT}:{signature('x')}")
+    with pytest.raises(AuthError) as refused:
+        verify(asgi_scope("GET", "/jobs", [*headers, credential]))
+    assert (refused.value.status, refused.value.code) == (400, "MissingRequiredHeader")
+    assert ("HeaderName", "ocp-date") in refused.value.values
 
 
 def test_too_many_query_parameters_are_a_bad_request() -> None:

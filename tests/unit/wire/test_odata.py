@@ -163,7 +163,7 @@ def test_queries_that_cannot_be_read() -> None:
     for raw in ("x=%ff", "&".join(f"p{n}=1" for n in range(65))):
         with pytest.raises(ServiceError) as refused:
             Query(raw)
-        assert refused.value.code == "InvalidUri"
+        assert refused.value.code == "RequestUrlFailedToParse"
     assert Query("recursive=True").flag("recursive")
     assert not Query("").flag("recursive")
 

@@ -166,9 +166,13 @@ def test_paths_that_lead_out(live: Live, call: Caller, place: str, method: str, 
 
 def test_paths_that_cannot_be(live: Live, call: Caller) -> None:
     for name in ("a%00b", "%ff%fe"):
-        assert call("GET", f"/jobs/base/tasks/base/files/{name}").code == "InvalidUri"
+        assert call("GET", f"/jobs/base/tasks/base/files/{name}").code == "RequestUrlFailedToParse"
     assert call("GET", "/jobs/base/tasks/base/files/none").code == "FileNotFound"
     assert call("GET", "/jobs/base/tasks/none/files/x").code == "TaskNotFound"
+    assert call("POST", "/jobs/base/tasks", {"id": "nodir", "commandLine": "x"}).status == 201
+    live.place("base", "nodir", live.add_node("base", 2))
+    gone = call("GET", "/jobs/base/tasks/nodir/files")
+    assert (gone.status, gone.code) == (404, "PathNotFound"), "its directory is not there (yet)"
     assert call("GET", "/pools/base/nodes/tvmps_0001_d/files/workitems").code == "InvalidInput"
     bad = call("GET", "/jobs/base/tasks/base/files/stdout.txt", ocp_range="bytes=4-2")
     assert (bad.code, bad.values["HeaderName"]) == ("InvalidHeaderValue", "ocp-range")
@@ -178,15 +182,39 @@ def test_paths_that_cannot_be(live: Live, call: Caller) -> None:
     assert (last.status, last.body) == (200, b"lo")
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/nothing", "/jobs/a/b/c/d", "/jobs//tasks", "/pools/base/%2e%2e", "/jobs/a%00b"]
-)
+@pytest.mark.parametrize("path", ["/", "/nothing", "/jobs/a/b/c/d", "/jobs//tasks", "/pools/base/%2e%2e"])
 def test_addresses_of_nothing(call: Caller, path: str) -> None:
     reply = call("GET", path)
     assert (reply.status, reply.code) == (400, "InvalidUri")
 
 
+@pytest.mark.parametrize("target", ["/jobs/a%00b", "/jobs/%ff", "/pools?x=%ff", "/" + "x" * 9000])
+def test_addresses_that_cannot_be_read(call: Caller, target: str) -> None:
+    path, _, query = target.partition("?")
+    reply = call("GET", path, query=query)
+    assert (reply.status, reply.code) == (400, "RequestUrlFailedToParse")
+    assert reply.values["Reason"]
+
+
+def test_heads_that_lack_something(live: Live, call: Caller) -> None:
+    before = live.fingerprint()
+    sent = {"Authorization": f"Bearer {call.token}"}
+    target = "/pools?api-version=2025-06-01"
+    body = json.dumps({**POOL, "id": "headless"}).encode()
+    chunked = call.send("POST", target, iter([body]), {**sent, "Content-Type": "application/json"})  # type: ignore[arg-type]
+    assert (chunked.status, chunked.code) == (411, "MissingContentLengthHeader")
+    untyped = call.send("POST", target, body, sent)
+    assert (untyped.status, untyped.code) == (400, "MissingRequiredHeader")
+    assert untyped.values["HeaderName"] == "Content-Type"
+    form = call.send("POST", target, body, {**sent, "Content-Type": "application/x-www-form-urlencoded"})
+    assert (form.status, form.code) == (400, "InvalidHeaderValue")
+    assert form.values["HeaderValue"] == "application/x-www-form-urlencoded"
+    assert live.fingerprint() == before
+
+
 def test_verbs(call: Caller) -> None:
+    unknown = call("PROPFIND", "/pools")
+    assert (unknown.status, unknown.code, unknown.values) == (400, "InvalidHttpVerb", {"Method": "PROPFIND"})
     reply = call("PUT", "/pools")
     assert (reply.status, reply.code, reply.headers["allow"]) == (405, "UnsupportedHttpVerb", "GET, POST")
 
