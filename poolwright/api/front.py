@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
@@ -16,12 +16,12 @@ def front(
     identity: Iterable[BaseRoute],
     management: Iterable[BaseRoute],
     data: ASGIApp,
-    refresh: Callable[[], Awaitable[None]],
+    refreshes: Sequence[Callable[[], Awaitable[None]]],
 ) -> ASGIApp:
     """All planes behind one ASGI application.
 
     Identity and management paths never collide with data-plane paths, so whatever they do not claim is `data`'s.
-    `refresh` runs after each management write and before its answer leaves, so that a client that was told of its
+    `refreshes` run after each management write and before its answer leaves, so that a client that was told of its
     new account can use it at once.
     """
     planes = Starlette(routes=[*identity, *management])
@@ -35,15 +35,16 @@ def front(
                 await routed.lifespan(scope, receive, send)
             return
         writes = scope["method"] not in _READS and str(scope["path"]).lower().startswith(_MANAGEMENT)
-        await routed(scope, receive, _after(refresh, send) if writes else send)
+        await routed(scope, receive, _after(refreshes, send) if writes else send)
 
     return application
 
 
-def _after(refresh: Callable[[], Awaitable[None]], send: Send) -> Send:
+def _after(refreshes: Sequence[Callable[[], Awaitable[None]]], send: Send) -> Send:
     async def refreshed(message: Message) -> None:
         if message["type"] == "http.response.start":
-            await refresh()
+            for refresh in refreshes:
+                await refresh()
         await send(message)
 
     return refreshed

@@ -39,7 +39,14 @@ from poolwright.cli.storage import (
     read_classes,
     read_exports,
 )
-from poolwright.cli.transfers import AutoStorage, FileArchive, TransferNetworks, networks, whole
+from poolwright.cli.transfers import (
+    AutoStorage,
+    FileArchive,
+    StorageAccounts,
+    TransferNetworks,
+    networks,
+    whole,
+)
 
 app = typer.Typer(
     name="poolwright",
@@ -95,6 +102,7 @@ def up(
     simulate: Simulate = False,
     regrow: Regrow = True,
     auto_storage: AutoStorage = None,
+    storage_account: StorageAccounts = None,
     transfer_networks: TransferNetworks = None,
     file_archive: FileArchive = 1024,
     export: Exports = None,
@@ -110,7 +118,6 @@ def up(
 
     cores = (core_quota_dedicated, core_quota_low_priority)
     images = (image_limit_dedicated, image_limit_low_priority)
-    quotas = Quotas(pool_quota, active_job_quota, *cores, *images)
     options = Options(
         data_dir=(data_dir or default_data_dir()).resolve(),
         host=host,
@@ -120,7 +127,7 @@ def up(
         grace_s=grace,
         reserve_disk_mib=reserve_disk,
         settings=Settings(
-            quotas=quotas,
+            quotas=Quotas(pool_quota, active_job_quota, *cores, *images),
             strict_custom_image_auth=not relax_custom_image_auth,
             allow_reimage=allow_reimage,
             regrow_large_pools=regrow,
@@ -130,6 +137,7 @@ def up(
         log_level=log_level.value,
         simulate=simulate,
         auto_storage=whole(auto_storage),
+        storage_accounts=tuple(path.resolve() for path in storage_account or ()),
         file_archive_mib=file_archive,
         transfer_networks=networks(transfer_networks),
         open_to_nodes=ports(open_to_nodes),

@@ -10,7 +10,17 @@ import typer
 
 AutoStorage = Annotated[
     Path | None,
-    typer.Option(help="File (mode 0600) with the connection string of the accounts' linked storage."),
+    typer.Option(
+        help="File (mode 0600) with the connection string of storage for accounts without autoStorage of their own."
+    ),
+]
+StorageAccounts = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--storage-account",
+        help="File (mode 0600) with the connection string of storage outside (Azure Storage, Azurite); a storage "
+        "account of its name stands for it. May be repeated.",
+    ),
 ]
 TransferNetworks = Annotated[
     list[str] | None,

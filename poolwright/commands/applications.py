@@ -92,9 +92,12 @@ def get_package(tx: Tx, account: str, id: str, version: str) -> Package:
     return found
 
 
-def put_package(tx: Tx, ctx: Context, account: str, id: str, version: str, secret: str) -> Package:
+def put_package(
+    tx: Tx, ctx: Context, account: str, id: str, version: str, secret: str, storage: str | None = None
+) -> Package:
     """Make a version, or let one that exists be uploaded again: nodes get the former content until the new one is
-    activated. Raises ManagementError 400, 404, 409 (no updates allowed, or too many)."""
+    activated. `storage` is the id of the storage account that takes the upload; None: this service itself. Raises
+    ManagementError 400, 404, 409 (no updates allowed, or too many)."""
     application = get(tx, account, id)
     _check_name("versionName", version, _VERSION, "letters, digits, hyphens, underscores and periods")
     existing = tx.applications.package(account, id, version)
@@ -104,7 +107,9 @@ def put_package(tx: Tx, ctx: Context, account: str, id: str, version: str, secre
             text = f"The application has {PACKAGES_PER_APPLICATION_MAX} packages already, which is its limit."
             raise ManagementError(409, "ApplicationPackageQuotaReached", text)
         blob = ctx.ids.uuid()
-        made = Package(account, application.id, version, blob, secret, until, ctx.now, ctx.now)
+        made = Package(
+            account, application.id, version, blob, secret, until, ctx.now, ctx.now, storage=storage
+        )
     else:
         if existing.digest is not None and not application.allow_updates:
             text = (
@@ -113,7 +118,7 @@ def put_package(tx: Tx, ctx: Context, account: str, id: str, version: str, secre
             )
             raise ManagementError(409, "ApplicationPackageUpdateNotAllowed", text)
         modified = next_modified(ctx, existing.modified_at)
-        made = replace(existing, secret=secret, url_until=until, modified_at=modified)
+        made = replace(existing, secret=secret, url_until=until, modified_at=modified, storage=storage)
     tx.applications.put_package(made)
     record(tx, ctx, account, _subject(made), "package.put")
     return made
@@ -139,12 +144,13 @@ def activated(tx: Tx, ctx: Context, before: Package, upload: Upload) -> Package:
     return changed
 
 
-def delete_package(tx: Tx, ctx: Context, account: str, id: str, version: str) -> bool:
-    """Whether there was one. Pools and tasks that refer to it are not looked at, as in the public service: nodes that
-    have it keep it, those that are to install it say that it is gone. Raises ManagementError 409 for the default."""
+def delete_package(tx: Tx, ctx: Context, account: str, id: str, version: str) -> Package | None:
+    """The one that went, if there was one. Pools and tasks that refer to it are not looked at, as in the public
+    service: nodes that have it keep it, those that are to install it say that it is gone. Raises ManagementError 409
+    for the default."""
     found = tx.applications.package(account, id, version)
     if found is None:
-        return False
+        return None
     application = get(tx, account, id)
     if (application.default_version or "").lower() == found.version.lower():
         text = (
@@ -154,7 +160,7 @@ def delete_package(tx: Tx, ctx: Context, account: str, id: str, version: str) ->
     tx.applications.delete_package(account, id, version)
     record(tx, ctx, account, _subject(found), "package.delete")
     wake(tx, "packages", "", "all")
-    return True
+    return found
 
 
 def granted(tx: Tx, blob: str, now: Instant) -> Package | None:

@@ -46,7 +46,7 @@ def check(ctx: Context, auto: AutoPool, *, scheduled: bool) -> None:
         reason = f"At most {AUTO_POOL_PREFIX_MAX} characters out of letters, digits, hyphen and underscore."
         raise bad_property(PATH + "autoPoolIdPrefix", auto.prefix, reason)
     try:
-        pool_rules.check_spec(ctx, auto.spec)
+        pool_rules.check_spec(auto.spec)
         if not auto.scale.enabled:
             pool_rules.check_targets(ctx, auto.spec, auto.target_dedicated, auto.target_low_priority)
             dedicated, low_priority = auto.target_dedicated or 0, auto.target_low_priority or 0

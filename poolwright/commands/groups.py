@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from poolwright.commands import batch_accounts, images, resources
+from poolwright.commands import batch_accounts, images, resources, storage_accounts
 from poolwright.commands.context import Context
 from poolwright.commands.resources import Accepted, Outline
 from poolwright.domain.compute import disk_state, image_state
 from poolwright.domain.errors import ManagementError
 from poolwright.domain.resource import Resource
-from poolwright.domain.resource_id import ACCOUNTS, DISKS, GROUPS, IMAGE_TYPES, SNAPSHOTS, group_id
+from poolwright.domain.resource_id import (
+    ACCOUNTS,
+    DISKS,
+    GROUPS,
+    IMAGE_TYPES,
+    SNAPSHOTS,
+    STORAGE_ACCOUNTS,
+    group_id,
+)
 from poolwright.domain.states import ResourceState
 from poolwright.store.base import Tx
 
@@ -66,6 +74,8 @@ def delete(tx: Tx, ctx: Context, subscription: str, name: str) -> Accepted:
     for resource in inside:
         if resource.type == ACCOUNTS:
             batch_accounts.begin_delete(tx, ctx, resource)
+        elif resource.type == STORAGE_ACCOUNTS:
+            storage_accounts.remove(tx, ctx, resource)
         else:
             resources.begin_delete(tx, ctx, resource)
     return resources.begin_delete(tx, ctx, group)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from poolwright.commands.file_rules import check_linked
 from poolwright.domain.errors import ServiceError, bad_property
 from poolwright.domain.job import JobSpec
 from poolwright.domain.job_tasks import RELEASE_WALL_CLOCK_MAX
-from poolwright.domain.limits import SLOTS_PER_NODE_MAX, Settings
+from poolwright.domain.limits import SLOTS_PER_NODE_MAX
 from poolwright.domain.rules import check_id
 
 
@@ -40,19 +39,6 @@ def check_job_tasks(spec: JobSpec) -> None:
             reason = f"A task takes 1 to {SLOTS_PER_NODE_MAX} slots."
             raise bad_property("jobManagerTask.requiredSlots", manager.spec.required_slots, reason)
         _positive("jobManagerTask.constraints.maxWallClockTime", manager.spec.max_wall_clock)
-
-
-def check_files(spec: JobSpec, settings: Settings) -> None:
-    """No files from linked storage where there is none. Raises InvalidPropertyValue (400)."""
-    manager = None if spec.manager is None else spec.manager.spec
-    given = (
-        ("jobManagerTask", manager),
-        ("jobPreparationTask", spec.preparation),
-        ("jobReleaseTask", spec.release),
-    )
-    for name, task in given:
-        if task is not None:
-            check_linked(task.resource_files, settings, f"{name}.resourceFiles")
 
 
 def check_not_of_job(id: str, spec: JobSpec) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from poolwright.commands import accounts, auto_pools
 from poolwright.commands.context import Context, Preconditions, next_modified, record, wake
-from poolwright.commands.job_tasks import check_files, check_job_tasks
+from poolwright.commands.file_rules import check_job_files
+from poolwright.commands.job_tasks import check_job_tasks
 from poolwright.domain.auto_pool import JOB
 from poolwright.domain.errors import ServiceError, bad_property
 from poolwright.domain.job import FORCE, NO_ACTION, TERMINATE_DONE, TERMINATE_IDLE, Job, JobSpec, TaskCounts
@@ -44,10 +45,10 @@ def create(tx: Tx, ctx: Context, account: str, id: str, spec: JobSpec, document:
     """
     check_id("job", id)
     check_spec(spec)
-    check_files(spec, ctx.settings)
     if spec.auto_pool is not None:
         auto_pools.check(ctx, spec.auto_pool, scheduled=False)
     account = accounts.get(tx, account).name
+    check_job_files(tx, ctx, account, spec)
     existing = tx.jobs.get(account, id)
     if existing is not None:
         raise ServiceError("JobBeingDeleted" if existing.state is JobState.DELETING else "JobExists")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from poolwright.commands import network_rules
 from poolwright.commands.context import Context
-from poolwright.commands.file_rules import check_linked
 from poolwright.commands.storage_rules import check_disk_count, check_image_disks, check_mounts
 from poolwright.domain import sizes
 from poolwright.domain.catalogue import AGENT_SKUS, find_image, find_sku
@@ -30,8 +29,8 @@ _NAMED_TYPES = frozenset({IMAGES, GALLERY_IMAGES, GALLERY_VERSIONS})
 SLOTS_PER_CORE = 4  # public limit
 
 
-def check_spec(ctx: Context, spec: PoolSpec) -> None:
-    """Rules that need no state: known size, slots, timeout, form of the image id, agent and image, linked storage.
+def check_spec(spec: PoolSpec) -> None:
+    """Rules that need no state: known size, slots, timeout, form of the image id, agent and image.
 
     Raises InvalidPropertyValue (400) or NodeAgentSKUNotFound (404).
     """
@@ -45,8 +44,6 @@ def check_spec(ctx: Context, spec: PoolSpec) -> None:
     check_timeout(spec.resize_timeout)
     network_rules.check(spec.network)
     check_disk_count(spec)
-    if spec.start_task is not None:
-        check_linked(spec.start_task.resource_files, ctx.settings, "startTask.resourceFiles")
     image = spec.image
     if image.image_id is not None:
         wanted = parse(image.image_id)

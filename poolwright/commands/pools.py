@@ -9,6 +9,7 @@ from poolwright.commands import accounts, certificates, pool_rules
 from poolwright.commands.applications import check_references
 from poolwright.commands.autoscale_rules import NO_SCALE, new_settings
 from poolwright.commands.context import Context, Preconditions, next_modified, record, wake
+from poolwright.commands.file_rules import check_pool_files
 from poolwright.commands.storage_rules import check_mounts
 from poolwright.domain import pool_events
 from poolwright.domain.auto_pool import JOB, SCHEDULE
@@ -77,13 +78,14 @@ def create(
     judged before the caller, the caller before the image.
     """
     check_id("pool", id)
-    pool_rules.check_spec(ctx, spec)
+    pool_rules.check_spec(spec)
     autoscale = new_settings(scale, target_dedicated, target_low_priority, ctx.now)
     if autoscale is None:
         pool_rules.check_targets(ctx, spec, target_dedicated, target_low_priority)
         pool_rules.check_sum(spec, target_dedicated or 0, target_low_priority or 0)
     pool_rules.check_outside(ctx, spec)
     account = accounts.get(tx, account).name
+    check_pool_files(tx, ctx, account, spec)
     _check_new(tx, ctx, account, id)
     check_references(tx, account, spec.packages)
     certificates.check_references(tx, account, spec.certificates)
@@ -165,7 +167,8 @@ def patch(tx: Tx, ctx: Context, account: str, id: str, change: PoolChange, pre: 
     """
     pool = changeable(tx, account, id, pre)
     spec, document = change(pool)
-    pool_rules.check_spec(ctx, spec)
+    pool_rules.check_spec(spec)
+    check_pool_files(tx, ctx, pool.account, spec)
     if spec.packages != pool.spec.packages:
         check_references(tx, pool.account, spec.packages)
     if spec.certificates != pool.spec.certificates:

@@ -15,7 +15,7 @@ from poolwright.commands.context import (
     record,
     wake,
 )
-from poolwright.commands.job_tasks import check_files
+from poolwright.commands.file_rules import check_job_files
 from poolwright.domain.auto_pool import JOB, SCHEDULE, AutoPool
 from poolwright.domain.clock import MINUTE, SECOND, Clock, Ids
 from poolwright.domain.errors import ServiceError, bad_property, within
@@ -56,6 +56,7 @@ def create(tx: Tx, ctx: Context, account: str, id: str, spec: ScheduleSpec, docu
     if after is not None and after <= ctx.now:
         raise bad_property("schedule.doNotRunAfter", after, "It has passed, so that no job could be made.")
     account = accounts.get(tx, account).name
+    _check_files(tx, ctx, account, spec)
     existing = tx.schedules.get(account, id)
     if existing is not None:
         deleting = existing.state is ScheduleState.DELETING
@@ -69,13 +70,19 @@ def create(tx: Tx, ctx: Context, account: str, id: str, spec: ScheduleSpec, docu
     return schedule
 
 
+def _check_files(tx: Tx, ctx: Context, account: str, spec: ScheduleSpec) -> None:
+    try:
+        check_job_files(tx, ctx, account, spec.job)
+    except ServiceError as error:
+        raise within("jobSpecification.", error) from None
+
+
 def check_spec(ctx: Context, spec: ScheduleSpec, known: AutoPool | None = None) -> None:
     """Rules that need no state. Raises as `create` says. A `known` auto pool was judged before: a shared key may change
     the times of a schedule whose image it may not use."""
     _check_timing(spec.timing)
     try:
         jobs.check_spec(spec.job)
-        check_files(spec.job, ctx.settings)
         if spec.job.auto_pool is not None and spec.job.auto_pool != known:
             auto_pools.check(ctx, spec.job.auto_pool, scheduled=True)
     except ServiceError as error:
@@ -110,6 +117,7 @@ def change(
     schedule = _open(tx, account, id, pre)
     spec, document = changing(schedule)
     check_spec(ctx, spec, schedule.spec.job.auto_pool)
+    _check_files(tx, ctx, schedule.account, spec)
     changed = replace(schedule, spec=spec, document=document)
     if spec.job.auto_pool != schedule.spec.job.auto_pool:
         changed = replace(changed, pool=None)  # the next job gets a pool of the new kind

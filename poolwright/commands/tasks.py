@@ -54,7 +54,7 @@ def add_many(
         raise ServiceError("RequestBodyTooLarge", None, (("Limit", str(TASKS_PER_COLLECTION_MAX)),))
     found = jobs.get(tx, account, job)
     jobs.check_open(found)
-    refusals = [_refusal(ctx, new, found) for new in news]
+    refusals = [_refusal(tx, ctx, new, found) for new in news]
     fit = [new for new, refusal in zip(news, refusals, strict=True) if refusal is None]
     stored = iter(tx.tasks.insert_many(found.pk, fit, ctx.now) if fit else ())
     outcomes: list[Task | ServiceError] = []
@@ -186,14 +186,14 @@ def reactivate(tx: Tx, ctx: Context, account: str, job: str, id: str, pre: Preco
     return again
 
 
-def _refusal(ctx: Context, new: NewTask, job: Job) -> ServiceError | None:
+def _refusal(tx: Tx, ctx: Context, new: NewTask, job: Job) -> ServiceError | None:
     try:
         check_id("task", new.id)
         if new.spec.resource_files:
-            check_linked(new.spec.resource_files, ctx.settings, "resourceFiles")
+            check_linked(tx, ctx, job.account, new.spec.resource_files, "resourceFiles")
         if new.spec.multi is not None:
             name = "multiInstanceSettings.commonResourceFiles"
-            check_linked(new.spec.multi.common_files, ctx.settings, name)
+            check_linked(tx, ctx, job.account, new.spec.multi.common_files, name)
         _check_constraints(new)
         _check_relations(new, job)
     except ServiceError as refusal:

@@ -75,6 +75,7 @@ NODE_USERS_MAX = 20  # users of one node
 USER_ACCOUNTS_MAX = 20  # named accounts of one pool: each password costs some hundredths of a second to hash
 ACCOUNT_KEYS_MAX = 64 * 1024  # characters of all their private keys, which go to each node in one message
 APPLICATIONS_MAX = 20  # public limit of one account
+STORAGE_ACCOUNTS_MAX = 250  # public limit of a subscription in one region
 PACKAGES_PER_APPLICATION_MAX = 40  # public limit
 PACKAGE_REFERENCES_MAX = 10  # public limit of one pool; the same of one task
 PACKAGE_BYTES_MAX = 64 * 1024**3  # one uploaded archive: beyond any program, and before uploads fill a disk

@@ -47,7 +47,8 @@ class Application:
 class Package:
     """One version. `blob` names the upload and `secret` signs its address, which is good until `url_until`.
 
-    `digest` (SHA-256, hex) is that of the content nodes get; None until the first activation.
+    `digest` (SHA-256, hex) is that of the content nodes get; None until the first activation. `storage` is the id of
+    the storage account that takes the upload; None: this service takes it itself.
     """
 
     account: str
@@ -61,6 +62,7 @@ class Package:
     digest: str | None = None
     size_bytes: int = 0
     activated_at: Instant | None = None
+    storage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,11 @@ GALLERIES: Final = "Microsoft.Compute/galleries"
 GALLERY_IMAGES: Final = "Microsoft.Compute/galleries/images"
 GALLERY_VERSIONS: Final = "Microsoft.Compute/galleries/images/versions"
 ACCOUNTS: Final = "Microsoft.Batch/batchAccounts"
+STORAGE_ACCOUNTS: Final = "Microsoft.Storage/storageAccounts"
 
 #: Every resource type this service has, by lower-case name.
 TYPES: Final = {name.lower(): name for name in (GROUPS, DISKS, SNAPSHOTS, IMAGES, MACHINES, GALLERIES, GALLERY_IMAGES,
-                                                    GALLERY_VERSIONS, ACCOUNTS)}  # fmt: skip
+                                                    GALLERY_VERSIONS, ACCOUNTS, STORAGE_ACCOUNTS)}  # fmt: skip
 
 #: What holds frozen disks that machines are cloned from.
 IMAGE_TYPES: Final = frozenset({IMAGES, GALLERY_VERSIONS})

@@ -55,7 +55,7 @@ class Carrier(Protocol):
 class AutoStorage(Protocol):
     """The storage that is linked to accounts."""
 
-    def container_url(self, account: str, container: str, *, write: bool) -> str:
+    async def container_url(self, account: str, container: str, *, write: bool) -> str:
         """An address of a container that carries a leave to list and read (and write) for a day or more. Raises
         NoAutoStorage."""
         ...
@@ -197,7 +197,7 @@ class Transfers:
 
     async def _fetch(self, item: Json, job: _Job) -> None:
         try:
-            outcome = await self._do(job, item["fence"], item["exec"], self._fetch_order(item))
+            outcome = await self._do(job, item["fence"], item["exec"], await self._fetch_order(item))
         except NoAutoStorage as error:
             outcome = {"ok": False, "code": "ResourceContainerNotFound", "message": str(error), "details": []}
         if outcome is not None and outcome.get("ok") and item.get("packages"):
@@ -295,16 +295,16 @@ class Transfers:
             "details": [],
         }
 
-    def _fetch_order(self, item: Json) -> Json:
+    async def _fetch_order(self, item: Json) -> Json:
         account = item["env"]["AZ_BATCH_ACCOUNT_NAME"]
-        items = [self._resource(account, file) for file in item["fetch"]]
+        items = [await self._resource(account, file) for file in item["fetch"]]
         order = {"kind": "fetch", "dir": item["dir"], "fresh": item["fresh"], "items": items}
         return {**order, "shared": bool(item.get("shared"))}
 
-    def _resource(self, account: str, file: ResourceFile) -> Json:
+    async def _resource(self, account: str, file: ResourceFile) -> Json:
         url = file.address
         if file.source is Source.AUTO_STORAGE:
-            url = self._auto_storage.container_url(account, file.address, write=False)
+            url = await self._auto_storage.container_url(account, file.address, write=False)
         kind = "http" if file.source is Source.HTTP else "container"
         return {"from": kind, "url": url, "path": file.path, "prefix": file.prefix, "mode": file.mode}
 

@@ -6,6 +6,7 @@ import base64
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from poolwright.api.batch.services import (
@@ -16,6 +17,7 @@ from poolwright.api.batch.services import (
     PathRefused,
 )
 from poolwright.commands.batch_accounts import KeyPair
+from poolwright.domain.catalogue import SUPPORTED_IMAGES, SupportedImage
 from poolwright.domain.clock import SECOND, Clock, Instant
 from poolwright.domain.facts import DirtyKey, Explanation
 from poolwright.domain.kept_files import KeptFile
@@ -25,6 +27,7 @@ from poolwright.domain.limits import (
     KEPT_TASK_BYTES_MAX,
     KEPT_TASK_FILES_MAX,
 )
+from poolwright.domain.marketplace import Catalogue, find
 from poolwright.domain.node import is_simulated
 from poolwright.engines.base import EngineError, NotEmpty, NotFound
 from poolwright.engines.hub import AgentHub, PathNotAllowed
@@ -266,3 +269,12 @@ class ResourceHandlers:
     def keys(_: Tx) -> list[DirtyKey]:
         """What the periodic pass adds."""
         return [ALL_RESOURCES]
+
+
+def supported_images(catalogue: Catalogue) -> Sequence[SupportedImage]:
+    """The published list; "verified" are those this host can build."""
+    offered = catalogue()
+    return [
+        replace(image, verified=find(offered, image.publisher, image.offer, image.sku) is not None)
+        for image in SUPPORTED_IMAGES
+    ]

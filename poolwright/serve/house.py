@@ -7,7 +7,6 @@ import logging
 import os
 import random
 import secrets
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,8 +34,6 @@ from poolwright.commands.context import Caller, Context
 from poolwright.commands.first_start import Identity
 from poolwright.commands.schedules import JobFactory
 from poolwright.domain.account import Account
-from poolwright.domain.catalogue import SUPPORTED_IMAGES, SupportedImage
-from poolwright.domain.marketplace import Catalogue, find
 from poolwright.engines.base import Engine
 from poolwright.engines.beside import BesideListener
 from poolwright.engines.hub import AgentHub
@@ -63,6 +60,7 @@ from poolwright.serve.adapters import (
     HostTaskFiles,
     ResourceHandlers,
     new_keys,
+    supported_images,
 )
 from poolwright.serve.callers import Callers, open_callers
 from poolwright.serve.credentials import Known, agents_token, read_secret
@@ -78,8 +76,9 @@ from poolwright.serve.node_logs import NodeLogUploads
 from poolwright.serve.options import Options
 from poolwright.serve.packages import StoredPackages
 from poolwright.serve.simulation import SYSTEMS, Simulation
+from poolwright.serve.storage import storage_of
 from poolwright.serve.system import SystemClock, SystemIds, disk_room
-from poolwright.serve.transfers import HubCarrier, LinkedStorage
+from poolwright.serve.transfers import HubCarrier
 from poolwright.serve.webhooks import Webhooks
 from poolwright.store.sqlite import SqliteStore, Tuning
 
@@ -114,7 +113,6 @@ class House:
         self.login_server = BroughtLoginServer(
             LoginKit(cache, options.data_dir / "run" / "ssh", f"/{LOGIN_KIT}")
         )
-        self.linked_storage = LinkedStorage(options.auto_storage)
         self.packages = StoredPackages(options.data_dir / "packages", self.store, self.clock)
         self.feed = Feed(self.store)
         self.meter = Meter()
@@ -126,10 +124,14 @@ class House:
             random.Random(secrets.randbits(64)),
             self.event_settings.webhooks,
         )
+        self._authority = ""
         self._transfers: Transfers | None = None
         self._log_uploads: NodeLogUploads | None = None
         self.room = HostRoom(
             partial(disk_room, options.data_dir), str(options.data_dir), options.reserve_disk_mib
+        )
+        self.storage, self.blobs = storage_of(
+            options, self.store, self.clock, self.ids, self.packages, self.room.refusal
         )
         self.settings = replace(
             settings,
@@ -153,9 +155,11 @@ class House:
         self.settings = replace(self.settings, service_port=port)
         endpoint = f"https://localhost:{port}"
         tls = ensure_tls(data_dir, self.clock)
+        self._authority = tls.ca_file.read_text()
         identity, account, secret = await self._first_start()
         callers = await open_callers(self.store, data_dir, identity, tls, port, self.clock)
         self.packages.open()
+        await self.storage.open(endpoint, self.settings)
         recovery = self.images.recover()
         if not recovery.clean:
             _log.info("image plane: removed what an earlier end left half made: %s", recovery)
@@ -189,7 +193,7 @@ class House:
         files = HostTaskFiles(self._hub)
         task_files, keeper = TaskFiles(self.store, files, self.clock), None
         look: Handler = task_files.one
-        keys = [resources.keys, task_files.keys, self.packages.keys]
+        keys = [resources.keys, task_files.keys, self.packages.keys, self.blobs.keys]
         if self.archive is not None:
             keeper = FileKeeper(self.store, files, self.archive, self.clock, self.room.refusal)
             look = keeper.beside(look)
@@ -202,6 +206,7 @@ class House:
                 "resources": resources.all,
                 "files": look,
                 "packages": self.packages.collect,
+                "blobs": self.blobs.collect,
             },
             lambda tx: [key for list_keys in keys for key in list_keys(tx)],
             JobFactory(self.clock, self.ids, self.options.settings),
@@ -235,6 +240,7 @@ class House:
         self.pool_images.close()
         self.disk_bytes.close()
         self.packages.close()
+        self.blobs.close()
         self.images.close()
         await self.store.close()
 
@@ -320,6 +326,7 @@ class House:
             new_keys=new_keys,
             meter=self.meter.management,
             packages=self.packages,
+            storage=self.storage,
             intake=partial(first_refusal, (self.room, *self.class_rooms)),
         )
         data = BatchServices(
@@ -352,8 +359,8 @@ class House:
                 *package_routes(blobs, self.packages),
             ],
             arm.routes(management),
-            BatchApp(data),
-            callers.known.refresh,
+            self.storage.app(self.room.refusal, BatchApp(data)),
+            [callers.known.refresh, self.storage.refresh],
         )
 
     def _present(self) -> Present:
@@ -364,15 +371,19 @@ class House:
     def _move_files(self, fleet: Fleet, hub: AgentHub, agents: Agents) -> Transfers:
         networks = self.options.transfer_networks
         made = Transfers(
-            self.store, fleet, HubCarrier(hub), self.clock, self.linked_storage, self.packages, networks
+            self.store, fleet, self._carrier(hub), self.clock, self.storage, self.packages, networks
         )
         made.connect(agents.on_events)
         self._transfers = made
         return made
 
     def _node_logs(self, hub: AgentHub) -> NodeLogUploads:
-        self._log_uploads = NodeLogUploads(hub, self.clock, self.ids, self.options.transfer_networks)
+        networks = self.options.transfer_networks
+        self._log_uploads = NodeLogUploads(hub, self._carrier(hub), self.clock, self.ids, networks)
         return self._log_uploads
+
+    def _carrier(self, hub: AgentHub) -> HubCarrier:
+        return HubCarrier(hub, self.settings.service_port or 0, self._authority)
 
     def _doing(self, execution: str) -> tuple[str, int] | None:
         return None if self._transfers is None else self._transfers.doing(execution)
@@ -383,12 +394,3 @@ class House:
         if name.lower() == (known.default_account() or "").lower():
             return authority
         return f"{authority}/{name}"
-
-
-def supported_images(catalogue: Catalogue) -> Sequence[SupportedImage]:
-    """The published list; "verified" are those this host can build."""
-    offered = catalogue()
-    return [
-        replace(image, verified=find(offered, image.publisher, image.offer, image.sku) is not None)
-        for image in SUPPORTED_IMAGES
-    ]

@@ -26,9 +26,11 @@ _CALL_S = 30.0
 class NodeLogUploads:
     """See api/batch/services.py, NodeLogs."""
 
-    def __init__(self, hub: AgentHub, clock: Clock, ids: Ids, networks: Sequence[str] | None) -> None:
+    def __init__(
+        self, hub: AgentHub, carrier: HubCarrier, clock: Clock, ids: Ids, networks: Sequence[str] | None
+    ) -> None:
         self._hub = hub
-        self._carrier = HubCarrier(hub)
+        self._carrier = carrier
         self._clock = clock
         self._ids = ids
         self._networks = networks

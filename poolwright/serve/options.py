@@ -24,7 +24,10 @@ class Options:
     reserve_disk_mib: int | None = None  # None: see decide/room.py
     log_level: str = "info"
     simulate: bool = False
-    auto_storage: Path | None = None  # holds the connection string of the accounts' linked storage
+    auto_storage: Path | None = (
+        None  # holds the connection string of storage for accounts that are linked to none
+    )
+    storage_accounts: tuple[Path, ...] = ()  # each holds the connection string of storage of the operator
     open_to_nodes: tuple[int, ...] = ()  # ports of the host that nodes may reach
     file_archive_mib: int = FILE_ARCHIVE_MIB  # bound of the files kept of nodes that went; 0: none
     event_settings: Path | None = None  # see serve/event_settings.py

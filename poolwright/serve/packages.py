@@ -11,14 +11,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import secrets
 import shutil
-from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, TypeVar
 
 from poolwright.api.blobs.bytes import BlobFacts, BytesRefused
 from poolwright.commands.applications import Upload
@@ -27,14 +24,11 @@ from poolwright.domain.errors import ManagementError
 from poolwright.domain.facts import DirtyKey
 from poolwright.domain.limits import PACKAGE_BYTES_MAX, PACKAGE_UPLOADS_AT_ONCE
 from poolwright.domain.package import Package
+from poolwright.serve.parts import PART, PIECE, Part, Receiver, sync_directory
 from poolwright.store.base import Store, Tx
 from poolwright.transfer import archives
 from poolwright.transfer.failures import TransferFailed
 
-T = TypeVar("T")
-_THREADS = 4
-_PIECE = 1024 * 1024
-_PART = ".part"
 _BLOCKS = ".blocks"
 _COLLECT_PERIOD: Micros = 600 * SECOND
 ALL = DirtyKey("packages", "", "all")
@@ -47,8 +41,7 @@ class StoredPackages:
         self._uploads, self._content = folder / "uploads", folder / "content"
         self._store = store
         self._clock = clock
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="packages")
-        self._room = asyncio.Semaphore(PACKAGE_UPLOADS_AT_ONCE)
+        self._files = Receiver("packages", PACKAGE_UPLOADS_AT_ONCE)
         self._lock = asyncio.Lock()  # contents are made and collected one after the other
         self._collected_at: Instant = 0
 
@@ -56,12 +49,12 @@ class StoredPackages:
         """Make the directories; parts that an earlier end left behind go."""
         for folder in (self._uploads, self._content):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for part in folder.rglob(f"*{_PART}"):
+            for part in folder.rglob(f"*{PART}"):
                 part.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let the threads end."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._files.close()
 
     def path(self, digest: str) -> str:
         """The file of a content."""
@@ -69,8 +62,8 @@ class StoredPackages:
 
     async def put(self, blob: str, body: AsyncIterator[bytes], length: int) -> bytes:
         """See PackageFiles."""
-        digest = await self._receive(self._uploads / blob, body, length)
-        await self._do(lambda: shutil.rmtree(self._blocks(blob), ignore_errors=True))
+        digest = await self._files.take(self._uploads / blob, body, length)
+        await self._files.do(lambda: shutil.rmtree(self._blocks(blob), ignore_errors=True))
         return digest
 
     async def put_block(self, blob: str, block: bytes, body: AsyncIterator[bytes], length: int) -> bytes:
@@ -81,9 +74,9 @@ class StoredPackages:
             folder.mkdir(mode=0o700, exist_ok=True)
             return sum(entry.stat().st_size for entry in os.scandir(folder))
 
-        if await self._do(prepare) + length > PACKAGE_BYTES_MAX:
+        if await self._files.do(prepare) + length > PACKAGE_BYTES_MAX:
             raise BytesRefused(f"A package has at most {PACKAGE_BYTES_MAX} bytes.", retry=False)
-        return await self._receive(folder / block.hex(), body, length)
+        return await self._files.take(folder / block.hex(), body, length)
 
     async def commit(self, blob: str, blocks: Sequence[bytes]) -> bool:
         """See PackageFiles."""
@@ -93,20 +86,20 @@ class StoredPackages:
         def join() -> bool:
             if not all(file.is_file() for file in files):
                 return False
-            with _Part(self._uploads / blob) as part:
+            with Part(self._uploads / blob) as part:
                 for file in files:
                     with file.open("rb") as source:
-                        shutil.copyfileobj(source, part.stream, _PIECE)
+                        shutil.copyfileobj(source, part.stream, PIECE)
             shutil.rmtree(folder, ignore_errors=True)
             return True
 
-        async with self._room:
-            return await self._do(join)
+        async with self._files.room:
+            return await self._files.do(join)
 
     async def facts(self, blob: str) -> BlobFacts | None:
         """See PackageFiles."""
         try:
-            status = await self._do((self._uploads / blob).stat)
+            status = await self._files.do((self._uploads / blob).stat)
         except BytesRefused:
             return None
         return BlobFacts(status.st_size, status.st_mtime_ns)
@@ -119,7 +112,7 @@ class StoredPackages:
                 stream.seek(offset)
                 return stream.read(length)
 
-        data = await self._do(piece)
+        data = await self._files.do(piece)
         if len(data) != length:
             raise BytesRefused("The upload was replaced while it was read.", retry=True)
         return data
@@ -135,7 +128,7 @@ class StoredPackages:
                 yield Upload(package.digest, package.size_bytes)  # activated before, not uploaded since
                 return
             try:
-                upload, file = await self._do(lambda: self._keep(package.blob))
+                upload, file = await self._files.do(lambda: self._keep(package.blob))
             except TransferFailed as failure:
                 text = f"The upload cannot be used: {failure}."
                 raise ManagementError(409, "ApplicationPackageFormatInvalid", text) from None
@@ -143,7 +136,7 @@ class StoredPackages:
                 raise ManagementError(409, "ApplicationPackageBlobNotFound", str(error)) from None
             yield upload
             # Only now: a crash before the row is durable finds the upload still there.
-            await self._do(lambda: self._let_go(package.blob, file))
+            await self._files.do(lambda: self._let_go(package.blob, file))
 
     def _let_go(self, blob: str, file: int) -> None:
         """Remove the upload that was activated, unless another one took its place."""
@@ -164,7 +157,7 @@ class StoredPackages:
                 # by linkat(2), which Python calls when it is given a directory (an absolute path makes nothing of it).
                 number = stream.fileno()
                 os.link(f"/proc/self/fd/{number}", content, src_dir_fd=number)
-            _sync(self._content)
+            sync_directory(self._content)
             status = os.fstat(stream.fileno())
             return Upload(digest, status.st_size), status.st_ino
 
@@ -177,96 +170,21 @@ class StoredPackages:
         """Remove files that no package has."""
         self._collected_at = self._clock.now()
         async with self._lock:
-            uploads, contents = await self._do(lambda: (_names(self._uploads), _names(self._content)))
+            uploads, contents = await self._files.do(lambda: (_names(self._uploads), _names(self._content)))
             # The rows are read after the files were listed: a file is made only when its row is there.
             blobs, digests = await self._store.read(lambda tx: tx.applications.files())
             gone = [self._content / name for name in contents if name not in digests]
             gone += [
                 self._uploads / name
                 for name in uploads
-                if name.partition(".")[0] not in blobs and not name.endswith(_PART)
+                if name.partition(".")[0] not in blobs and not name.endswith(PART)
             ]
             for path in gone:
-                await self._do(partial(_remove, path))
+                await self._files.do(partial(_remove, path))
         return None
-
-    async def _receive(self, path: Path, body: AsyncIterator[bytes], length: int) -> bytes:
-        """Write a body of this length into a new file, which takes its name when all of it is durable."""
-        digest = hashlib.md5(usedforsecurity=False)
-        async with self._room:
-            part = await self._do(lambda: _Part(path).__enter__())
-            size = 0
-            try:
-                gathered = bytearray()
-                async for piece in body:
-                    gathered += piece
-                    size += len(piece)
-                    if size > length:
-                        break
-                    if len(gathered) >= _PIECE:
-                        data, gathered = gathered, bytearray()
-                        await self._do(partial(_write, part.stream, data, digest.update))
-                await self._do(partial(_write, part.stream, gathered, digest.update))
-                if size != length:
-                    raise BytesRefused(f"{size} bytes came of {length}.", retry=False)
-                await self._do(part.finish)
-            finally:
-                await asyncio.shield(self._do(part.close))
-        return digest.digest()
 
     def _blocks(self, blob: str) -> Path:
         return self._uploads / f"{blob}{_BLOCKS}"
-
-    async def _do(self, work: Callable[[], T]) -> T:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        except OSError as error:
-            raise BytesRefused(error.strerror or "the file cannot be used", retry=False) from error
-
-
-class _Part:
-    """A file under way: takes its place when it is finished, and leaves nothing behind when it is not."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._part = path.with_name(f"{path.name}.{secrets.token_hex(4)}{_PART}")
-
-    def __enter__(self) -> _Part:
-        fd = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        self.stream: BinaryIO = os.fdopen(fd, "w+b")
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            if kind is None:
-                self.finish()
-        finally:
-            self.close()
-
-    def finish(self) -> None:
-        """Durable, and in place."""
-        self.stream.flush()
-        os.fsync(self.stream.fileno())
-        os.rename(self._part, self._path)
-        _sync(self._path.parent)
-
-    def close(self) -> None:
-        """Let go; what was not finished is removed."""
-        self.stream.close()
-        self._part.unlink(missing_ok=True)
-
-
-def _write(stream: BinaryIO, data: bytearray, update: Callable[[bytearray], None]) -> None:
-    stream.write(data)
-    update(data)
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _names(folder: Path) -> list[str]:

@@ -30,6 +30,7 @@ from poolwright.store.base_job_nodes import JobNodes
 from poolwright.store.base_journal import Journal
 from poolwright.store.base_samples import Samples
 from poolwright.store.base_schedules import AutoPools, Schedules
+from poolwright.store.base_storage import StorageAccounts
 
 T = TypeVar("T")
 
@@ -325,6 +326,8 @@ class Tx(Protocol):
     def applications(self) -> Applications: ...
     @property
     def certificates(self) -> Certificates: ...
+    @property
+    def storage(self) -> StorageAccounts: ...
     @property
     def journal(self) -> Journal: ...
     @property

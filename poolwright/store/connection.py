@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,3 +88,16 @@ class Db:
             self.connection.execute("RELEASE whole")
             raise
         self.connection.execute("RELEASE whole")
+
+
+@contextmanager
+def changing(connection: sqlite3.Connection, lock: threading.Lock) -> Iterator[sqlite3.Connection]:
+    """A transaction that several threads take turns at: whole and durable when the block ends well, else undone."""
+    with lock:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")

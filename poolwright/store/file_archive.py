@@ -11,12 +11,11 @@ import json
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from poolwright.domain.kept_files import KeptFile
-from poolwright.store.connection import connect
+from poolwright.store.connection import changing, connect
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +63,7 @@ class FileArchive:
 
     def put(self, execution: str, files: Sequence[KeptFile]) -> None:
         """Keep these files, unless some are kept of the execution already. Raises sqlite3.Error."""
-        with self._changing() as db:
+        with changing(self._db, self._lock) as db:
             counted = len(files) * ENTRY_BYTES
             if db.execute("SELECT 1 FROM kept WHERE execution = ?", (execution,)).fetchone():
                 return
@@ -109,7 +108,7 @@ class FileArchive:
 
     def remove(self, execution: str, name: str) -> None:
         """Keep a file or directory, with all below it, no longer."""
-        with self._changing() as db:
+        with changing(self._db, self._lock) as db:
             query = "SELECT name FROM file WHERE execution = ? AND (name = ? OR substr(name, 1, ?) = ?)"
             below = f"{name}/"
             names = [row[0] for row in db.execute(query, (execution, name, len(below), below))]
@@ -121,7 +120,7 @@ class FileArchive:
     def forget(self, executions: Sequence[str]) -> None:
         """Keep nothing of these any longer."""
         for start in range(0, len(executions), _CHUNK):
-            with self._changing() as db:
+            with changing(self._db, self._lock) as db:
                 for execution in executions[start : start + _CHUNK]:
                     self._forget(db, execution)
         self._give_back()
@@ -131,17 +130,6 @@ class FileArchive:
         """What is kept now, as it counts for the bound."""
         with self._lock:
             return int(self._db.execute("SELECT bytes FROM total").fetchone()[0])
-
-    @contextmanager
-    def _changing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
 
     @staticmethod
     def _use(db: sqlite3.Connection, digest: bytes | None, data: bytes) -> int:

@@ -18,6 +18,7 @@ from poolwright.store.tables.pools import PoolTable
 from poolwright.store.tables.resources import ResourceTable
 from poolwright.store.tables.samples import SampleTable
 from poolwright.store.tables.schedules import ScheduleTable
+from poolwright.store.tables.storage_accounts import StorageAccountTable
 from poolwright.store.tables.subtasks import SubtaskTable
 from poolwright.store.tables.tasks import TaskTable
 
@@ -39,6 +40,7 @@ class SqliteTx:
         self.resources = ResourceTable(db)
         self.applications = ApplicationTable(db)
         self.certificates = CertificateTable(db)
+        self.storage = StorageAccountTable(db)
         self.journal = JournalTable(db, common=task_facts)
         self.samples = SampleTable(db)
         self.dirty: list[DirtyKey] = []

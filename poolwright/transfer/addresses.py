@@ -18,6 +18,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
 from urllib3.poolmanager import PoolManager
+from urllib3.util.ssl_ import create_urllib3_context
 
 from poolwright import __version__
 
@@ -52,14 +53,18 @@ class AddressRefused(Exception):
 
 
 class Policy:
-    """`allowed`: the operator's networks (CIDR); None for everything that is not in REFUSED, loopback too."""
+    """`allowed`: the operator's networks (CIDR); None for everything that is not in REFUSED, loopback too. `own_port`:
+    where the service itself answers on loopback, whatever the networks are: its blob storage is there."""
 
-    def __init__(self, allowed: Sequence[str] | None = None) -> None:
+    def __init__(self, allowed: Sequence[str] | None = None, own_port: int | None = None) -> None:
         self._allowed = None if allowed is None else [ipaddress.ip_network(text) for text in allowed]
+        self._own_port = own_port
 
-    def permits(self, text: str) -> bool:
+    def permits(self, text: str, port: int | None = None) -> bool:
         """Whether an address may be connected to."""
         address = plain(ipaddress.ip_address(text.partition("%")[0]))
+        if port is not None and port == self._own_port and address.is_loopback:
+            return True
         if self._allowed is not None:
             return any(address in network for network in self._allowed)
         return not any(address in network for network in REFUSED)
@@ -75,17 +80,18 @@ def plain(address: Address) -> Address:
     return address
 
 
-def session(policy: Policy, connections: int = 8) -> requests.Session:
+def session(policy: Policy, connections: int = 8, authority: str = "") -> requests.Session:
     """A session for http and https that connects to permitted addresses only, without proxies or stored logins.
 
-    Certificates are judged by the host's store, so that an operator's own authority counts.
+    Certificates are judged by the host's store, so that an operator's own authority counts, and by the service's
+    `authority` (PEM).
     """
     made = requests.Session()
     made.trust_env = False
     made.max_redirects = _REDIRECTS_MAX
     made.verify = certificates()
     made.headers["User-Agent"] = f"poolwright/{__version__}"
-    adapter = _Adapter(policy, connections)
+    adapter = _Adapter(policy, connections, authority)
     made.mount("http://", adapter)
     made.mount("https://", adapter)
     return made
@@ -97,12 +103,17 @@ def certificates() -> str | bool:
 
 
 class _Adapter(HTTPAdapter):
-    def __init__(self, policy: Policy, connections: int) -> None:
+    def __init__(self, policy: Policy, connections: int, authority: str) -> None:
         self._policy = policy
+        self._context = create_urllib3_context()
+        if authority:
+            self._context.load_verify_locations(cadata=authority)
         super().__init__(pool_connections=4, pool_maxsize=connections)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: Any) -> None:
-        manager = PoolManager(num_pools=connections, maxsize=maxsize, block=block, **more)
+        manager = PoolManager(
+            num_pools=connections, maxsize=maxsize, block=block, ssl_context=self._context, **more
+        )
         manager.pool_classes_by_scheme = pools(self._policy)
         self.poolmanager = manager
 
@@ -134,7 +145,7 @@ def _connect(connection: HTTPConnection, policy: Policy) -> socket.socket:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise NewConnectionError(connection, f"{host}: the name cannot be resolved: {error}") from None
-    permitted = [entry for entry in found if policy.permits(str(entry[4][0]))]
+    permitted = [entry for entry in found if policy.permits(str(entry[4][0]), port)]
     if not permitted:
         raise AddressRefused("this service does not connect to that address")
     last: OSError | None = None

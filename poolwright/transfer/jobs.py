@@ -2,7 +2,8 @@
 
 Orders have `kind` and what it takes: `fetch` (`root`, `dir`, `fresh`, `items`; with `shared` into the directory itself,
 not its `wd`), `deliver` (`root`, `dir`, `items`, `env`), `install` (`root`, `dir`, `file`), `logs` (`url`, `prefix`,
-`texts`); all may have `networks`. Outcomes: `{"ok": true, ...}` or `ok` false with `code`, `message` and `details` as
+`texts`); all may have `networks`, and `own` (`port`, `authority`): where the service itself answers, and by whose
+certificate. Outcomes: `{"ok": true, ...}` or `ok` false with `code`, `message` and `details` as
 the public service words them.
 """
 
@@ -31,7 +32,9 @@ def run(order: Mapping[str, Any], patience: Patience = PATIENCE) -> Json:
     """Do one job. Never raises."""
     kind = str(order.get("kind"))
     try:
-        with session(Policy(order.get("networks")), fetching.PARALLEL * 2) as http:
+        own = order.get("own") or {}
+        policy = Policy(order.get("networks"), own.get("port"))
+        with session(policy, fetching.PARALLEL * 2, own.get("authority") or "") as http:
             if kind == "fetch":
                 return {"ok": True, **_fetch(order, http, patience)}
             if kind == "deliver":

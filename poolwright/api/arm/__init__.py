@@ -15,6 +15,7 @@ from poolwright.api.arm import (
     machines,
     marketplace,
     operations,
+    storage,
 )
 from poolwright.api.arm.router import ArmApplication, ArmRoute, starlette_routes
 from poolwright.api.arm.services import ArmServices, EndpointInfo
@@ -29,6 +30,7 @@ ROUTES: tuple[ArmRoute, ...] = (
     *marketplace.ROUTES,
     *accounts.ROUTES,
     *applications.ROUTES,
+    *storage.ROUTES,
     *operations.ROUTES,
 )
 """Every management operation with its permission."""

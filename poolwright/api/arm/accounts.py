@@ -7,24 +7,31 @@ from starlette.responses import Response
 from poolwright.api.arm.call import Call, answer, empty, listed, location_polling
 from poolwright.api.arm.router import ArmRoute
 from poolwright.api.auth import permission
-from poolwright.commands import batch_accounts, resources
-from poolwright.commands.resources import Accepted, Outline
+from poolwright.commands import batch_accounts, resources, storage_accounts
+from poolwright.commands.resources import Outline
 from poolwright.domain.account import Account
 from poolwright.domain.errors import ManagementError
 from poolwright.domain.resource import Resource
 from poolwright.domain.resource_id import ACCOUNTS
 from poolwright.domain.rules import is_account_name
+from poolwright.domain.storage_account import StorageLink
 from poolwright.store.base import Tx
 from poolwright.wire.arm import accounts as wire
 from poolwright.wire.arm.decode import one_of, tags
 from poolwright.wire.arm.marketplace import skus
 
+Found = tuple[Resource, StorageLink | None]
 _ACCOUNTS_PER_SUBSCRIPTION = 50  # the public ceiling; shown, not enforced, since nothing here runs out
 
 
-def _shown(call: Call, resource: Resource) -> dict[str, object]:
+def _shown(call: Call, found: Found) -> dict[str, object]:
+    resource, link = found
     endpoint = call.services.endpoint.account_endpoint(resource.name, call.authority)
-    return wire.shown(resource, endpoint, call.services.settings.quotas)
+    return wire.shown(resource, endpoint, call.services.settings.quotas, link)
+
+
+def _with_link(tx: Tx, resource: Resource) -> Found:
+    return resource, tx.storage.link_of(resource.name)
 
 
 async def put(call: Call) -> Response:
@@ -33,24 +40,31 @@ async def put(call: Call) -> Response:
     id = call.id(ACCOUNTS)
     outline = Outline(body.location, tags(body.tags), document=wire.document(body))
     keys = call.services.new_keys()
+    linked = wire.linked_storage(body)
 
-    def command(tx: Tx) -> Accepted:
+    def command(tx: Tx) -> Found:
         call.check_conditions(tx.resources.get(id.key))
-        return batch_accounts.put(tx, call.context, id, outline, keys)
+        resource = batch_accounts.put(tx, call.context, id, outline, keys).resource
+        storage_accounts.link(tx, call.context, resource.name, linked)
+        return _with_link(tx, resource)
 
-    return answer(_shown(call, (await call.write(command)).resource))
+    return answer(_shown(call, await call.write(command)))
 
 
 async def get(call: Call) -> Response:
     """One account."""
-    return answer(_shown(call, await call.read(lambda tx: resources.get(tx, call.id(ACCOUNTS)))))
+    found = await call.read(lambda tx: _with_link(tx, resources.get(tx, call.id(ACCOUNTS))))
+    return answer(_shown(call, found))
 
 
 async def list_all(call: Call) -> Response:
     """Accounts of the subscription or of a group."""
     group = call.params.get("group")
-    found = await call.read(lambda tx: resources.select(tx, call.subscription, group, ACCOUNTS))
-    return listed([_shown(call, resource) for resource in found])
+
+    def query(tx: Tx) -> list[Found]:
+        return [_with_link(tx, one) for one in resources.select(tx, call.subscription, group, ACCOUNTS)]
+
+    return listed([_shown(call, found) for found in await call.read(query)])
 
 
 async def patch(call: Call) -> Response:
@@ -58,11 +72,15 @@ async def patch(call: Call) -> Response:
     body = call.decode(wire.AccountBody)
     id = call.id(ACCOUNTS)
     changed = tags(body.tags) if body.tags is not None else None
+    linked = wire.linked_storage(body)
 
-    def command(tx: Tx) -> Resource:
+    def command(tx: Tx) -> Found:
         existing = resources.get(tx, id)
         document = wire.document(body, existing.properties) if body.properties is not None else None
-        return batch_accounts.patch(tx, call.context, id, changed, document)
+        resource = batch_accounts.patch(tx, call.context, id, changed, document)
+        if linked is not None:
+            storage_accounts.link(tx, call.context, resource.name, linked)
+        return _with_link(tx, resource)
 
     return answer(_shown(call, await call.write(command)))
 
@@ -99,8 +117,13 @@ def _keys(account: Account) -> Response:
 
 
 async def sync_storage_keys(call: Call) -> Response:
-    """Nothing is kept of the storage account's keys, so there is nothing to bring up to date."""
-    await call.read(lambda tx: batch_accounts.account(tx, call.id(ACCOUNTS)))
+    """204 once the account's copy of its storage account's key is the present one. 409 without linked storage."""
+
+    def command(tx: Tx) -> None:
+        account = batch_accounts.account(tx, call.id(ACCOUNTS))
+        storage_accounts.synchronize(tx, call.context, account.name)
+
+    await call.write(command)
     return empty(204)
 
 

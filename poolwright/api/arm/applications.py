@@ -8,7 +8,6 @@ from starlette.responses import Response
 from poolwright.api.arm.call import Call, answer, empty, listed
 from poolwright.api.arm.router import ArmRoute
 from poolwright.api.auth import permission
-from poolwright.api.blobs.addresses import package_url
 from poolwright.commands import applications, batch_accounts
 from poolwright.commands.applications import Change
 from poolwright.domain.account import Account
@@ -103,8 +102,9 @@ async def delete(call: Call) -> Response:
     return empty(200 if await call.write(command) else 204)
 
 
-def _package(call: Call, account: Account, package: Package) -> wire.Json:
-    return wire.shown_package(package, account.resource_id, package_url(call.url, package))
+async def _package(call: Call, account: Account, package: Package) -> wire.Json:
+    url = await call.services.storage.package_url(call.url, package)
+    return wire.shown_package(package, account.resource_id, url)
 
 
 def _found(tx: Tx, call: Call) -> tuple[Account, Package]:
@@ -119,9 +119,14 @@ async def put_package(call: Call) -> Response:
     def command(tx: Tx) -> tuple[Account, Package]:
         account = _account(tx, call)
         version = call.params["version"]
-        return account, applications.put_package(tx, call.context, account.name, _id(call), version, secret)
+        link = tx.storage.link_of(account.name)
+        storage = None if link is None else link.storage_id
+        name = account.name
+        return account, applications.put_package(tx, call.context, name, _id(call), version, secret, storage)
 
-    return answer(_package(call, *await call.write(command)))
+    account, package = await call.write(command)
+    await call.services.storage.prepare(package)
+    return answer(await _package(call, account, package))
 
 
 async def activate(call: Call) -> Response:
@@ -131,14 +136,15 @@ async def activate(call: Call) -> Response:
         text = f"The value '{body.format[:100]}' of 'format' is not valid: it must be {_FORMAT}."
         raise ManagementError(400, "InvalidParameter", text, "format")
     account, package = await call.read(lambda tx: _found(tx, call))
+    await call.services.storage.bring(package)
     async with call.services.packages.activation(package) as upload:
         after = await call.write(lambda tx: applications.activated(tx, call.context, package, upload))
-    return answer(_package(call, account, after))
+    return answer(await _package(call, account, after))
 
 
 async def get_package(call: Call) -> Response:
     """One package."""
-    return answer(_package(call, *await call.read(lambda tx: _found(tx, call))))
+    return answer(await _package(call, *await call.read(lambda tx: _found(tx, call))))
 
 
 async def list_packages(call: Call) -> Response:
@@ -150,18 +156,22 @@ async def list_packages(call: Call) -> Response:
         return account, tx.applications.packages(account.name, application.id)
 
     account, found = await call.read(query)
-    return listed([_package(call, account, one) for one in found])
+    return listed([await _package(call, account, one) for one in found])
 
 
 async def delete_package(call: Call) -> Response:
     """200, or 204 when there is none."""
 
-    def command(tx: Tx) -> bool:
+    def command(tx: Tx) -> Package | None:
         account = _account(tx, call)
         version = call.params["version"]
         return applications.delete_package(tx, call.context, account.name, _id(call), version)
 
-    return empty(200 if await call.write(command) else 204)
+    gone = await call.write(command)
+    if gone is None:
+        return empty(204)
+    await call.services.storage.discard(gone)
+    return empty(200)
 
 
 _ALL = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{ACCOUNTS}/{{name}}/applications"

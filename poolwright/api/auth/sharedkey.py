@@ -34,7 +34,7 @@ retry keep the date of the first attempt."""
 _MAX_QUERY_FIELDS = 64
 _MAX_SHOWN = 4096
 _MAX_DATE = 64
-_SIGNED_HEADERS = (
+SIGNED_HEADERS = (
     "content-encoding",
     "content-language",
     "content-length",
@@ -140,7 +140,7 @@ def _signable_headers(scope: Scope) -> dict[str, str]:
     found: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
         name = raw_name.decode("latin-1").lower()
-        if name in _SIGNED_HEADERS or name.startswith("ocp-"):
+        if name in SIGNED_HEADERS or name.startswith("ocp-"):
             if name in found:
                 raise malformed(f"The header '{name}' is given more than once.")
             found[name] = raw_value.decode("latin-1")
@@ -187,7 +187,7 @@ def _strings_to_sign(scope: Scope, headers: dict[str, str], account: str) -> Ite
         f"{name}:{headers[name]}\n" for name in sorted(headers) if name.startswith("ocp-") and headers[name]
     )
     path = bytes(scope["raw_path"]).decode("latin-1")
-    lines = [headers.get(name, "") for name in _SIGNED_HEADERS]
+    lines = [headers.get(name, "") for name in SIGNED_HEADERS]
     for query, length, day, owner in product(_query_forms(scope), lengths, dates, accounts):
         lines[2], lines[5] = length, day
         text = f"{scope['method']}\n" + "\n".join(lines) + f"\n{ocp}/{owner}{path}{query}"

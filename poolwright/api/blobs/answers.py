@@ -13,6 +13,7 @@ from starlette.routing import Route
 from poolwright.api.auth import PUBLIC
 from poolwright.api.auth.permissions import needs
 from poolwright.api.blobs.bytes import BytesRefused
+from poolwright.domain.blobs import BlobRefused
 
 VERSION = "2021-12-02"
 _RANGE = re.compile(r"bytes=(\d{1,20})-(\d{1,20})?\Z")
@@ -38,19 +39,24 @@ def check_allowed(request: Request, needed: str) -> None:
         raise Refused(403, "AuthorizationPermissionMismatch", "The address does not allow this operation.")
 
 
+async def settled(answering: Awaitable[Response]) -> Response:
+    """The answer, or what the refusals on the way to it come to."""
+    try:
+        return await answering
+    except (Refused, BlobRefused) as error:
+        return _error(error.status, error.code, str(error))
+    except BytesRefused as error:
+        status, code = (503, "ServerBusy") if error.retry else (409, "OperationNotAllowed")
+        return _error(status, code, str(error))
+    except ClientDisconnect:
+        return Response(b"", 499)
+
+
 def route(path: str, handler: Callable[[Request], Awaitable[Response]], method: str) -> Route:
     """A route whose only authentication is the signature in the address."""
 
     async def answer(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except Refused as error:
-            return _error(error.status, error.code, str(error))
-        except BytesRefused as error:
-            status, code = (503, "ServerBusy") if error.retry else (409, "OperationNotAllowed")
-            return _error(status, code, str(error))
-        except ClientDisconnect:
-            return Response(b"", 499)
+        return await settled(handler(request))
 
     made = Route(path, needs(PUBLIC)(answer), methods=[method])
     made.methods = {method}  # Starlette would let GET answer HEAD as well

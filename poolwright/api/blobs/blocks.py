@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import AsyncIterator
 from email.utils import formatdate
-from xml.etree import ElementTree
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -15,16 +13,20 @@ from starlette.routing import Route
 
 from poolwright.api.blobs.addresses import ARCHIVE, PACKAGES, is_signed
 from poolwright.api.blobs.answers import VERSION, Refused, bad_signature, check_allowed, route, span
+from poolwright.api.blobs.bodies import (
+    BLOCK_MAX_BYTES,
+    LIST_MAX_BYTES,
+    block_id,
+    block_list,
+    check_digest,
+    content_length,
+)
 from poolwright.api.blobs.bytes import BlobFacts, PackageFiles
 from poolwright.api.blobs.pages import BlobServices
 from poolwright.commands import applications
 from poolwright.domain.errors import disk_full
 from poolwright.domain.limits import PACKAGE_BYTES_MAX
 
-BLOCK_MAX_BYTES = 4000 * 1024**2  # public limit of one block
-BLOCKS_MAX = 50_000  # public limit of one blob
-_BLOCK_ID_MAX = 64  # public limit, before encoding
-_LIST_MAX_BYTES = 8 * 1024**2
 _PIECE_BYTES = 1024**2
 _PATH = f"/{PACKAGES}/{{blob}}/{ARCHIVE}"
 
@@ -68,24 +70,25 @@ class _Blobs:
     async def _put_blob(self, request: Request, blob: str) -> Response:
         if request.headers.get("x-ms-blob-type", "").lower() != "blockblob":
             raise Refused(400, "InvalidHeaderValue", "x-ms-blob-type must be BlockBlob.")
-        length = _length(request, PACKAGE_BYTES_MAX)
+        length = content_length(request, PACKAGE_BYTES_MAX)
         await self._check_conditions(request, blob)
         digest = await self._files.put(blob, request.stream(), length)
-        _check_digest(request, digest)
+        check_digest(request, digest)
         return await self._written(blob, digest)
 
     async def _put_block(self, request: Request, blob: str) -> Response:
-        block = _block_id(request.query_params.get("blockid", ""))
-        length = _length(request, BLOCK_MAX_BYTES)
+        block = block_id(request.query_params.get("blockid", ""))
+        length = content_length(request, BLOCK_MAX_BYTES)
         digest = await self._files.put_block(blob, block, request.stream(), length)
-        _check_digest(request, digest)
+        check_digest(request, digest)
         headers = {"x-ms-version": VERSION, "Content-MD5": base64.b64encode(digest).decode()}
         return Response(b"", 201, headers)
 
     async def _put_list(self, request: Request, blob: str) -> Response:
-        if _length(request, _LIST_MAX_BYTES) > _LIST_MAX_BYTES:
+        if content_length(request, LIST_MAX_BYTES) > LIST_MAX_BYTES:
             raise Refused(413, "RequestBodyTooLarge", "The list of blocks is too long.")
-        blocks = _read_list(await request.body())
+        # There are only new blocks, so where a list seeks each of them makes no difference.
+        blocks = [block for _, block in block_list(await request.body())]
         await self._check_conditions(request, blob)
         if not await self._files.commit(blob, blocks):
             raise Refused(400, "InvalidBlockList", "The list names a block that was not uploaded.")
@@ -155,43 +158,3 @@ def _tag(facts: BlobFacts) -> str:
 def _common(facts: BlobFacts) -> dict[str, str]:
     modified = formatdate(facts.modified_ns / 1e9, usegmt=True)
     return {"ETag": _tag(facts), "Last-Modified": modified, "x-ms-version": VERSION}
-
-
-def _length(request: Request, most: int) -> int:
-    """What the request says of its length. Raises Refused."""
-    text = request.headers.get("content-length", "")
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise Refused(411, "MissingContentLengthHeader", "Content-Length is needed.")
-    if int(text) > most:
-        raise Refused(413, "RequestBodyTooLarge", f"At most {most} bytes can be written at once.")
-    return int(text)
-
-
-def _check_digest(request: Request, digest: bytes) -> None:
-    told = request.headers.get("content-md5")
-    if told is not None and told != base64.b64encode(digest).decode():
-        raise Refused(400, "Md5Mismatch", "The body has another MD5 than Content-MD5 says.")
-
-
-def _block_id(text: str) -> bytes:
-    try:
-        block = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        block = b""
-    if not 1 <= len(block) <= _BLOCK_ID_MAX:
-        raise Refused(400, "InvalidQueryParameterValue", "blockid is 1 to 64 bytes in base64.")
-    return block
-
-
-def _read_list(body: bytes) -> list[bytes]:
-    """The ids of a block list. Whether a block is sought among the new or the committed makes no difference here:
-    there are only new ones."""
-    if b"<!" in body:
-        raise Refused(400, "InvalidXmlDocument", "The list of blocks is no XML of the right form.")
-    try:
-        root = ElementTree.fromstring(body)  # noqa: S314 - no entities: see above
-    except ElementTree.ParseError:
-        raise Refused(400, "InvalidXmlDocument", "The list of blocks is no XML of the right form.") from None
-    if len(root) > BLOCKS_MAX:
-        raise Refused(400, "BlockListTooLong", f"A blob has at most {BLOCKS_MAX} blocks.")
-    return [_block_id((item.text or "").strip()) for item in root]

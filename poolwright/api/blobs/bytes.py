@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from poolwright.commands.applications import Upload
+from poolwright.domain.blobs import Blob, BlobIndex, BlobKey
 from poolwright.domain.package import Package
+
+T = TypeVar("T")
 
 
 class BytesRefused(Exception):
@@ -73,4 +76,37 @@ class PackageFiles(Protocol):
     def activation(self, package: Package) -> AbstractAsyncContextManager[Upload]:
         """Judge the upload and keep it as a content; record the digest inside the block, or the content may go again.
         Raises ManagementError 409 when there is no upload, or none that can be unpacked."""
+        ...
+
+
+class BlobStream(Protocol):
+    """A blob's content: it stays readable while this object is kept, whatever becomes of the blob."""
+
+    def read(self, start: int, end: int) -> AsyncIterator[bytes]:
+        """The bytes from `start` up to `end`."""
+        ...
+
+
+class BlobKeeper(Protocol):
+    """This service's own blob storage: the index, and files with the contents. All raise BytesRefused."""
+
+    async def ask(self, work: Callable[[BlobIndex], T]) -> T:
+        """Have something looked up in the index, in a thread. Raises what `work` raises."""
+        ...
+
+    async def change(self, work: Callable[[BlobIndex], T]) -> T:
+        """As `ask`, for what changes something."""
+        ...
+
+    async def open_blob(self, key: BlobKey) -> tuple[Blob, BlobStream]:
+        """A blob and its content. Raises BlobRefused (404)."""
+        ...
+
+    async def take(self, body: AsyncIterator[bytes], length: int) -> tuple[str, bytes]:
+        """Take a body of this many bytes into a new file: its name and MD5. It is durable, and belongs to nobody until
+        the index names it."""
+        ...
+
+    async def drop(self, file: str) -> None:
+        """A file that was taken in vain goes."""
         ...

@@ -2,7 +2,8 @@
 account, id, created_at, modified_at, display_name, allow_updates, default_version
 
 -- fragment: package
-account, application, version, blob, secret, url_until, created_at, modified_at, digest, size_bytes, activated_at
+account, application, version, blob, secret, url_until, created_at, modified_at, digest, size_bytes, activated_at,
+storage
 
 -- name: get
 SELECT {columns} FROM application WHERE account = ? AND id_key = ?
@@ -31,10 +32,10 @@ SELECT {package} FROM package WHERE account = ? AND application_key = ? ORDER BY
 SELECT {package} FROM package WHERE blob = ?
 
 -- name: put_package
-INSERT INTO package ({package}, application_key, version_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO package ({package}, application_key, version_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (account, application_key, version_key) DO UPDATE SET blob = excluded.blob, secret = excluded.secret,
     url_until = excluded.url_until, modified_at = excluded.modified_at, digest = excluded.digest,
-    size_bytes = excluded.size_bytes, activated_at = excluded.activated_at
+    size_bytes = excluded.size_bytes, activated_at = excluded.activated_at, storage = excluded.storage
 
 -- name: delete_package
 DELETE FROM package WHERE account = ? AND application_key = ? AND version_key = ?

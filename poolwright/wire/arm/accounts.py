@@ -12,17 +12,21 @@ from poolwright.domain.account import Account
 from poolwright.domain.errors import ManagementError
 from poolwright.domain.limits import Quotas
 from poolwright.domain.resource import Resource
+from poolwright.domain.storage_account import StorageLink
 from poolwright.wire.arm.compute_out import envelope
 from poolwright.wire.arm.decode import one_of
+from poolwright.wire.arm.times import shown as shown_time
 
 UNLIMITED = 2**31 - 1  # shown where the operator set no limit: the largest number every client can hold
 MODES = ("SharedKey", "AAD", "TaskAuthenticationToken")
+LINK_MODES = ("StorageKeys", "BatchAccountManagedIdentity")
 Json = dict[str, Any]
 
 
 class AutoStorage(Struct, frozen=True, omit_defaults=True, rename="camel"):
     storage_account_id: str
     authentication_mode: str | None = None
+    node_identity_reference: dict[str, str] | None = None
 
 
 class AccountProperties(Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -79,9 +83,28 @@ def document(body: AccountBody, base: bytes = b"{}") -> bytes:
             reason = "SharedKey and AAD cannot be switched off for one account"
             raise _unsupported(target, ", ".join(modes), reason)
     changed = msgspec.structs.replace(
-        given, pool_allocation_mode=mode, public_network_access=access, allowed_authentication_modes=modes
+        given,
+        auto_storage=None,
+        pool_allocation_mode=mode,
+        public_network_access=access,
+        allowed_authentication_modes=modes,
     )
     return json.dumps(json.loads(base) | msgspec.to_builtins(changed), separators=(",", ":")).encode()
+
+
+def linked_storage(body: AccountBody) -> str | None:
+    """The id of the storage account that a body links; None when it names none. 400 for what is not in force."""
+    given = (body.properties or AccountProperties()).auto_storage
+    if given is None:
+        return None
+    target = "properties.autoStorage"
+    mode = one_of(f"{target}.authenticationMode", given.authentication_mode, LINK_MODES, LINK_MODES[0])
+    if mode != LINK_MODES[0]:
+        raise _unsupported(f"{target}.authenticationMode", mode, "accounts have no managed identity here")
+    if given.node_identity_reference is not None:
+        value = given.node_identity_reference.get("resourceId")
+        raise _unsupported(f"{target}.nodeIdentityReference", value, "nodes have no managed identity here")
+    return given.storage_account_id
 
 
 def _unsupported(target: str, value: str | None, reason: str) -> ManagementError:
@@ -89,7 +112,7 @@ def _unsupported(target: str, value: str | None, reason: str) -> ManagementError
     return ManagementError(400, "InvalidParameter", text, target)
 
 
-def shown(resource: Resource, endpoint: str, quotas: Quotas) -> Json:
+def shown(resource: Resource, endpoint: str, quotas: Quotas, link: StorageLink | None) -> Json:
     """An account as answered. `endpoint` is host[:port][/prefix] of its data plane."""
     properties: Json = {
         "poolAllocationMode": "BatchService",
@@ -108,6 +131,12 @@ def shown(resource: Resource, endpoint: str, quotas: Quotas) -> Json:
         "poolQuota": quotas.pools,
         "activeJobAndJobScheduleQuota": quotas.active_jobs,
     }
+    if link is not None:
+        properties["autoStorage"] = {
+            "storageAccountId": link.storage_id,
+            "lastKeySync": shown_time(link.synced_at),
+            "authenticationMode": LINK_MODES[0],
+        }
     answer = envelope(resource, properties)
     answer["identity"] = {"type": "None"}
     return answer

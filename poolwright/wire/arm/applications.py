@@ -50,13 +50,14 @@ def shown(application: Application, account_id: str) -> Json:
     }
 
 
-def shown_package(package: Package, account_id: str, url: str) -> Json:
-    """A package as answered, with the address `url` to upload to."""
+def shown_package(package: Package, account_id: str, url: str | None) -> Json:
+    """A package as answered, with the address `url` to upload to where there is one."""
     properties: Json = {"state": "Pending" if package.digest is None else "Active"}
     if package.digest is not None:
         properties["format"] = "zip"
-    properties["storageUrl"] = url
-    properties["storageUrlExpiry"] = iso(package.url_until)
+    if url is not None:
+        properties["storageUrl"] = url
+        properties["storageUrlExpiry"] = iso(package.url_until)
     if package.activated_at is not None:
         properties["lastActivationTime"] = iso(package.activated_at)
     return {

@@ -36,6 +36,7 @@ _EXTRA_TYPES = {
         "locations/quotas",
         "locations/checkNameAvailability",
     ),
+    "Microsoft.Storage": ("checkNameAvailability", "operations"),
     "Microsoft.Resources": ("subscriptions", "tenants", "subscriptions/resourceGroups", "resources"),
 }
 

@@ -26,6 +26,7 @@ _WHOLE = {
     ("disks", "all"),
     ("auto_pools", "idle"),
     ("applications", "files"),
+    ("storage_accounts", "all"),
 }
 _PARTIAL = {
     "job_unsettled",

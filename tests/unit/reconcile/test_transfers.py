@@ -53,7 +53,7 @@ class Hand:
 
 
 class NoStorage:
-    def container_url(self, account: str, container: str, *, write: bool) -> str:
+    async def container_url(self, account: str, container: str, *, write: bool) -> str:
         raise NoAutoStorage("no linked storage")
 
     def path(self, digest: str) -> str:

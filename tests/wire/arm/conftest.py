@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import socket
 import threading
@@ -14,19 +15,26 @@ from typing import TypeVar
 import pytest
 import uvicorn
 from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp
 
 from poolwright.api.arm import ArmServices, EndpointInfo, routes
 from poolwright.api.auth import Plane, Principal, authenticate
 from poolwright.api.auth.requests import Scope
 from poolwright.api.blobs import BlobServices, blob_routes
 from poolwright.api.blobs.blocks import package_routes
+from poolwright.api.front import front
 from poolwright.api.identity import TlsFiles, ensure_tls, identity_routes
 from poolwright.commands.batch_accounts import KeyPair
 from poolwright.domain.limits import Settings
+from poolwright.domain.storage_account import ExternalStorage
 from poolwright.images.fake import FakeImagePlane
 from poolwright.reconcile.resources import ResourceReconciler
+from poolwright.serve.blob_files import BlobFiles
 from poolwright.serve.disk_bytes import PlaneBytes
 from poolwright.serve.packages import StoredPackages
+from poolwright.serve.storage import AccountStorage
+from poolwright.serve.system import SystemIds
 from poolwright.store.base import Store, Tx
 from poolwright.store.sqlite import SqliteStore
 from tests.support.waiting import wait_until
@@ -55,6 +63,9 @@ class LiveArm:
     loop: asyncio.AbstractEventLoop | None = None
     keys_made: int = 0
     metered: list[tuple[str, int]] = field(default_factory=list)
+    full: str | None = None  # why nothing is taken in
+    blobs: BlobFiles | None = None
+    storage: AccountStorage | None = None
 
     @property
     def url(self) -> str:
@@ -66,7 +77,13 @@ class LiveArm:
 
     def new_keys(self) -> KeyPair:
         self.keys_made += 1
-        return KeyPair(f"cHJpbWFyeQ{self.keys_made:04d}==", f"c2Vjb25k{self.keys_made:04d}==")
+        first, second = f"primary{self.keys_made:057}", f"second{self.keys_made:058}"
+        return KeyPair(base64.b64encode(first.encode()).decode(), base64.b64encode(second.encode()).decode())
+
+    def know(self, outside: ExternalStorage) -> None:
+        """As if the operator had named this storage at the start."""
+        assert self.storage is not None
+        self.storage._known[outside.name] = outside
 
     def authenticator(self, scope: Scope) -> Principal:
         return authenticate(
@@ -97,7 +114,7 @@ class LiveArm:
 
 def _application(live: LiveArm) -> Starlette:
     """Routes that work once the lifespan has made the store on the server's loop."""
-    box: list[Starlette] = []
+    box: list[ASGIApp] = []
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -105,6 +122,12 @@ def _application(live: LiveArm) -> Starlette:
         live.store = SqliteStore(live.directory / "store")
         packages = StoredPackages(live.directory / "packages", live.store, live.parts.clock)
         packages.open()
+        own = BlobFiles(
+            live.directory / "blobs", live.store, live.parts.clock, SystemIds(), lambda: live.full
+        )
+        storage = AccountStorage(live.store, live.parts.clock, live.ids, own, packages, [], None)
+        await storage.open(live.url, Settings())
+        live.blobs, live.storage = own, storage
         services = ArmServices(
             store=live.store,
             clock=live.parts.clock,
@@ -116,11 +139,14 @@ def _application(live: LiveArm) -> Starlette:
             new_keys=live.new_keys,
             packages=packages,
             meter=lambda operation, status, _seconds: live.metered.append((operation, status)),
+            storage=storage,
         )
         files = PlaneBytes(live.images)
         services_of_blobs = BlobServices(live.store, live.parts.clock, files)
         blobs = [*blob_routes(services_of_blobs), *package_routes(services_of_blobs, packages)]
-        box.append(Starlette(routes=[*identity_routes(live.parts.issuer), *routes(services), *blobs]))
+        identity = [*identity_routes(live.parts.issuer), *blobs]
+        otherwise = storage.app(lambda: live.full, PlainTextResponse("nothing here", 404))
+        box.append(front(identity, routes(services), otherwise, [storage.refresh]))
         reconciler = ResourceReconciler(
             live.store, live.images, live.engine, live.commander, live.parts.clock, live.ids
         )
@@ -134,6 +160,7 @@ def _application(live: LiveArm) -> Starlette:
         await asyncio.gather(*tasks, return_exceptions=True)
         await reconciler.close()
         files.close()
+        own.close()
         await live.store.close()
 
     async def serve(scope: Scope, receive: object, send: object) -> None:

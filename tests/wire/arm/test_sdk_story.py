@@ -13,6 +13,7 @@ from azure.mgmt.batch import BatchManagementClient
 from azure.mgmt.compute import ComputeManagementClient
 from azure.mgmt.resource.resources import ResourceManagementClient
 from azure.mgmt.resource.subscriptions import SubscriptionClient
+from azure.mgmt.storage import StorageManagementClient
 
 from poolwright.domain.resource_id import IMAGES
 from poolwright.images.fake import FakeImagePlane
@@ -33,6 +34,7 @@ class Clients:
     batch: Any
     resource: Any
     subscription: Any
+    storage: Any
 
 
 @pytest.fixture
@@ -49,9 +51,10 @@ def clients(trusted: LiveArm) -> Iterator[Clients]:
         BatchManagementClient(credential, SUBSCRIPTION, **options),
         ResourceManagementClient(credential, SUBSCRIPTION, **options),
         SubscriptionClient(credential, **options),
+        StorageManagementClient(credential, SUBSCRIPTION, **options),
     )
     yield made
-    for client in (made.compute, made.batch, made.resource, made.subscription):
+    for client in (made.compute, made.batch, made.resource, made.subscription, made.storage):
         client.close()
     credential.close()
 
