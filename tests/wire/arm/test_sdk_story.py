@@ -251,7 +251,7 @@ def test_discovery(clients: Clients) -> None:
     ]
     assert clients.resource.providers.get("microsoft.compute").registration_state == "Registered"
     assert clients.resource.providers.register("Microsoft.Batch").namespace == "Microsoft.Batch"
-    assert len(list(clients.resource.providers.list())) == 3
+    assert len(list(clients.resource.providers.list())) == 4
 
 
 def test_marketplace(clients: Clients) -> None:

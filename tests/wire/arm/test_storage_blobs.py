@@ -301,7 +301,11 @@ def test_a_full_disk_takes_nothing_in(clients: Clients, service: BlobServiceClie
     blob = container.upload_blob("b", b"x")
     clients.live.full = "too little room"
     try:
-        for call in (lambda: blob.upload_blob(b"y", overwrite=True), lambda: blob.stage_block("a", b"z")):
+        calls: list[Any] = [
+            lambda: blob.upload_blob(b"y", overwrite=True),
+            lambda: blob.stage_block("a", b"z"),
+        ]
+        for call in calls:
             with pytest.raises(HttpResponseError) as refused:
                 call()
             assert code(refused) == (409, "HostDiskFull")
