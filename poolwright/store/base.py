@@ -316,6 +316,12 @@ class Tx(Protocol):
     def tasks(self) -> Tasks: ...
     @property
     def job_nodes(self) -> JobNodes: ...
+
+    def mark_dirty(self, key: DirtyKey) -> None:
+        """Wake the loop of this noun once the transaction is durable (a hint: the periodic pass finds everything).
+        Keys come out with a lower-cased id, so that one noun is one key."""
+        ...
+
     @property
     def executions(self) -> Executions: ...
     @property
@@ -332,11 +338,6 @@ class Tx(Protocol):
     def journal(self) -> Journal: ...
     @property
     def samples(self) -> Samples: ...
-
-    def mark_dirty(self, key: DirtyKey) -> None:
-        """Wake the loop of this noun once the transaction is durable (a hint: the periodic pass finds everything).
-        Keys come out with a lower-cased id, so that one noun is one key."""
-        ...
 
 
 class Store(Protocol):
