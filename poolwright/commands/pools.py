@@ -85,10 +85,8 @@ def create(
         pool_rules.check_sum(spec, target_dedicated or 0, target_low_priority or 0)
     pool_rules.check_outside(ctx, spec)
     account = accounts.get(tx, account).name
-    check_pool_files(tx, ctx, account, spec)
     _check_new(tx, ctx, account, id)
-    check_references(tx, account, spec.packages)
-    certificates.check_references(tx, account, spec.certificates)
+    _check_named(tx, ctx, account, spec)
     image = pool_rules.check_image(tx, spec)
     now = ctx.now
     grows = (target_dedicated or 0) + (target_low_priority or 0) > 0
@@ -128,6 +126,13 @@ def _check_new(tx: Tx, ctx: Context, account: str, id: str) -> None:
     quota = ctx.settings.quotas.pools
     if tx.pools.count(account) >= quota:
         raise ServiceError("PoolQuotaReached", None, (("Limit", str(quota)),))
+
+
+def _check_named(tx: Tx, ctx: Context, account: str, spec: PoolSpec) -> None:
+    """What the pool names of its account is there."""
+    check_pool_files(tx, ctx, account, spec)
+    check_references(tx, account, spec.packages)
+    certificates.check_references(tx, account, spec.certificates)
 
 
 def get(tx: Tx, account: str, id: str) -> Pool:

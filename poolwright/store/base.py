@@ -30,7 +30,7 @@ from poolwright.store.base_job_nodes import JobNodes
 from poolwright.store.base_journal import Journal
 from poolwright.store.base_samples import Samples
 from poolwright.store.base_schedules import AutoPools, Schedules
-from poolwright.store.base_storage import StorageAccounts
+from poolwright.store.base_storage import WithStorage
 
 T = TypeVar("T")
 
@@ -297,7 +297,7 @@ class Resources(Protocol):
         ...
 
 
-class Tx(Protocol):
+class Tx(WithStorage, Protocol):
     """One transaction. Everything in it commits together, or nothing does."""
 
     @property
@@ -316,12 +316,6 @@ class Tx(Protocol):
     def tasks(self) -> Tasks: ...
     @property
     def job_nodes(self) -> JobNodes: ...
-
-    def mark_dirty(self, key: DirtyKey) -> None:
-        """Wake the loop of this noun once the transaction is durable (a hint: the periodic pass finds everything).
-        Keys come out with a lower-cased id, so that one noun is one key."""
-        ...
-
     @property
     def executions(self) -> Executions: ...
     @property
@@ -333,11 +327,14 @@ class Tx(Protocol):
     @property
     def certificates(self) -> Certificates: ...
     @property
-    def storage(self) -> StorageAccounts: ...
-    @property
     def journal(self) -> Journal: ...
     @property
     def samples(self) -> Samples: ...
+
+    def mark_dirty(self, key: DirtyKey) -> None:
+        """Wake the loop of this noun once the transaction is durable (a hint: the periodic pass finds everything).
+        Keys come out with a lower-cased id, so that one noun is one key."""
+        ...
 
 
 class Store(Protocol):

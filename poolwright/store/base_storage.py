@@ -29,3 +29,10 @@ class StorageAccounts(Protocol):
         ...
 
     def unlink(self, account: str) -> None: ...
+
+
+class WithStorage(Protocol):
+    """The part of a transaction that this is."""
+
+    @property
+    def storage(self) -> StorageAccounts: ...
