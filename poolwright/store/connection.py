@@ -16,7 +16,9 @@ from poolwright.store.base import StoreError
 SQLITE_MIN = (3, 37, 0)
 _BUSY_TIMEOUT_S = 10.0
 _STATEMENTS_CACHED = 256
-_CACHE_KIB = 65_536
+#: Pages each connection keeps; with them the store is bounded however large a job is. Readers go through pages once.
+WRITE_CACHE_KIB = 65_536
+READ_CACHE_KIB = 8_192
 _CHECKPOINT_PAGES = (
     4_000  # 16 MiB of log before it is folded back: fewer syncs under load, a quick reopen still
 )
@@ -42,7 +44,11 @@ def connect(path: Path | None, *, read_only: bool = False) -> sqlite3.Connection
         check_same_thread=False,
         cached_statements=_STATEMENTS_CACHED,
     )
-    settings = [f"cache_size = -{_CACHE_KIB}", "temp_store = MEMORY", "foreign_keys = ON"]
+    settings = [
+        f"cache_size = -{READ_CACHE_KIB if read_only else WRITE_CACHE_KIB}",
+        "temp_store = MEMORY",
+        "foreign_keys = ON",
+    ]
     if path is not None:
         settings += ["journal_mode = WAL", "synchronous = FULL", f"wal_autocheckpoint = {_CHECKPOINT_PAGES}"]
     if read_only:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from urllib.parse import quote
 
 import pytest
 from azure.batch import BatchClient, models
@@ -59,6 +60,32 @@ def test_statistics_are_told_when_asked_for(client: BatchClient, live: Live) -> 
     assert task.task_statistics.wall_clock_time.total_seconds() == 10
     assert task.task_statistics.user_cpu_time.total_seconds() == 3
     assert (task.task_statistics.read_iops, task.task_statistics.read_io_gib) == (11, 0.5)
+
+
+def test_a_filter_goes_on_where_a_page_had_to_end(
+    client: BatchClient, live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One answer looks at a bounded number of rows, so pages may be empty and still lead to others."""
+    monkeypatch.setattr("poolwright.api.batch.call._SCAN_MAX", 60)
+    monkeypatch.setattr("poolwright.api.batch.call._SCAN_STEP", 20)
+    client.create_job(job_options("many"))
+    client.create_tasks(
+        "many", [models.BatchTaskCreateOptions(id=f"t{n:03d}", command_line="x") for n in range(300)]
+    )
+    for id in ("t070", "t290"):
+        _completed(live, "many", id, 1, ExecutionResult.FAILURE, 0)
+    failed = "executionInfo/result eq 'failure'"
+    assert [task.id for task in client.list_tasks("many", filter=failed)] == ["t070", "t290"]
+    first = Caller(live)("GET", "/jobs/many/tasks", query=f"$filter={quote(failed)}").document
+    assert (first["value"], "odata.nextLink" in first) == ([], True)
+    pages = client.list_tasks("many", filter="startswith(id,'T')", max_results=7).by_page()
+    sizes = [len(list(page)) for page in pages]
+    assert sum(sizes) == 300
+    assert max(sizes) == 7
+    for n in range(90):
+        client.create_job(job_options(f"many-{n:02d}"))
+    last = client.list_jobs(filter="id ge 'many-85' and startswith(id,'many-')", select=["id"])
+    assert [job.id for job in last] == [f"many-{n}" for n in range(85, 90)]
 
 
 def test_a_forced_delete_may_follow_a_patient_one(client: BatchClient, live: Live) -> None:

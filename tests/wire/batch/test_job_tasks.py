@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from azure.batch import BatchClient, models
 from azure.core.exceptions import HttpResponseError
 
 from poolwright.commands import jobs, tasks
-from poolwright.domain.clock import MINUTE
+from poolwright.domain.clock import MINUTE, SECOND
 from poolwright.domain.job_tasks import JobNode
 from poolwright.domain.multi_instance import Subtask
 from poolwright.domain.node import StartTaskInfo
@@ -115,6 +115,48 @@ def test_the_status_lists_each_node_in_pages_and_by_filter(client: BatchClient, 
         client.list_job_preparation_and_release_task_status("status", filter=failed, select=["nodeId"])
     )
     assert [(item.node_id, item.pool_id) for item in found] == [("n3", None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("poolId eq 'P' and nodeId ge 'n4'", [4]),
+        ("jobPreparationTaskExecutionInfo/state eq 'running'", [0]),
+        ("jobPreparationTaskExecutionInfo/exitCode ne 0", [3]),
+        ("jobPreparationTaskExecutionInfo/startTime gt DateTime'2026-01-01T00:00:02Z'", [3, 4]),
+        ("jobPreparationTaskExecutionInfo/endTime lt DateTime'2026-01-01T00:01:02Z'", [1]),
+        ("jobReleaseTaskExecutionInfo/result eq 'failure'", [2]),
+        ("jobReleaseTaskExecutionInfo/exitCode gt 6 and jobReleaseTaskExecutionInfo/state ne 'running'", [2]),
+        ("jobReleaseTaskExecutionInfo/endTime ge DateTime'2026-01-01'", [2]),
+        ("jobReleaseTaskExecutionInfo/startTime ge DateTime'2026-01-01' or nodeId eq 'N0'", [0, 2]),
+    ],
+)
+def test_the_status_is_filtered_by_every_field(
+    client: BatchClient, live: Live, text: str, found: list[int]
+) -> None:
+    id = f"by-{abs(hash(text)) % 10**9}"
+    client.create_job(_options(id, job_release_task=models.BatchJobReleaseTask(command_line="x")))
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def at(second: int) -> int:
+        return int((since + timedelta(seconds=second)).timestamp()) * SECOND
+
+    def ran(tx: Tx) -> None:
+        job = jobs.get(tx, ACCOUNT, id)
+        for number in range(5):
+            info = StartTaskInfo(
+                StartTaskState.COMPLETED, at(number), 1, at(60 + number), 0, None, ExecutionResult.SUCCESS
+            )
+            if number == 0:
+                info = StartTaskInfo(StartTaskState.RUNNING, at(0), 1)
+            if number == 3:
+                info = replace(info, exit_code=4, result=ExecutionResult.FAILURE)
+            over = replace(info, exit_code=7, result=ExecutionResult.FAILURE) if number == 2 else None
+            tx.job_nodes.put(JobNode(0, job.pk, ACCOUNT, "p", f"n{number}", f"m{number}", 1, info, over))
+
+    live.write(ran)
+    listed = client.list_job_preparation_and_release_task_status(id, filter=text)
+    assert [item.node_id for item in listed] == [f"n{number}" for number in found]
 
 
 def test_a_job_without_preparation_has_no_status(client: BatchClient) -> None:
