@@ -50,7 +50,7 @@ ROOMS = (
     Room("engines", ("domain", "engines.base"), ("msgspec",)),
     Room("images", ("domain",)),
     Room("agent", ("domain",)),
-    Room("transfer", ("domain", "agent"), ("azure", "requests", "urllib3")),
+    Room("transfer", ("domain", "agent", "images.layers"), ("azure", "requests", "urllib3")),
     Room("wire", ("domain",), ("msgspec", "lark")),
     Room("api", ("commands", "wire", "domain", "store.base"), _ANY),
     Room("sim", _ANY, (), ("api", *_EDGES)),

@@ -182,6 +182,8 @@ class Calls:
             return answer({"known": True})
         if "dir" in job:
             job["root"] = os.path.abspath(self._machines.files_root(name))
+        if job["kind"] == "image":
+            job["pid"], job["pid_start"] = self._machines.process(name)
 
         def done(outcome: dict[str, Any]) -> None:
             if job["kind"] in ("fetch", "install"):

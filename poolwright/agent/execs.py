@@ -43,6 +43,7 @@ class Execution:
     details: list[list[str]] = field(default_factory=list)
     identity: Identity | None = None
     directory: str = ""
+    contained: bool = False  # its process is in a container
     leaves_services: bool = False  # what a start task leaves running serves the tasks to come
     lingers: bool = (
         False  # once its program exited with 0, what it left running goes on until it is ended by order
@@ -100,7 +101,9 @@ class Executions:
 
     def take_trash(self) -> bool:
         """Has a replaced directory to be deleted? Asking resets the answer."""
-        waits, self._launcher.trash_waits = self._launcher.trash_waits, False
+        containers = self._launcher.containers
+        waits = self._launcher.trash_waits or containers.trash_waits
+        self._launcher.trash_waits = containers.trash_waits = False
         return waits
 
     def start(self, spec: dict[str, Any]) -> None:
@@ -130,7 +133,7 @@ class Executions:
                 "CommandLaunchFailed", f"{MAX_REMEMBERED} ended executions are not acknowledged"
             )
         order = launch.check(spec)
-        execution.directory = order.directory
+        execution.directory, execution.contained = order.directory, order.container is not None
         execution.identity = self._identity(spec, order.directory)
         execution.start_us = time.time_ns() // 1000
         identity = (
@@ -281,9 +284,20 @@ class Executions:
             execution.details = [
                 [name, launch.tail(f"{execution.directory}/{file}")] for name, file in _OUTPUTS
             ]
+        if execution.contained:
+            self._end_container(execution)
         self._cancel(execution)
         self._forget_user(execution)
         self._report(execution.event())
+
+    def _end_container(self, execution: Execution) -> None:
+        """Nothing of it runs any more: its files go, and a runtime that could not start it is no exit of a task."""
+        containers = self._launcher.containers
+        failure = containers.failure(execution.exec_id) if execution.exit_code != 0 else None
+        containers.bury(execution.exec_id)
+        if failure is not None and execution.ended_by is None:
+            execution.state, (execution.code, execution.message) = "failed", failure
+            execution.details = []
 
     @staticmethod
     def _cancel(execution: Execution) -> None:

@@ -8,10 +8,12 @@ import stat
 from typing import Any
 
 from poolwright.agent import syscalls
+from poolwright.agent.layout import CONTAINERS, TRASH
 
 MAX_READ = 1024 * 1024
 MAX_LISTED = 10_000
 _MAX_DEPTH = 64
+_HIDDEN = (TRASH, CONTAINERS)  # at the root: what is about to go, and what containers write
 
 
 class PathError(Exception):
@@ -94,7 +96,7 @@ class Tree:
             if len(found) >= limit:
                 return
             path = base + name
-            if not _printable(path) or (not base and name.startswith(".trash")):
+            if not _printable(path) or (not base and name.startswith(_HIDDEN)):
                 continue
             if behind and name < behind[0]:
                 continue

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from poolwright.agent import tree
+from poolwright.agent.containers import ContainerRefused, Containers
 from poolwright.agent.layout import NODE_ROOT, TRASH
 from poolwright.agent.users import Identity
 
@@ -50,6 +51,7 @@ class Order:
     fresh: bool
     environment: dict[str, str]
     readable: bool = False  # by every account of the machine: the start task's directory
+    container: dict[str, Any] | None = None  # what the service says of it (reconcile/containers.py)
     adopt: bool = False  # a transfer filled the directory for this execution: what it made goes to the user
 
 
@@ -62,7 +64,8 @@ def check(spec: dict[str, Any]) -> Order:
         raise LaunchError(
             "CommandLaunchFailed", f"the command line cannot be split into words: {failure}"
         ) from None
-    if not words:
+    container = spec.get("container")
+    if not words and container is None:
         raise LaunchError("CommandLaunchFailed", "the command line is empty")
     relative = str(spec.get("dir", ""))
     parts = relative.split("/")
@@ -74,7 +77,7 @@ def check(spec: dict[str, Any]) -> Order:
     readable = spec.get("kind") == "start"
     adopt = bool(spec.get("adopt"))
     fresh = bool(spec.get("fresh", True)) and not adopt
-    return Order(str(spec["exec"]), tuple(words), directory, fresh, environment, readable, adopt)
+    return Order(str(spec["exec"]), tuple(words), directory, fresh, environment, readable, container, adopt)
 
 
 def _split(command: str) -> list[str]:
@@ -92,6 +95,7 @@ class Launcher:
         self._path = _image_path()
         self._trashed = 0
         self.trash_waits = False  # a replaced directory waits for the host agent to delete it
+        self.containers = Containers()
 
     def start(self, order: Order, identity: Identity) -> int:
         """Process id of the started program, a session leader. Raises `LaunchError`."""
@@ -102,6 +106,9 @@ class Launcher:
             _become(identity)
             try:
                 out, err = _prepare(order)
+                if order.container is not None:
+                    _become_root()
+                    return self._contain(order, order.container, identity, out, err)
                 os.chdir(order.directory + "/wd")
                 program = self._find(order.words[0], environment)
                 return self._spawn(program, order.words, environment, out, err)
@@ -134,6 +141,23 @@ class Launcher:
             text = f"the program {words[0]!r} cannot be started: {failure.strerror}"
             details = [["Error", errno.errorcode.get(failure.errno or 0, "")]]
             raise LaunchError("CommandLaunchFailed", text, details) from None
+
+    def _contain(
+        self, order: Order, container: dict[str, Any], identity: Identity, out: int, err: int
+    ) -> int:
+        own = {**order.environment, tree.MARKER: order.exec_id}
+        try:
+            job = self.containers.prepare(
+                order.exec_id,
+                container,
+                words=order.words,
+                identity=identity,
+                own=own,
+                directory=order.directory,
+            )
+        except ContainerRefused as refused:
+            raise LaunchError(refused.code, str(refused)) from None
+        return self.containers.start(job, self._null, out, err)
 
     def _make_directory(self, order: Order, identity: Identity) -> None:
         directory = order.directory

@@ -10,6 +10,9 @@ LOGIN_KIT = "mnt/batch/ssh"  # the SSH server for images without one; empty unti
 #: A bounded root with less room than this is full: the threshold that the public service tells tasks of.
 ROOT_RESERVED_BYTES = 1_000_000
 CERTIFICATES = "mnt/batch/certs"  # a directory for each of those who may see some; not below the node root
+RUNTIME = "mnt/batch/crun"  # the container runtime; empty until a node needs it
+IMAGES = "mnt/batch/images"  # container images, each under its key
+CONTAINERS = ".containers"  # below the node root: what containers write, readable by root only
 MOUNTS = "fsmounts"  # AZ_BATCH_NODE_MOUNTS_DIR, below the node root
 NODE_DIRECTORIES = ("startup", "shared", "applications", MOUNTS, "volatile", "workitems")
 TRASH = ".trash"  # replaced task directories, emptied by the host agent

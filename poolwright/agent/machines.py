@@ -61,6 +61,10 @@ class Machines(Protocol):
         """The machine's node root directory, seen from the host."""
         ...
 
+    def process(self, name: str) -> tuple[int, int]:
+        """The process id of a running machine's first process on this host, and its start (proc(5), stat field 22)."""
+        ...
+
     def empty_trash(self, name: str, directory: str) -> None:
         """Delete what is in a directory below the node root, in its own time."""
         ...

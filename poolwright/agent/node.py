@@ -105,8 +105,7 @@ class NodeAgent:
         if op == "start":
             for spec in message["items"]:
                 self._executions.start(spec)
-            if self._executions.take_trash():
-                self._send({"op": "trash"})
+            self._tell_trash()
         elif op == "ack":
             self._executions.acknowledge(message["execs"])
         elif op == "kill":
@@ -134,6 +133,11 @@ class NodeAgent:
         if self._items:
             items, self._items = self._items, []
             self._send({"op": "events", "items": items})
+        self._tell_trash()
+
+    def _tell_trash(self) -> None:
+        if self._executions.take_trash():
+            self._send({"op": "trash"})
 
     def _send(self, message: Message) -> None:
         if self._connection is not None:

@@ -64,6 +64,11 @@ def unshare(flags: int) -> None:
     _check(_libc.unshare(flags), "unshare")
 
 
+def setns(fd: int, flags: int) -> None:
+    """Enter the namespace that a descriptor stands for (setns(2)); with a mount namespace its root comes along."""
+    _check(_libc.setns(fd, flags), "setns")
+
+
 def mount(source: str, target: str, fstype: str, flags: int = 0, data: str = "") -> None:
     """mount(2); an empty `fstype` passes none (binds, remounts, changes of propagation)."""
     kind = fstype.encode() if fstype else None
@@ -83,9 +88,9 @@ def pivot_root_here() -> None:
     os.chdir("/")
 
 
-def clone_tree(path: str) -> int:
-    """A detached copy of the mount at `path`, as a file descriptor (open_tree(2))."""
-    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC
+def clone_tree(path: str, *, recursive: bool = False) -> int:
+    """A detached copy of the mount at `path` (with those below it), as a file descriptor (open_tree(2))."""
+    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
     return _check(_libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, path.encode(), flags), f"open_tree {path}")
 
 
@@ -138,6 +143,11 @@ def become_subreaper() -> None:
 def set_not_dumpable() -> None:
     """No process of the machine may trace this one, whatever its user id."""
     _check(_libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl dumpable")
+
+
+def set_dumpable() -> None:
+    """Undo `set_not_dumpable`: the files of this process in /proc belong to its user again."""
+    _check(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl dumpable")
 
 
 def hide_arguments(shown: str) -> None:

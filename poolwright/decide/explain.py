@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from poolwright.decide import front_ports
+from poolwright.decide.explain_start import beginning
 from poolwright.decide.node_events import NEXT_STEP
 from poolwright.decide.placement import takes_tasks
 from poolwright.decide.snapshot import ImageMissing, ImagePreparing, PoolSnapshot, allocated, departing
@@ -75,12 +76,10 @@ def task(situation: TaskSituation) -> Explanation:
 
 
 def node(row: Node, pool: Pool, slots_used: int = 0, transfer: str | None = None) -> Explanation:
-    """Why the node takes no (more) tasks, or that it does. `transfer`: what its start task waits for, in words."""
-    if row.state is NodeState.WAITING_FOR_START_TASK and transfer is not None:
-        text = f"The pool's start task has not begun; {transfer}."
-        return Explanation("TransferringFiles", text, "Wait, or see whether the storage answers.")
-    if row.packages.pending and row.state is NodeState.STARTING:
-        return Explanation("InstallingPackages", "Its application packages are being installed.", "Wait.")
+    """Why the node takes no (more) tasks, or that it does. `transfer`: what is brought for it, in words."""
+    begins = beginning(row, transfer)
+    if begins is not None:
+        return begins
     if row.drain is not None:
         return Explanation(
             "NodeDraining",

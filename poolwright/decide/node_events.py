@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from poolwright.decide.task_life import End, category
 from poolwright.domain.clock import MINUTE, SECOND, Instant, Micros
+from poolwright.domain.containers import PULL_ERROR
 from poolwright.domain.limits import ERRORS_PER_NODE_MAX, NODE_RECOVERIES_MAX
 from poolwright.domain.node import Failure, Logins, Node, NodeError, StartTaskInfo
 from poolwright.domain.package import NO_PACKAGES, PACKAGE_ERROR, NodePackages
@@ -59,6 +60,14 @@ class Booted:
     agent: str = ""
 
 
+#: What its user can do about a node that does not have what its pool wants.
+_STEPS = {
+    PACKAGE_ERROR: "Upload and activate the package, or take it out of the pool's references; then reboot the node.",
+    PULL_ERROR: "See that the registry has the image and lets it be pulled with the pool's credentials; then reboot "
+    "the node, or make the pool anew with other images.",
+}
+
+
 def move(node: Node, state: NodeState, now: Instant, reason: str) -> Node:
     """The node in its next state, with the move in its history. Raises IllegalTransition."""
     if state is node.state:
@@ -97,7 +106,7 @@ def given_up(node: Node) -> Node:
 def rest(node: Node, busy: bool, start_task: StartTask | None, now: Instant, reason: str) -> Node:
     """The node in the state it has when nothing is being done to it, by its start task, tasks and scheduling."""
     if node.packages.pending:
-        return move(node, NodeState.STARTING, now, "its application packages are being installed")
+        return move(node, NodeState.STARTING, now, f"its {_brought(node)} are being brought")
     info = node.start_task
     if start_task is not None and start_task.wait_for_success and info is not None:
         if info.state is StartTaskState.RUNNING:
@@ -157,15 +166,18 @@ def installed(node: Node, start_task: StartTask | None, now: Instant) -> Node:
     node = replace(node, packages=replace(node.packages, pending=False))
     if node.state is not NodeState.STARTING:
         return node  # put aside meanwhile; it goes on when it comes back
-    return begin(node, start_task, now, "its application packages are installed")
+    return begin(node, start_task, now, f"its {_brought(node)} are there")
 
 
-def without_packages(node: Node, why: str, now: Instant) -> Node:
-    """An application package of the pool cannot be installed. The service does not try again by itself (public rule):
+def without_packages(node: Node, why: str, now: Instant, code: str = PACKAGE_ERROR) -> Node:
+    """A package or container image of the pool cannot be had. The service does not try again by itself (public rule):
     only a new life of the node does."""
     node = move(node, NodeState.UNUSABLE, now, why)
-    step = "Upload and activate the package, or take it out of the pool's references; then reboot the node."
-    return with_error(node, PACKAGE_ERROR, why, step)
+    return with_error(node, code, why, _STEPS.get(code, _STEPS[PACKAGE_ERROR]))
+
+
+def _brought(node: Node) -> str:
+    return "container images and application packages" if node.packages.containers else "application packages"
 
 
 def troubled(node: Node, troubles: tuple[NodeError, ...], now: Instant) -> Node:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from poolwright.domain.clock import FOREVER, MINUTE, Micros
+from poolwright.domain.containers import ContainerSettings
 from poolwright.domain.limits import RETENTION_DEFAULT
 from poolwright.domain.node import StartTaskInfo
 from poolwright.domain.pool import UserIdentity
@@ -29,6 +30,7 @@ class PreparationTask:
     wait_for_success: bool = True
     rerun_after_reboot: bool = True
     resource_files: tuple[ResourceFile, ...] = ()
+    container: ContainerSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class ReleaseTask:
     max_wall_clock: Micros = RELEASE_WALL_CLOCK_MAX
     retention: Micros = RETENTION_DEFAULT
     resource_files: tuple[ResourceFile, ...] = ()
+    container: ContainerSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,10 +87,15 @@ class InstalledPackage:
 
 @dataclass(frozen=True, slots=True)
 class NodePackages:
-    """What a node got from its pool in its present life. While `pending` the node is starting."""
+    """What a node got from its pool in its present life. While `pending` the node is starting.
+
+    `containers` says that the node runs container tasks (and, of ordinary ones, only those that prepare it): the
+    images of its pool are then brought with the packages.
+    """
 
     items: tuple[InstalledPackage, ...] = ()
     pending: bool = False
+    containers: bool = False
 
 
 NO_PACKAGES = NodePackages()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from poolwright.domain.autoscale import Autoscale
 from poolwright.domain.certificate import CertificateReference
 from poolwright.domain.clock import Instant, Micros
+from poolwright.domain.containers import ContainerSettings, PoolContainers
 from poolwright.domain.limits import RESIZE_TIMEOUT_DEFAULT
 from poolwright.domain.network import PoolNetwork
 from poolwright.domain.package import PackageReference
@@ -63,6 +64,7 @@ class StartTask:
     max_retries: int = 0  # -1: without limit
     wait_for_success: bool = True
     resource_files: tuple[ResourceFile, ...] = ()
+    container: ContainerSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ class PoolSpec:
     licence: str | None = None  # of Windows
     automatic_updates: bool | None = None  # of Windows
     certificates: tuple[CertificateReference, ...] = ()
+    containers: PoolContainers | None = None  # its nodes run containers
 
 
 @dataclass(frozen=True, slots=True)

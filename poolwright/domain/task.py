@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from poolwright.domain.clock import FOREVER, Instant, Micros
+from poolwright.domain.containers import ContainerSettings
 from poolwright.domain.dependencies import Dependencies
 from poolwright.domain.exits import ExitConditions
 from poolwright.domain.limits import RETENTION_DEFAULT
@@ -37,6 +38,7 @@ class TaskSpec:
     output_files: tuple[OutputFile, ...] = ()
     packages: tuple[PackageReference, ...] = ()
     multi: MultiInstance | None = None
+    container: ContainerSettings | None = None
 
     @property
     def size(self) -> int:

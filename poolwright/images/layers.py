@@ -141,20 +141,26 @@ def _dress(entry: tarfile.TarInfo, path: str) -> None:
                 os.setxattr(place, name.removeprefix(_XATTR), raw, follow_symlinks=False)
 
 
-def main() -> int:
-    """Lay the layer in the open file FD over DIRECTORY; 1 with the reason on standard error when that fails."""
-    directory, fd = sys.argv[1], int(sys.argv[2])
+def lay(fd: int) -> str:
+    """Lay the layer in the open file over the present directory, which becomes the root of this process: nothing else
+    can be done with it afterwards. Returns why that failed, or nothing."""
     with open(fd, "rb") as file:
-        os.chroot(directory)
-        os.chdir("/")
+        os.chroot(".")
         os.umask(0o022)
         try:
             with tarfile.open(fileobj=file, mode="r:*") as archive:
                 Layer().lay(archive)
         except (BadLayer, tarfile.TarError, EOFError, OSError) as error:
-            sys.stderr.write(f"{type(error).__name__}: {error}\n")
-            return 1
-    return 0
+            return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def main() -> int:
+    """Lay the layer in the open file FD over DIRECTORY; 1 with the reason on standard error when that fails."""
+    os.chdir(sys.argv[1])
+    problem = lay(int(sys.argv[2]))
+    sys.stderr.write(problem)
+    return 1 if problem else 0
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from poolwright.domain.certificate import START_TASK, TASK
 from poolwright.domain.clock import FOREVER
+from poolwright.domain.containers import ContainerSettings
 from poolwright.domain.job import Job
 from poolwright.domain.job_schedule import workitem
 from poolwright.domain.node import Node
@@ -43,6 +44,11 @@ def start_name(node: Node, attempt: int) -> str:
     return f"s{node.machine}.{node.fence}.{attempt}"
 
 
+def install_name(machine: str, fence: int) -> str:
+    """What the bringing of a node's packages and images is known by while it goes on."""
+    return f"n{machine}.{fence}"
+
+
 def parse_start(name: str) -> tuple[str, int, int] | None:
     """(machine, fence, attempt) of a start task's execution, or None if it is not one."""
     machine, _, rest = name[1:].partition(".")
@@ -73,6 +79,16 @@ def node_environment(pool: Pool, node: Node, account_url: str) -> dict[str, str]
     }
 
 
+def container_problem(container: ContainerSettings | None, node: Node, *, needed: bool) -> str | None:
+    """Why a task with these container settings, or with none, cannot run on the node (public rule: where the pool has a
+    container configuration tasks and job managers need them, else nobody may have them)."""
+    if container is not None and not node.packages.containers:
+        return "The task has containerSettings, but its pool has no containerConfiguration."
+    if container is None and needed and node.packages.containers:
+        return "The task has no containerSettings, which its pool with a containerConfiguration asks for."
+    return None
+
+
 def task_spec(
     task: Task, job: Job, node: Node, common: dict[str, str], token: TokenMaker = no_token
 ) -> ExecSpec:
@@ -95,6 +111,8 @@ def task_spec(
         wall_clock_s=None if limit >= FOREVER else limit / 1_000_000,
         resource_files=task.spec.resource_files,
         packages=task.spec.packages,
+        container=task.spec.container,
+        refusal=container_problem(task.spec.container, node, needed=True),
     )
 
 
@@ -138,4 +156,6 @@ def start_spec(start: StartTask, attempt: int, pool: Pool, node: Node, account_u
         env=env,
         user=start.user,
         resource_files=start.resource_files,
+        container=start.container,
+        refusal=container_problem(start.container, node, needed=False),
     )

@@ -100,7 +100,8 @@ class Batch:
     def join(self, node: Node, booted: Booted) -> Node:
         """The machine of the node's present life runs: its packages, its start task or its rest follow."""
         spec = self.pool(node).spec
-        given, problem = packages.of_node(self.tx, node.account, spec.packages)
+        contains = spec.containers is not None
+        given, problem = packages.of_node(self.tx, node.account, spec.packages, containers=contains)
         node = joined(node, booted, spec.start_task, self.now, given)
         if problem is not None and node.packages.pending:
             node = without_packages(node, problem, self.now)
@@ -171,13 +172,13 @@ def hear_health(batch: Batch, item: HealthEvent) -> None:
 
 
 def _packages(batch: Batch, item: PackagesEvent) -> set[str]:
-    """The packages of a node are installed, or cannot be."""
+    """The packages and images of a node are there, or cannot be had."""
     node = batch.node(item.machine)
     if node is None or node.fence != item.fence or not node.packages.pending:
         return set()
     if item.problem is not None:
         if node.state is NodeState.STARTING:
-            batch.save(without_packages(node, item.problem, batch.now))
+            batch.save(without_packages(node, item.problem, batch.now, item.code))
         return set()
     batch.start_again(batch.save(installed(node, batch.pool(node).spec.start_task, batch.now)))
     return {item.machine}

@@ -12,7 +12,7 @@ from poolwright.domain.facts import Explanation
 from poolwright.domain.rules import not_found
 from poolwright.domain.states import JobState, TaskState
 from poolwright.reconcile import job_nodes, schedules, snapshots
-from poolwright.reconcile.environment import start_name
+from poolwright.reconcile.environment import install_name, start_name
 from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.transfers import seconds
 from poolwright.store.base import Tx
@@ -96,6 +96,8 @@ class Explanations:
         transfer = None
         if row.start_task is not None and row.start_task.ended_at is None:
             transfer = self._transfer(start_name(row, row.start_task.attempt))
+        if row.packages.pending:
+            transfer = self._transfer(install_name(row.machine, row.fence))
         return explain.node(row, pool, used, transfer)
 
     def pool(self, tx: Tx, account: str, pool_id: str) -> Explanation:

@@ -12,9 +12,10 @@ from typing import Any, Protocol
 
 from poolwright.decide.task_life import End, category
 from poolwright.domain.clock import Instant
+from poolwright.domain.containers import ContainerSettings, PoolContainers
 from poolwright.domain.limits import KILL_GRACE_S
 from poolwright.domain.node import Failure, NodeError
-from poolwright.domain.package import InstalledPackage, PackageReference
+from poolwright.domain.package import PACKAGE_ERROR, InstalledPackage, PackageReference
 from poolwright.domain.pool import UserIdentity
 from poolwright.domain.task_usage import NOTHING, TaskUsage
 from poolwright.domain.transfer import OutputFile, ResourceFile
@@ -49,17 +50,18 @@ class MovingFleet(Fleet, Protocol):
         ...
 
     def send_installs(self, installs: Sequence[Install], /) -> object:
-        """Install the application packages of nodes; how that went is reported as a PackagesEvent."""
+        """Bring the application packages and container images of nodes; a PackagesEvent reports how that went."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Install:
-    """Application packages that a node is to have in this life."""
+    """Application packages and container images that a node is to have in this life."""
 
     machine: str
     fence: int
     packages: tuple[InstalledPackage, ...]
+    containers: PoolContainers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ class ExecSpec:
     packages: tuple[PackageReference, ...] = ()
     lingers: bool = False  # what its program leaves running goes on until it is ended by order
     continues: bool = False  # its directory is kept as another execution of the task left it
+    container: ContainerSettings | None = None
+    refusal: str | None = None  # why it cannot run on this node: its container settings do not fit the pool
     shares: bool = False  # its resource files go to its directory itself, not to the working directory
 
     def as_json(self) -> Json:
@@ -95,7 +99,11 @@ class ExecSpec:
             # What a start task left survives reboots, so it must be re-entrant.
             "fresh": self.kind != "start" and not self.continues,
         }
-        if self.resource_files or self.packages:
+        if self.refusal is not None:
+            item["refusal"] = self.refusal
+        if self.container is not None:
+            item["container"] = self.container
+        if self.resource_files or self.packages or self.container is not None or self.refusal is not None:
             item["fetch"] = self.resource_files
         if self.packages:
             item["packages"] = self.packages
@@ -153,11 +161,12 @@ class MachineEvent:
 
 @dataclass(frozen=True, slots=True)
 class PackagesEvent:
-    """The packages of an Install are there, or why they cannot be."""
+    """All of an Install is there, or why it cannot be, with the code of the node's error."""
 
     machine: str
     fence: int
     problem: str | None
+    code: str = PACKAGE_ERROR
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +197,9 @@ def read_event(item: Json, now: Instant) -> Event | None:
         if item["t"] == "exec":
             return read_exec(item, now)
         if item["t"] == "packages":
-            return PackagesEvent(item["machine"], int(item["fence"]), item["problem"])
+            return PackagesEvent(
+                item["machine"], int(item["fence"]), item["problem"], item.get("code") or PACKAGE_ERROR
+            )
         return _read_health(item) if item["t"] == "health" else _read_machine(item)
     except (KeyError, TypeError, ValueError):
         return None

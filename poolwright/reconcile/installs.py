@@ -6,7 +6,7 @@ Nothing is kept of what a node has: the worker sees whether a package is there, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from poolwright.domain.package import PACKAGE_ERROR, InstalledPackage, variables
@@ -40,16 +40,9 @@ class Installs:
             packages = await self._store.read(query)
         except PackageMissing as missing:
             return _failed(f"{missing}."), {}
-        work = asyncio.ensure_future(self.all(item["machine"], item["fence"], packages))
-        stop = asyncio.ensure_future(stopping.wait())
-        try:
-            await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                return work.result(), variables(packages, ROOT)
-            return _failed("The task was ended while its application packages were installed."), {}
-        finally:
-            work.cancel()
-            stop.cancel()
+        work = self.all(item["machine"], item["fence"], packages)
+        outcome = await unless_stopped(work, stopping, "its application packages were installed")
+        return outcome, variables(packages, ROOT)
 
     async def all(self, machine: str, fence: int, packages: Sequence[InstalledPackage]) -> Json | None:
         """Install these, one after the other; the outcome of the first that fails, or of the last."""
@@ -91,6 +84,20 @@ class Installs:
 
             task = self._under_way[name] = asyncio.create_task(run(), name=f"install {name}")
         return task
+
+
+async def unless_stopped(
+    work: Coroutine[Any, Any, Json | None], stopping: asyncio.Event, what: str
+) -> Json | None:
+    """The outcome of the work, or a failure as soon as `stopping` is set; `what` was going on then, in words."""
+    done = asyncio.ensure_future(work)
+    stop = asyncio.ensure_future(stopping.wait())
+    try:
+        await asyncio.wait({done, stop}, return_when=asyncio.FIRST_COMPLETED)
+        return done.result() if done.done() else _failed(f"The task was ended while {what}.")
+    finally:
+        done.cancel()
+        stop.cancel()
 
 
 def _failed(message: str, details: Sequence[Any] = ()) -> Json:

@@ -21,6 +21,7 @@ from poolwright.domain.pool import Pool
 from poolwright.domain.states import ExecutionResult, StartTaskState, TaskState
 from poolwright.domain.task import Execution, Task
 from poolwright.reconcile.environment import (
+    container_problem,
     job_environment,
     node_environment,
     preparation_environment,
@@ -247,4 +248,6 @@ def _spec(
         user=task.user,
         wall_clock_s=None if limit >= FOREVER else limit / 1_000_000,
         resource_files=task.resource_files,
+        container=task.container,
+        refusal=container_problem(task.container, node, needed=False),
     )

@@ -39,11 +39,14 @@ def resolve(tx: Tx, account: str, reference: PackageReference) -> InstalledPacka
     return InstalledPackage(application.id, package.version, package.digest, plain)
 
 
-def of_node(tx: Tx, account: str, references: Sequence[PackageReference]) -> tuple[NodePackages, str | None]:
+def of_node(
+    tx: Tx, account: str, references: Sequence[PackageReference], *, containers: bool = False
+) -> tuple[NodePackages, str | None]:
     """What a node of a pool with these references is to get in a life that begins, or why it cannot be had."""
-    if not references:
+    if not references and not containers:
         return NO_PACKAGES, None
     try:
-        return NodePackages(tuple(resolve(tx, account, one) for one in references), pending=True), None
+        found = tuple(resolve(tx, account, one) for one in references)
     except PackageMissing as missing:
-        return NodePackages(pending=True), f"{missing}."
+        return NodePackages(pending=True, containers=containers), f"{missing}."
+    return NodePackages(found, pending=True, containers=containers), None

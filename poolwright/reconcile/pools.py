@@ -227,7 +227,8 @@ def _acts(
         elif act is Act.EVICT and len(work.evicts) < CREATE_BATCH_MAX:
             work.evicts.append(life(node))
         elif act is Act.INSTALL:
-            work.installs.append(Install(node.machine, node.fence, node.packages.items))
+            containers = plan.pool.spec.containers
+            work.installs.append(Install(node.machine, node.fence, node.packages.items, containers))
         elif act is Act.LOGINS and len(work.logins) < LOGINS_BATCH_MAX:
             work.logins.append((life(node), node.logins))
         elif act is Act.STOP and len(work.halts) < CREATE_BATCH_MAX:

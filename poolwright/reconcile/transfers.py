@@ -16,13 +16,16 @@ from functools import partial
 from typing import Any, Protocol
 
 from poolwright.domain.clock import SECOND, Clock, Instant
+from poolwright.domain.containers import INVALID_SETTINGS, MISC_ERROR, PULL_ERROR
 from poolwright.domain.limits import TRANSFER_TRIES_MAX, TRANSFERS_AT_ONCE
 from poolwright.domain.node import is_simulated
 from poolwright.domain.package import PACKAGE_ERROR
 from poolwright.domain.transfer import OutputFile, ResourceFile, Source
 from poolwright.engines.base import EngineError, NotFound
+from poolwright.reconcile.containers import ContainerHost, Containers, agents_container
+from poolwright.reconcile.environment import install_name
 from poolwright.reconcile.fleet import Fleet, Install, Json, Upload
-from poolwright.reconcile.installs import Installs
+from poolwright.reconcile.installs import Installs, unless_stopped
 from poolwright.reconcile.packages import PackageContents
 from poolwright.store.base import Store, Tx
 
@@ -30,7 +33,12 @@ _log = logging.getLogger(__name__)
 
 FIRST_WAIT_S, LAST_WAIT_S = 0.5, 10.0
 #: What the host agent says of a job whose worker went; the job is asked for again.
-_MISC = {"fetch": "BlobDownloadMiscError", "deliver": "FileUploadMiscError", "install": PACKAGE_ERROR}
+_MISC = {
+    "fetch": "BlobDownloadMiscError",
+    "deliver": "FileUploadMiscError",
+    "install": PACKAGE_ERROR,
+    "image": MISC_ERROR,
+}
 _WORKER_DIED = "WorkerDied"
 _STOPPED = "Stopped"
 
@@ -89,6 +97,7 @@ class Transfers:
         auto_storage: AutoStorage,
         contents: PackageContents,
         networks: Sequence[str] | None = None,
+        containers: ContainerHost | None = None,
     ) -> None:
         self._store = store
         self._fleet = fleet
@@ -100,6 +109,8 @@ class Transfers:
         self._stops: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(TRANSFERS_AT_ONCE)
         self._installs = Installs(store, contents, self._do_alone)
+        host = containers or ContainerHost()
+        self._containers = Containers(store, self._do_alone, host.runtime, host.images)
         self._report: Callable[[list[Any]], None] = lambda _: None
 
     def connect(self, report: Callable[[list[Any]], None]) -> None:
@@ -116,13 +127,17 @@ class Transfers:
                 text = f"its {len(item['fetch'])} resource files are being downloaded"
                 if "packages" in item:
                     text = f"its files and {len(item['packages'])} application packages are being brought"
+                if "container" in item:
+                    text = f"its container image {item['container'].image} and its files are being brought"
                 self._begin(item["exec"], item["machine"], text, partial(self._fetch, item))
 
     def send_installs(self, installs: Sequence[Install]) -> None:
         """See Fleet."""
         for one in installs:
             text = f"its {len(one.packages)} application packages are being installed"
-            self._begin(f"n{one.machine}.{one.fence}", one.machine, text, partial(self._install, one))
+            if one.containers is not None:
+                text = f"the container runtime and its {len(one.containers.images)} images are being brought"
+            self._begin(install_name(one.machine, one.fence), one.machine, text, partial(self._install, one))
 
     def send_kill(self, items: Sequence[Json]) -> None:
         """See Fleet. What is being transferred is stopped; its end is reported once nothing of it is left."""
@@ -196,13 +211,7 @@ class Transfers:
         task.add_done_callback(self._stops.discard)
 
     async def _fetch(self, item: Json, job: _Job) -> None:
-        try:
-            outcome = await self._do(job, item["fence"], item["exec"], await self._fetch_order(item))
-        except NoAutoStorage as error:
-            outcome = {"ok": False, "code": "ResourceContainerNotFound", "message": str(error), "details": []}
-        if outcome is not None and outcome.get("ok") and item.get("packages"):
-            outcome, told = await self._installs.of_task(item, job.stopping)
-            item = {**item, "env": {**item["env"], **told}}
+        outcome, item = await self._bring(item, job)
         if outcome is None:
             return
         said = {key: item[key] for key in ("machine", "fence", "exec")}
@@ -214,17 +223,45 @@ class Transfers:
             self._report([{**said, **failed, "t": "exec", "state": "failed", "end_us": now}])
         elif await self._still(item):
             if (reason := job.order_to_end()) is None:
-                start = {key: value for key, value in item.items() if key not in ("fetch", "packages")}
+                start = {
+                    key: value for key, value in item.items() if key not in ("fetch", "packages", "refusal")
+                }
                 self._fleet.send_start([{**start, "adopt": True}])
             else:
                 self._report([{**said, **_killed(reason, self._clock.now())}])
 
+    async def _bring(self, item: Json, job: _Job) -> tuple[Json | None, Json]:
+        """All that a start needs on its node: the outcome (see `_do`), and the start as it is then sent."""
+        if "refusal" in item:
+            refused = item["refusal"]
+            return {"ok": False, "code": INVALID_SETTINGS, "message": refused, "details": []}, item
+        try:
+            outcome = await self._do(job, item["fence"], item["exec"], await self._fetch_order(item))
+        except NoAutoStorage as error:
+            outcome = {"ok": False, "code": "ResourceContainerNotFound", "message": str(error), "details": []}
+        if outcome is not None and outcome.get("ok") and item.get("packages"):
+            outcome, told = await self._installs.of_task(item, job.stopping)
+            item = {**item, "env": {**item["env"], **told}}
+        if outcome is None or "container" not in item:
+            return outcome, item
+        container, problem = agents_container(item["exec"], item["container"], item["env"])
+        if container is None:
+            return {"ok": False, "code": INVALID_SETTINGS, "message": problem, "details": []}, item
+        if outcome.get("ok"):
+            work = self._containers.of_task(item)
+            outcome = await unless_stopped(work, job.stopping, "its container image was pulled")
+        return outcome, {**item, "container": container}
+
     async def _install(self, install: Install, _: _Job) -> None:
         outcome = await self._installs.all(install.machine, install.fence, install.packages)
+        code = PACKAGE_ERROR
+        if outcome is not None and outcome.get("ok") and install.containers is not None:
+            code = PULL_ERROR
+            outcome = await self._containers.of_node(install.machine, install.fence, install.containers)
         if outcome is not None:
             problem = None if outcome.get("ok") else str(outcome["message"])
             said = {"t": "packages", "machine": install.machine, "fence": install.fence, "problem": problem}
-            self._report([said])
+            self._report([{**said, "code": code}])
 
     async def _do_alone(self, machine: str, fence: int, name: str, order: Json) -> Json | None:
         return await self._do(_Job(machine, name, self._clock.now()), fence, name, order)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from starlette.types import ASGIApp
 
-from poolwright.agent.layout import LOGIN_KIT
 from poolwright.api import arm
 from poolwright.api.batch.app import BatchApp
 from poolwright.api.batch.feed import Feed
@@ -39,7 +38,6 @@ from poolwright.engines.beside import BesideListener
 from poolwright.engines.hub import AgentHub
 from poolwright.engines.sandbox.driver import Exposure, SandboxEngine
 from poolwright.engines.sandbox.launcher import HostAgentProcess
-from poolwright.images.loginkit import LoginKit
 from poolwright.images.raw import RawImagePlane
 from poolwright.reconcile.agents import Agents
 from poolwright.reconcile.controller import Reconciler
@@ -63,13 +61,14 @@ from poolwright.serve.adapters import (
     supported_images,
 )
 from poolwright.serve.callers import Callers, open_callers
+from poolwright.serve.container_images import ContainerImages
 from poolwright.serve.credentials import Known, agents_token, read_secret
 from poolwright.serve.disk_bytes import PlaneBytes
 from poolwright.serve.doors import LoginDoors
 from poolwright.serve.event_settings import read_event_settings
 from poolwright.serve.file_archive import KeptFiles, open_archive
+from poolwright.serve.kits import BroughtLoginServer
 from poolwright.serve.listening import front_address
-from poolwright.serve.login_server import BroughtLoginServer
 from poolwright.serve.meter import Meter
 from poolwright.serve.metrics import Present, metrics_route, present
 from poolwright.serve.node_logs import NodeLogUploads
@@ -110,9 +109,8 @@ class House:
         self.disk_bytes = PlaneBytes(self.images)
         self.doors = LoginDoors(self.store, options.host)
         cache = options.base_cache or options.data_dir / "images" / "bases"
-        self.login_server = BroughtLoginServer(
-            LoginKit(cache, options.data_dir / "run" / "ssh", f"/{LOGIN_KIT}")
-        )
+        self.login_server = BroughtLoginServer(options.data_dir, cache)
+        self.containers = ContainerImages(options.data_dir, cache, self.clock)
         self.packages = StoredPackages(options.data_dir / "packages", self.store, self.clock)
         self.feed = Feed(self.store)
         self.meter = Meter()
@@ -193,7 +191,7 @@ class House:
         files = HostTaskFiles(self._hub)
         task_files, keeper = TaskFiles(self.store, files, self.clock), None
         look: Handler = task_files.one
-        keys = [resources.keys, task_files.keys, self.packages.keys, self.blobs.keys]
+        keys = [resources.keys, task_files.keys, self.packages.keys, self.blobs.keys, self.containers.keys]
         if self.archive is not None:
             keeper = FileKeeper(self.store, files, self.archive, self.clock, self.room.refusal)
             look = keeper.beside(look)
@@ -207,6 +205,7 @@ class House:
                 "files": look,
                 "packages": self.packages.collect,
                 "blobs": self.blobs.collect,
+                "containers": self.containers.collect,
             },
             lambda tx: [key for list_keys in keys for key in list_keys(tx)],
             JobFactory(self.clock, self.ids, self.options.settings),
@@ -221,6 +220,7 @@ class House:
         for task in self._watching:
             task.cancel()
         await self.login_server.close()
+        await self.containers.close()
         if self._reconciler is not None:
             await self._reconciler.stop()
         if self._simulation is not None:
@@ -371,7 +371,14 @@ class House:
     def _move_files(self, fleet: Fleet, hub: AgentHub, agents: Agents) -> Transfers:
         networks = self.options.transfer_networks
         made = Transfers(
-            self.store, fleet, self._carrier(hub), self.clock, self.storage, self.packages, networks
+            self.store,
+            fleet,
+            self._carrier(hub),
+            self.clock,
+            self.storage,
+            self.packages,
+            networks,
+            self.containers.host,
         )
         made.connect(agents.on_events)
         self._transfers = made

@@ -1,9 +1,10 @@
 """One job from its order (JSON) to its outcome (JSON), in a process of its own.
 
 Orders have `kind` and what it takes: `fetch` (`root`, `dir`, `fresh`, `items`; with `shared` into the directory itself,
-not its `wd`), `deliver` (`root`, `dir`, `items`, `env`), `install` (`root`, `dir`, `file`), `logs` (`url`, `prefix`,
-`texts`); all may have `networks`, and `own` (`port`, `authority`): where the service itself answers, and by whose
-certificate. Outcomes: `{"ok": true, ...}` or `ok` false with `code`, `message` and `details` as
+not its `wd`), `deliver` (`root`, `dir`, `items`, `env`), `install` (`root`, `dir`, `file`), `image` (`root`, `dir`,
+`image`, `store`, `username`, `password`, `pid`, `pid_start`), `logs` (`url`, `prefix`, `texts`); all may have
+`networks`, and `own` (`port`, `authority`): where the service itself answers, and by whose certificate.
+Outcomes: `{"ok": true, ...}` or `ok` false with `code`, `message` and `details` as
 the public service words them.
 """
 
@@ -14,7 +15,8 @@ from typing import Any
 
 import requests
 
-from poolwright.transfer import delivering, fetching, packages, trees
+from poolwright.domain.containers import MISC_ERROR
+from poolwright.transfer import delivering, fetching, images, packages, trees
 from poolwright.transfer.addresses import Policy, session
 from poolwright.transfer.failures import TransferFailed
 from poolwright.transfer.fetching import PATIENCE, Fetcher, Item, Patience
@@ -25,6 +27,7 @@ _MISC = {
     "deliver": "FileUploadMiscError",
     "logs": "FileUploadMiscError",
     "install": "ApplicationPackageError",
+    "image": MISC_ERROR,
 }
 
 
@@ -43,6 +46,8 @@ def run(order: Mapping[str, Any], patience: Patience = PATIENCE) -> Json:
                 return {"ok": True, "files": outputs.all(order["items"])}
             if kind == "install":
                 return {"ok": True, **packages.install(order)}
+            if kind == "image":
+                return {"ok": True, **images.show(order, http, patience)}
             if kind == "logs":
                 return {"ok": True, "files": delivering.logs(http, order)}
     except TransferFailed as failure:

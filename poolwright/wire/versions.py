@@ -79,6 +79,12 @@ _POOL_SINCE = (
     ("2025-06-01", "networkConfiguration.publicIPAddressConfiguration.ipTags"),
     ("2025-06-01", "taskSchedulingPolicy.jobDefaultOrder"),
 )
+#: Members of container settings that a version before this one does not know.
+_CONTAINER_SINCE = (
+    ("2019-06-01", "containerSettings.workingDirectory"),
+    ("2024-07-01", "containerSettings.containerHostBatchBindMounts"),
+)
+_JOB_TASKS = ("jobManagerTask", "jobPreparationTask", "jobReleaseTask")
 _NODE_SINCE = (
     ("2018-08-01", "nodeAgentInfo"),
     ("2020-09-01", "runningTaskSlotsCount"),
@@ -130,6 +136,7 @@ def _pool(pool: Document, version: ApiVersion) -> None:
             pool.pop(name, None)
         return
     _prune(pool, _POOL_SINCE, version)
+    _prune(pool.get("startTask", {}), _CONTAINER_SINCE, version)
     for disk in pool.get("virtualMachineConfiguration", {}).get("dataDisks", ()):
         managed = disk.pop("managedDisk", None)
         if managed and "storageAccountType" in managed:
@@ -143,6 +150,7 @@ def _pool(pool: Document, version: ApiVersion) -> None:
 
 def _node(node: Document, version: ApiVersion) -> None:
     _prune(node, _NODE_SINCE, version)
+    _prune(node.get("startTask", {}), _CONTAINER_SINCE, version)
     if version >= CERTIFICATES_UNTIL:
         node.pop("certificateReferences", None)
 
@@ -159,6 +167,8 @@ def _prune(document: Document, since: tuple[tuple[str, str], ...], version: ApiV
 
 
 def _job(job: Document, version: ApiVersion) -> None:
+    for name in _JOB_TASKS:
+        _prune(job.get(name, {}), _CONTAINER_SINCE, version)
     auto = job.get("poolInfo", {}).get("autoPoolSpecification", {}).get("pool", {})
     if version < "2020-09-01" and "taskSlotsPerNode" in auto:
         auto["maxTasksPerNode"] = auto.pop("taskSlotsPerNode")
@@ -169,6 +179,7 @@ def _job(job: Document, version: ApiVersion) -> None:
 
 
 def _task(task: Document, version: ApiVersion) -> None:
+    _prune(task, _CONTAINER_SINCE, version)
     if version < "2020-09-01":
         task.pop("requiredSlots", None)
 

@@ -9,10 +9,12 @@ from typing import Any
 import msgspec
 
 from poolwright.domain.clock import Instant, etag
+from poolwright.wire.secrets import SECRET, without_secrets
 from poolwright.wire.times import http_date
 
 JSON = "application/json; odata=minimalmetadata"
 DATA_SERVICE_VERSION = "3.0"
+_SECRET = f'"{SECRET}"'.encode()
 
 Header = tuple[str, str]
 
@@ -30,8 +32,11 @@ class Answer:
 
 
 def json_answer(document: Any, headers: Sequence[Header] = ()) -> Answer:
-    """A JSON document."""
-    return Answer(msgspec.json.encode(document), [("content-type", JSON), *headers])
+    """A JSON document, without the passwords that it may hold."""
+    body = msgspec.json.encode(document)
+    if _SECRET in body:
+        body = msgspec.json.encode(without_secrets(document))
+    return Answer(body, [("content-type", JSON), *headers])
 
 
 def validators(modified_at: Instant) -> list[Header]:

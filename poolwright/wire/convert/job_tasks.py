@@ -17,16 +17,15 @@ from poolwright.domain.node import StartTaskInfo
 from poolwright.domain.pool import UserIdentity
 from poolwright.domain.task import TaskSpec
 from poolwright.wire.bodies import encode_document
+from poolwright.wire.convert.containers import read_command, read_container
 from poolwright.wire.convert.outcome import show_retries, show_run
 from poolwright.wire.convert.package import read_packages
 from poolwright.wire.convert.relations import read_token_access
 from poolwright.wire.convert.shared import (
     Document,
-    check_command_line,
     check_display_name,
     read_environment,
     read_user,
-    refuse_given,
     show_user,
 )
 from poolwright.wire.convert.task import read_constraints
@@ -36,17 +35,15 @@ from poolwright.wire.durations import format_duration
 from poolwright.wire.generated import batch_models as models
 from poolwright.wire.links import Links
 
-_NOT_YET = ("container_settings",)
-
 
 def read_manager(body: models.BatchJobManagerTask) -> ManagerTask:
     """Raises ServiceError."""
     name = "jobManagerTask."
-    refuse_given(body, _NOT_YET, name)
+    container = read_container(body.container_settings, name)
     retries, wall_clock, retention = read_constraints(body.constraints)
     token = body.authentication_token_settings
     spec = TaskSpec(
-        check_command_line(body.command_line, name + "commandLine"),
+        read_command(body.command_line, name + "commandLine", container),
         read_environment(body.environment_settings, name + "environmentSettings"),
         read_user(body.user_identity, name + "userIdentity"),
         retries,
@@ -59,6 +56,7 @@ def read_manager(body: models.BatchJobManagerTask) -> ManagerTask:
         job_token=read_token_access(token, name + "authenticationTokenSettings") if token else False,
         resource_files=read_resource_files(body.resource_files, name + "resourceFiles"),
         output_files=read_output_files(body.output_files, name + "outputFiles"),
+        container=container,
     )
     return ManagerTask(
         id=body.id,
@@ -73,10 +71,10 @@ def read_manager(body: models.BatchJobManagerTask) -> ManagerTask:
 def read_preparation(body: models.BatchJobPreparationTask) -> PreparationTask:
     """Raises ServiceError."""
     name = "jobPreparationTask."
-    refuse_given(body, _NOT_YET, name)
+    container = read_container(body.container_settings, name)
     retries, wall_clock, retention = read_constraints(body.constraints)
     return PreparationTask(
-        command_line=check_command_line(body.command_line, name + "commandLine"),
+        command_line=read_command(body.command_line, name + "commandLine", container),
         id=body.id or PREPARATION_ID,
         environment=read_environment(body.environment_settings, name + "environmentSettings"),
         user=read_user(body.user_identity, name + "userIdentity"),
@@ -86,22 +84,24 @@ def read_preparation(body: models.BatchJobPreparationTask) -> PreparationTask:
         wait_for_success=body.wait_for_success is not False,
         rerun_after_reboot=body.rerun_on_node_reboot_after_success is not False,
         resource_files=read_resource_files(body.resource_files, name + "resourceFiles"),
+        container=container,
     )
 
 
 def read_release(body: models.BatchJobReleaseTask) -> ReleaseTask:
     """Raises ServiceError."""
     name = "jobReleaseTask."
-    refuse_given(body, _NOT_YET, name)
+    container = read_container(body.container_settings, name)
     wall_clock, retention, user = body.max_wall_clock_time, body.retention_time, body.user_identity
     return ReleaseTask(
-        command_line=check_command_line(body.command_line, name + "commandLine"),
+        command_line=read_command(body.command_line, name + "commandLine", container),
         id=body.id or RELEASE_ID,
         environment=read_environment(body.environment_settings, name + "environmentSettings"),
         user=UserIdentity("task") if user is None else read_user(user, name + "userIdentity"),
         max_wall_clock=RELEASE_WALL_CLOCK_MAX if wall_clock is None else wall_clock.micros,
         retention=RETENTION_DEFAULT if retention is None else retention.micros,
         resource_files=read_resource_files(body.resource_files, name + "resourceFiles"),
+        container=container,
     )
 
 

@@ -18,19 +18,18 @@ from poolwright.domain.states import AllocationState, DeallocationOption
 from poolwright.wire.bodies import convert_body, decode_body, encode_document
 from poolwright.wire.convert.autoscale import read_new, show_settings
 from poolwright.wire.convert.certificate import read_references, refuse_references, show_references
+from poolwright.wire.convert.containers import read_command, read_container, read_pool_containers
 from poolwright.wire.convert.image import read_machine, show_machine
 from poolwright.wire.convert.network import read_network
 from poolwright.wire.convert.package import read_packages
 from poolwright.wire.convert.pool_settings import check_pool, read_policy
 from poolwright.wire.convert.shared import (
     Document,
-    check_command_line,
     check_display_name,
     check_metadata,
     check_retries,
     read_environment,
     read_user,
-    refuse_given,
     show_pairs,
     show_user,
 )
@@ -51,7 +50,7 @@ from poolwright.wire.versions import (
     older_pool,
 )
 
-_START_TASK_NOT_YET = ("container_settings",)
+_MACHINE = "virtualMachineConfiguration."
 #: Members of a create body that live in the pool itself and change there.
 _NOT_KEPT = (
     "targetDedicatedNodes",
@@ -198,7 +197,8 @@ def _changing(
 
 
 def _settle(body: models.BatchPoolCreateOptions, accounts: tuple[UserAccount, ...]) -> tuple[PoolSpec, bytes]:
-    """The specification and the canonical document of a whole pool body, which holds no password and no key."""
+    """The specification and the canonical document of a whole pool body, which holds no password and no key of an
+    account; passwords of registries are in it, and answers leave them out (`wire/secrets.py`)."""
     check_pool(body)
     check_metadata(body.metadata)
     machine = body.virtual_machine_configuration
@@ -231,6 +231,7 @@ def _settle(body: models.BatchPoolCreateOptions, accounts: tuple[UserAccount, ..
         upgrade_mode=None if body.upgrade_policy is None else body.upgrade_policy.mode.value,
         network=read_network(body.network_configuration),
         certificates=read_references(body.certificate_references),
+        containers=read_pool_containers(machine.container_configuration, f"{_MACHINE}containerConfiguration"),
     )
     document = _given(body)
     if body.user_accounts is not None:
@@ -248,15 +249,16 @@ def _slots(body: models.BatchPoolCreateOptions) -> int:
 def _read_start_task(body: models.BatchStartTask | None) -> StartTask | None:
     if body is None:
         return None
-    refuse_given(body, _START_TASK_NOT_YET, "startTask.")
     _check_start_task_size(body)
+    container = read_container(body.container_settings, "startTask.")
     return StartTask(
-        check_command_line(body.command_line, "startTask.commandLine"),
+        read_command(body.command_line, "startTask.commandLine", container),
         read_environment(body.environment_settings, "startTask.environmentSettings"),
         read_user(body.user_identity, "startTask.userIdentity"),
         check_retries(body.max_task_retry_count, "startTask.maxTaskRetryCount") or 0,
         True if body.wait_for_success is None else body.wait_for_success,
         read_resource_files(body.resource_files, "startTask.resourceFiles"),
+        container,
     )
 
 
@@ -341,7 +343,7 @@ def show_pool(pool: Pool, current: tuple[int, int], links: Links) -> Document:
 def show_start_task(task: StartTask, document: Document) -> Document:
     """A start task with its defaults spelled out."""
     shown: Document = {"commandLine": task.command_line}
-    for name in ("resourceFiles", "environmentSettings"):
+    for name in ("containerSettings", "resourceFiles", "environmentSettings"):
         if name in document:
             shown[name] = document[name]
     shown["userIdentity"] = show_user(task.user)

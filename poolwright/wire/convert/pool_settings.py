@@ -32,10 +32,6 @@ _REFUSED = {
     ),
 }
 _REFUSED_OF_MACHINE = {
-    "container_configuration": (
-        "containerConfiguration",
-        "The hosts of this service run no containers; prepare an image instead.",
-    ),
     "extensions": (
         "extensions",
         "Extensions need the cloud's own machine agent, which nodes here have not; prepare an image.",

@@ -15,16 +15,15 @@ from poolwright.domain.limits import RETENTION_DEFAULT, TASKS_PER_COLLECTION_MAX
 from poolwright.domain.rules import check_id
 from poolwright.domain.task import NewTask, Task, TaskSpec
 from poolwright.wire.bodies import decode_body, encode_document
+from poolwright.wire.convert.containers import read_command, read_container
 from poolwright.wire.convert.outcome import show_retries, show_run
 from poolwright.wire.convert.package import read_packages
 from poolwright.wire.convert.relations import read_dependencies, read_exit_conditions, read_token_access
 from poolwright.wire.convert.shared import (
     Document,
-    check_command_line,
     check_display_name,
     read_environment,
     read_user,
-    refuse_given,
     show_user,
 )
 from poolwright.wire.convert.subtasks import read_multi_instance
@@ -35,8 +34,8 @@ from poolwright.wire.generated import batch_models as models
 from poolwright.wire.links import Links
 from poolwright.wire.times import iso
 
-_NOT_YET = ("container_settings",)
 _ECHOED = (
+    "containerSettings",
     "resourceFiles",
     "outputFiles",
     "environmentSettings",
@@ -77,11 +76,10 @@ def read_tasks(raw: bytes) -> list[tuple[str, NewTask | ServiceError]]:
 
 def _new_task(body: models.BatchTaskCreateOptions) -> NewTask:
     check_id("task", body.id)
-    if body.container_settings is not None:
-        refuse_given(body, _NOT_YET)
+    container = read_container(body.container_settings)
     retries, wall_clock, retention = read_constraints(body.constraints)
     spec = TaskSpec(
-        check_command_line(body.command_line, "commandLine"),
+        read_command(body.command_line, "commandLine", container),
         read_environment(body.environment_settings, "environmentSettings"),
         read_user(body.user_identity, "userIdentity"),
         retries,
@@ -99,6 +97,7 @@ def _new_task(body: models.BatchTaskCreateOptions) -> NewTask:
         read_output_files(body.output_files, "outputFiles"),
         read_packages(body.application_package_references, "applicationPackageReferences"),
         read_multi_instance(body.multi_instance_settings) if body.multi_instance_settings else None,
+        container,
     )
     return NewTask(body.id, spec, encode_document(body))
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from poolwright.agent.layout import MOUNTS, NODE_ROOT, ROOT_RESERVED_BYTES
+from poolwright.agent.layout import LOGIN_KIT, MOUNTS, NODE_ROOT, ROOT_RESERVED_BYTES, RUNTIME
 from poolwright.agent.loop import Timer
 from poolwright.engines.sandbox.host import boot, disks, idmap, network, owndisks, records
 from poolwright.engines.sandbox.host.context import Failure, Host
@@ -85,7 +85,7 @@ class Birth:
             directory=directory,
             scratch=host.scratch,
             devices=host.devices,
-            login_kit=host.layout.login_kit,
+            kits={LOGIN_KIT: host.layout.login_kit, RUNTIME: host.layout.runtime},
             socket_path=host.layout.socket(machine.name),
             groups=machine.groups,
             link=machine.link,

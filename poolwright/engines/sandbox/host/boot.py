@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from poolwright.agent import accounts, certificates, rusage, syscalls
-from poolwright.agent.layout import CERTIFICATES, DISKS, LOGIN_KIT, NODE_ROOT
+from poolwright.agent.layout import CERTIFICATES, DISKS, NODE_ROOT
 from poolwright.engines.sandbox.host import cgroups, idmap, network, owndisks, places, rootfs
 
 # linux/capability.h: what a machine's root keeps is what package installation, services and debuggers need.
@@ -51,7 +51,7 @@ class Plan:
     directory: str  # of the machine: upper, work, temp
     scratch: str  # a directory to mount on while building
     devices: str  # the shared device directory
-    login_kit: str  # the shared directory of the SSH server
+    kits: dict[str, str]  # place in a node -> shared directory of programs that nodes are lent
     socket_path: str
     os_mount: str | None = None  # lower directory of a node
     os_tree: int | None = None  # detached mount of a build machine's own disk
@@ -178,8 +178,9 @@ def _detach_trees(plan: Plan) -> dict[str, int]:
     if plan.kind == "node":
         trees[NODE_ROOT] = syscalls.clone_tree(os.path.join(plan.directory, "temp"))
         syscalls.set_mount_attributes(trees[NODE_ROOT], nodev=True, nosuid=True)
-        trees[LOGIN_KIT] = syscalls.clone_tree(plan.login_kit)
-        syscalls.set_mount_attributes(trees[LOGIN_KIT], read_only=True, nodev=True, nosuid=True)
+        for place, shared in plan.kits.items():
+            trees[place] = syscalls.clone_tree(shared)
+            syscalls.set_mount_attributes(trees[place], read_only=True, nodev=True, nosuid=True)
     for lun, lower in plan.disk_mounts.items():
         _mount_overlay(plan, lower, f"lun{lun}-")
         trees[f"{DISKS}/lun{lun}"] = syscalls.clone_tree(plan.scratch)

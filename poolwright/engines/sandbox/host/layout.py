@@ -17,6 +17,7 @@ class Layout:
         self.nodes = os.path.join(root, "nodes")
         self.trash = os.path.join(self.nodes, ".trash")
         self.login_kit = os.path.join(self.run, "ssh")
+        self.runtime = os.path.join(self.run, "crun")
 
     def prepare(self) -> None:
         """Make the directories. Containers pass through some of them by descriptor only, so none is public."""
@@ -26,6 +27,7 @@ class Layout:
             (self.nodes, 0o711),
             (self.trash, 0o700),
             (self.login_kit, 0o755),
+            (self.runtime, 0o755),
         ):
             os.makedirs(path, mode=mode, exist_ok=True)
 

@@ -50,6 +50,12 @@ class SandboxMachines:
     def files_root(self, name: str) -> str:
         return self._host.layout.temp(name)
 
+    def process(self, name: str) -> tuple[int, int]:
+        machine = self._machines[name]
+        if machine.pid is None or machine.pid_start is None:
+            raise KeyError(name)
+        return machine.pid, machine.pid_start
+
     def all(self) -> list[dict[str, Any]]:
         """Every machine but those still being made; one being ended shows as broken."""
         return [machine.public() for machine in self._machines.values() if machine.state != "starting"]

@@ -66,6 +66,9 @@ class UnusableMachines:
     def files_root(self, name: str) -> str:
         raise FileNotFoundError(name)
 
+    def process(self, name: str) -> tuple[int, int]:
+        raise KeyError(name)
+
     def empty_trash(self, name: str, directory: str) -> None:
         """Nothing to delete."""
 

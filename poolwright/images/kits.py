@@ -1,7 +1,7 @@
-"""The SSH server for images that have none: OpenSSH of this host's own release, made to run in any Linux image.
+"""Programs that nodes are lent, whatever their image has: of this host's own release, made to run in any Linux image.
 
-Packages are unpacked, never installed, so nothing starts on the host. Of them the server, its helpers and the libraries
-they load are kept. Programs name their loader by an absolute path (PT_INTERP, elf(5)); it is changed to the kit's own,
+Packages are unpacked, never installed, so nothing starts on the host. Of them the programs and the libraries they load
+are kept. Programs name their loader by an absolute path (PT_INTERP, elf(5)); it is changed to the kit's own,
 so that neither the C library of an image nor its absence matters. Built once into the cache of base images.
 """
 
@@ -14,6 +14,7 @@ import struct
 import subprocess
 import threading
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from poolwright.images.base import BuildFailed, UnsupportedImage
@@ -23,23 +24,45 @@ from poolwright.images.osrelease import OsRelease, parse_os_release
 from poolwright.images.programs import environment, full_disk_errors
 from poolwright.images.rootfs import Build, HostRootfs
 
-PACKAGE = "openssh-server"
-SERVER, KEYGEN = "usr/sbin/sshd", "usr/bin/ssh-keygen"
-#: Parts of the server that newer releases start as programs of their own.
-HELPERS = ("usr/lib/openssh/sshd-session", "usr/lib/openssh/sshd-auth")
 LOADER, LIBRARIES = "ld.so", "lib"
-RECIPE = 1
-"""Raised whenever the way the kit is made changes, so that hosts build it anew."""
 _PT_INTERP = 3
 _LINKS_MAX = 10
 _LISTED = re.compile(r"(?:=> )?(/\S+) \(0x[0-9a-f]+\)")
 
 
-class LoginKit:
-    """Makes the kit and puts it into `target`, which machines see at `seen_at`."""
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a kit is made of. Whoever sees the first of `programs` sees a whole kit."""
 
-    def __init__(self, cache: Path, target: Path, seen_at: str, host_root: Path = Path("/")) -> None:
+    name: str
+    what: str  # in messages
+    package: str
+    programs: tuple[str, ...]  # paths in the package and what it depends on
+    helpers: tuple[str, ...] = ()  # programs that only some releases have
+    number: int = 1
+    """Raised whenever the way the kit is made changes, so that hosts build it anew."""
+
+
+LOGIN = Recipe(
+    "login-kit",
+    "the SSH server for nodes",
+    "openssh-server",
+    ("usr/sbin/sshd", "usr/bin/ssh-keygen"),
+    # Parts of the server that newer releases start as programs of their own.
+    ("usr/lib/openssh/sshd-session", "usr/lib/openssh/sshd-auth"),
+)
+RUNTIME = Recipe("runtime-kit", "the container runtime for nodes", "crun", ("usr/bin/crun",))
+
+
+class Kit:
+    """Makes a kit and puts it into `target`, which machines see at `seen_at`."""
+
+    def __init__(
+        self, recipe: Recipe, cache: Path, target: Path, seen_at: str, host_root: Path = Path("/")
+    ) -> None:
+        self._recipe = recipe
         self._cache, self._target, self._seen_at, self._host = cache, target, seen_at, host_root
+        self._main = Path(recipe.programs[0]).name
         self._stop = threading.Event()
 
     def close(self) -> None:
@@ -49,7 +72,7 @@ class LoginKit:
     @property
     def ready(self) -> bool:
         """Whether machines see it."""
-        return (self._target / "sshd").exists()
+        return (self._target / self._main).exists()
 
     def bring(self) -> None:
         """See that machines have it: seconds where it is in the cache, else as long as a small download takes.
@@ -63,14 +86,16 @@ class LoginKit:
         if release is None:
             raise UnsupportedImage("this host does not say which release it runs")
         directory = DiskDirectory(self._cache)
-        name = f"login-kit-{release.id}-{release.codename}-{os.uname().machine.replace('_', '-')}-{RECIPE}"
+        machine = os.uname().machine.replace("_", "-")
+        recipe = self._recipe
+        name = f"{recipe.name}-{release.id}-{release.codename}-{machine}-{recipe.number}"
         (directory.root / "locks").mkdir(mode=0o700, exist_ok=True)
         lock = os.open(
             directory.root / "locks" / f"{name}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600
         )
         try:
             if not wait_for_lock(lock, shared=False, timeout_s=BUILD_WAIT_S):
-                raise BuildFailed("making the SSH server for nodes", "another process is still at it")
+                raise BuildFailed(f"making {recipe.what}", "another process is still at it")
             if not (directory.root / name).is_dir():
                 self._build(directory, name, release, Build(lambda *_: None, lock, self._stop))
         finally:
@@ -80,20 +105,20 @@ class LoginKit:
     def _build(self, directory: DiskDirectory, name: str, release: OsRelease, build: Build) -> None:
         work = directory.make_temp(name)
         try:
-            with full_disk_errors("making the SSH server for nodes", directory.root):
-                tree = HostRootfs(release).extract(work, build, (PACKAGE,))
+            with full_disk_errors(f"making {self._recipe.what}", directory.root):
+                tree = HostRootfs(release).extract(work, build, (self._recipe.package,))
                 kit = work / "kit"
-                gather(tree, kit, self._seen_at)
+                gather(self._recipe, tree, kit, self._seen_at)
                 kit.rename(directory.root / name)
         finally:
             remove_tree(work)
 
     def _publish(self, kit: Path) -> None:
-        """Copy into the directory that machines hold already; the server comes last, so it is whole when it shows."""
+        """Copy into the directory that machines hold already; the main program last: what shows it is whole."""
         self._target.mkdir(mode=0o755, parents=True, exist_ok=True)
         (self._target / LIBRARIES).mkdir(mode=0o755, exist_ok=True)
         files = [path for path in sorted(kit.rglob("*")) if path.is_file()]
-        for path in sorted(files, key=lambda file: file.name == "sshd"):
+        for path in sorted(files, key=lambda file: file.name == self._main):
             final = self._target / path.relative_to(kit)
             fresh = final.with_name(final.name + ".new")
             shutil.copyfile(path, fresh)
@@ -101,15 +126,17 @@ class LoginKit:
             fresh.rename(final)
 
 
-def gather(tree: Path, kit: Path, seen_at: str) -> None:
+def gather(recipe: Recipe, tree: Path, kit: Path, seen_at: str) -> None:
     """Make the kit of an unpacked tree. Raises BuildFailed when something is not where it is expected."""
     kit.mkdir(mode=0o755)
     (kit / LIBRARIES).mkdir(mode=0o755)
-    programs = [tree / SERVER, tree / KEYGEN, *(tree / helper for helper in HELPERS)]
-    programs = [program for program in programs if program.exists()]
-    if tree / SERVER not in programs or tree / KEYGEN not in programs:
-        raise BuildFailed("making the SSH server for nodes", f"{PACKAGE} has no {SERVER} or no {KEYGEN}")
-    loader = _inside(tree, interpreter((tree / SERVER).read_bytes()))
+    programs = [tree / program for program in recipe.programs]
+    missing = [program for program in programs if not program.exists()]
+    if missing:
+        text = f"{recipe.package} has no {missing[0].relative_to(tree)}"
+        raise BuildFailed(f"making {recipe.what}", text)
+    programs += [helper for name in recipe.helpers if (helper := tree / name).exists()]
+    loader = _inside(tree, interpreter(programs[0].read_bytes()))
     _copy(loader, kit / LOADER, 0o755)
     for program in programs:
         for library in _libraries(tree, loader, program):
@@ -130,7 +157,7 @@ def with_interpreter(program: bytes, path: str) -> bytes:
     start, length = _interp(program)
     wanted = path.encode() + b"\0"
     if len(wanted) > length:
-        raise BuildFailed("making the SSH server for nodes", f"the path {path} is longer than {length - 1}")
+        raise BuildFailed("making programs for nodes", f"the path {path} is longer than {length - 1}")
     return program[:start] + wanted.ljust(length, b"\0") + program[start + length :]
 
 
@@ -143,9 +170,7 @@ def _interp(program: bytes) -> tuple[int, int]:
             kind, _, offset, _, _, length = struct.unpack_from("<IIQQQQ", program, headers + index * size)
             if kind == _PT_INTERP:
                 return offset, length
-    raise BuildFailed(
-        "making the SSH server for nodes", "a program is no dynamic 64-bit little-endian ELF file"
-    )
+    raise BuildFailed("making programs for nodes", "a program is no dynamic 64-bit little-endian ELF file")
 
 
 def _libraries(tree: Path, loader: Path, program: Path) -> Iterable[Path]:
@@ -164,7 +189,7 @@ def _libraries(tree: Path, loader: Path, program: Path) -> Iterable[Path]:
     )
     found = [Path(match[1]) for match in _LISTED.finditer(done.stdout)]
     if done.returncode != 0 or "not found" in done.stdout or not found:
-        raise BuildFailed("listing the libraries of the SSH server", done.stdout + done.stderr)
+        raise BuildFailed(f"listing the libraries of {program.name}", done.stdout + done.stderr)
     return [path for path in found if path.is_relative_to(tree) and path.resolve() != loader.resolve()]
 
 
@@ -183,11 +208,11 @@ def _inside(tree: Path, path: str) -> Path:
                 return found
             break
         path = str(Path(path).parent / found.readlink())
-    raise BuildFailed("making the SSH server for nodes", f"the loader {path} is not in its packages")
+    raise BuildFailed("making programs for nodes", f"the loader {path} is not in its packages")
 
 
 def _copy(source: Path, target: Path, mode: int) -> None:
     if not source.resolve().is_file():
-        raise BuildFailed("making the SSH server for nodes", f"{source} is no file")
+        raise BuildFailed("making programs for nodes", f"{source} is no file")
     shutil.copyfile(source, target)
     target.chmod(mode)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from poolwright.images.base import BuildFailed
-from poolwright.images.loginkit import interpreter, with_interpreter
+from poolwright.images.kits import interpreter, with_interpreter
 
 
 def test_a_program_runs_by_another_loader(tmp_path: Path) -> None:

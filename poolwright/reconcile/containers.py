@@ -1,0 +1,157 @@
+"""Container images onto nodes, and what a node's agent is told of a task's container.
+
+Nothing is kept of what a node has: the worker sees whether the machine was shown an image in its present life. The name
+of an image is looked up once in a life of a node, so its tasks do not change when a tag moves on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from weakref import WeakValueDictionary
+
+from poolwright.domain.containers import (
+    MISC_ERROR,
+    ContainerSettings,
+    PoolContainers,
+    container_id,
+    read_image_name,
+    registry_for,
+)
+from poolwright.reconcile.environment import ROOT, STARTUP
+from poolwright.reconcile.fleet import Json
+from poolwright.reconcile.installs import Doer
+from poolwright.store.base import Store, Tx
+
+#: Where the directories are that tasks name; those of the task and of its job's preparation are told by variables.
+_PLACES = {
+    "Shared": f"{ROOT}/shared",
+    "Startup": f"{ROOT}/{STARTUP}",
+    "VfsMounts": f"{ROOT}/fsmounts",
+    "Applications": f"{ROOT}/applications",
+}
+_VARIABLES = {"Task": "AZ_BATCH_TASK_DIR", "JobPrep": "AZ_BATCH_JOB_PREP_DIR"}
+_IMAGES = ".images"  # tells the worker's jobs for one machine apart; nothing is written there
+
+
+class ContainerRuntime(Protocol):
+    """The program that runs containers on nodes, whatever their image has."""
+
+    async def bring(self) -> str | None:
+        """See that nodes have it; returns why they cannot."""
+        ...
+
+
+class _NoRuntime:
+    async def bring(self) -> str | None:
+        return "no engine of this service runs containers"
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerHost:
+    """What a host has for containers: the runtime, and the directory of its store of images."""
+
+    runtime: ContainerRuntime = field(default_factory=_NoRuntime)
+    images: str = ""
+
+
+class Containers:
+    """Images under way. `do` carries a job to the node's host; `images` is the store's directory there."""
+
+    def __init__(self, store: Store, do: Doer, runtime: ContainerRuntime, images: str) -> None:
+        self._store = store
+        self._do = do
+        self._runtime = runtime
+        self._images = images
+        #: One machine at a time for an image: the first pulls it, and the others find it there.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def of_node(self, machine: str, fence: int, pool: PoolContainers) -> Json | None:
+        """Bring the runtime and the images of the pool; the outcome of the first that fails, or of the last."""
+        problem = await self._runtime.bring()
+        if problem is not None:
+            return _failed(MISC_ERROR, f"The container runtime cannot be brought: {problem}")
+        outcome: Json | None = {"ok": True}
+        for image in pool.images:
+            outcome = await self._show(machine, fence, image, None, pool)
+            if outcome is None or not outcome.get("ok"):
+                break
+        return outcome
+
+    async def of_task(self, item: Json) -> Json | None:
+        """Bring the image of a task that is to be started: the outcome."""
+        settings: ContainerSettings = item["container"]
+
+        def query(tx: Tx) -> PoolContainers | None:
+            node = tx.nodes.by_machine(item["machine"])
+            pool = None if node is None else tx.pools.get(node.account, node.pool)
+            return None if pool is None else pool.spec.containers
+
+        pool = await self._store.read(query)
+        return await self._show(
+            item["machine"], item["fence"], settings.image, settings, pool or PoolContainers()
+        )
+
+    async def _show(
+        self,
+        machine: str,
+        fence: int,
+        image: str,
+        settings: ContainerSettings | None,
+        pool: PoolContainers,
+    ) -> Json | None:
+        name = read_image_name(image)
+        registry = registry_for(name, settings, pool)
+        order: dict[str, Any] = {
+            "kind": "image",
+            "dir": f"{_IMAGES}/{name.key}",
+            "image": str(name),
+            "store": self._images,
+        }
+        if registry is not None:
+            order |= {"username": registry.username, "password": registry.password}
+        turn = self._turns.setdefault(str(name), asyncio.Lock())
+        async with turn:
+            outcome = await self._do(machine, fence, f"i{machine}.{fence}.{name.key}", order)
+        if outcome is None or outcome.get("ok"):
+            return outcome
+        said = f"The container image {image} cannot be brought to the node: {outcome.get('message')}"
+        return {**outcome, "message": said}
+
+
+def agents_container(
+    execution: str, settings: ContainerSettings, variables: Mapping[str, str]
+) -> tuple[Json | None, str]:
+    """What a node's agent is told of the container (agent/bundle.py), or why there can be none."""
+    options = settings.options
+    mounts: list[list[Any]] | None = None
+    if settings.mounts is not None:
+        mounts = []
+        for mount in settings.mounts:
+            path = _PLACES.get(mount.source) or variables.get(_VARIABLES.get(mount.source, ""))
+            if path is None:
+                return None, f"containerHostBatchBindMounts: {mount.source}: the job has no preparation task."
+            mounts.append([path, mount.read_only])
+    told: dict[str, Any] = {
+        "id": container_id(execution),
+        "image": read_image_name(settings.image).key,
+        "image_directory": settings.image_directory,
+        "mounts": mounts,
+        "work_dir": options.work_dir,
+        "user": options.user,
+        "entrypoint": options.entrypoint,
+        "hostname": options.hostname,
+        "read_only": options.read_only,
+        "shares_ipc": options.shares_ipc,
+        "environment": [list(pair) for pair in options.environment],
+        "volumes": [[v.target, v.source, v.read_only, v.size_bytes] for v in options.volumes],
+        "limits": [list(limit) for limit in options.limits],
+        "shm_bytes": options.shm_bytes,
+    }
+    return told, ""
+
+
+def _failed(code: str, message: str) -> Json:
+    return {"ok": False, "code": code, "message": message, "details": []}

@@ -1,0 +1,87 @@
+"""What this host has for containers: the runtime that nodes are lent, and the store of unpacked images.
+
+An image is kept while a machine's directory has a mark of it (transfer/images.py), and some minutes longer, so that one
+pool after another finds it there. What has no mark then is removed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+from poolwright.domain.clock import SECOND, Clock, Instant, Micros
+from poolwright.domain.facts import DirtyKey
+from poolwright.reconcile.containers import ContainerHost
+from poolwright.serve.kits import BroughtRuntime
+from poolwright.store.base import Tx
+from poolwright.transfer.images import locked
+
+_COLLECT_PERIOD: Micros = 600 * SECOND
+KEPT_S = 1800.0  # an image that nobody has any more, since it was last shown to a machine
+ALL = DirtyKey("containers", "", "all")
+
+
+class ContainerImages:
+    """Those of one data directory; `cache` is that of base images."""
+
+    def __init__(self, data_dir: Path, cache: Path, clock: Clock) -> None:
+        self._folder, self._nodes = (data_dir / "containers").absolute(), data_dir / "nodes"
+        self._clock = clock
+        self.runtime = BroughtRuntime(data_dir, cache)
+        self._collected_at: Instant = 0
+
+    @property
+    def host(self) -> ContainerHost:
+        """For the loops."""
+        return ContainerHost(self.runtime, str(self._folder))
+
+    def keys(self, _: Tx) -> list[DirtyKey]:
+        """What the periodic pass adds."""
+        due = self._clock.now() - self._collected_at >= _COLLECT_PERIOD
+        return [ALL] if due else []
+
+    async def collect(self, _: DirtyKey, /) -> Instant | None:
+        """Remove images that no machine has."""
+        self._collected_at = self._clock.now()
+        await asyncio.to_thread(collect, self._folder, self._nodes, KEPT_S)
+        return None
+
+    async def close(self) -> None:
+        """End what is under way."""
+        await self.runtime.close()
+
+
+def collect(folder: Path, nodes: Path, kept_s: float) -> list[str]:
+    """Remove the images below `folder` that no machine below `nodes` has a mark of and none was shown for so many
+    seconds; returns their names."""
+    gone = []
+    for image in _entries(folder / "images"):
+        if _is_due(image, nodes, kept_s):
+            with locked(folder, image.name) as work:
+                # Once more, now that nobody can be about to show it: a mark is made before the lock is taken.
+                if _is_due(image, nodes, kept_s):
+                    image.rename(work / "image")
+                    gone.append(image.name)
+    for left in _entries(folder / "tmp"):
+        if left.is_dir() and _age(left) > kept_s:
+            with locked(folder, left.name):
+                continue  # of a process that was killed: the lock removes it
+    return gone
+
+
+def _is_due(image: Path, nodes: Path, kept_s: float) -> bool:
+    marked = any(os.path.lexists(machine / "images" / image.name) for machine in _entries(nodes))
+    return not marked and image.exists() and _age(image) > kept_s
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
