@@ -145,3 +145,8 @@ class Node:
     @property
     def affinity_id(self) -> str:
         return f"TVM:{self.id}"
+
+
+def start_name(node: Node, attempt: int) -> str:
+    """The name of an attempt of a node's start task: unique for ever, as task executions are."""
+    return f"s{node.machine}.{node.fence}.{attempt}"

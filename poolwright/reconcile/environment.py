@@ -12,7 +12,7 @@ from poolwright.domain.clock import FOREVER
 from poolwright.domain.containers import ContainerSettings
 from poolwright.domain.job import Job
 from poolwright.domain.job_schedule import workitem
-from poolwright.domain.node import Node
+from poolwright.domain.node import Node, start_name
 from poolwright.domain.package import variables
 from poolwright.domain.pool import Pool, StartTask
 from poolwright.domain.task import Task
@@ -37,11 +37,6 @@ def no_token(*_: str) -> str:
 def task_directory(job_id: str, task_id: str) -> str:
     """Relative to the node's root directory."""
     return "/".join(("workitems", *workitem(job_id), task_id))
-
-
-def start_name(node: Node, attempt: int) -> str:
-    """The name of an attempt of a node's start task: unique for ever, as task executions are."""
-    return f"s{node.machine}.{node.fence}.{attempt}"
 
 
 def install_name(machine: str, fence: int) -> str:

@@ -24,13 +24,13 @@ from poolwright.domain import task_events
 from poolwright.domain.clock import Instant
 from poolwright.domain.facts import DirtyKey
 from poolwright.domain.limits import ERRORS_PER_NODE_MAX, INSTANCES_MAX
-from poolwright.domain.node import Node
+from poolwright.domain.node import Node, start_name
 from poolwright.domain.pool import Pool
 from poolwright.domain.states import NodeState
 from poolwright.domain.task import Execution
 from poolwright.reconcile import endings, gang_placer, gangs, packages
 from poolwright.reconcile.endings import Held
-from poolwright.reconcile.environment import node_environment, parse_start, start_name, start_spec, task_spec
+from poolwright.reconcile.environment import node_environment, parse_start, start_spec, task_spec
 from poolwright.reconcile.fleet import (
     Event,
     ExecEvent,

@@ -9,10 +9,11 @@ from poolwright.decide import autoscale, explain, explain_job, schedule
 from poolwright.decide.explain import TaskSituation
 from poolwright.domain.clock import Instant
 from poolwright.domain.facts import Explanation
+from poolwright.domain.node import start_name
 from poolwright.domain.rules import not_found
 from poolwright.domain.states import JobState, TaskState
 from poolwright.reconcile import job_nodes, schedules, snapshots
-from poolwright.reconcile.environment import install_name, start_name
+from poolwright.reconcile.environment import install_name
 from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.transfers import seconds
 from poolwright.store.base import Tx

@@ -17,11 +17,11 @@ from poolwright.decide.task_life import End
 from poolwright.domain.clock import Instant
 from poolwright.domain.facts import DirtyKey
 from poolwright.domain.job import Job
-from poolwright.domain.node import Node
+from poolwright.domain.node import Node, start_name
 from poolwright.domain.states import NodeState, TaskState
 from poolwright.domain.task import Execution
 from poolwright.reconcile import endings, events, gangs, job_nodes
-from poolwright.reconcile.environment import node_environment, start_name, task_spec
+from poolwright.reconcile.environment import node_environment, task_spec
 from poolwright.reconcile.events import Batch, Reaction
 from poolwright.reconcile.fleet import ExecSpec, Hello, Kill, MachineEvent
 from poolwright.reconcile.kit import Kit

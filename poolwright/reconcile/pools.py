@@ -15,7 +15,7 @@ from poolwright.domain import sizes, task_events
 from poolwright.domain.clock import SECOND, Instant, Micros
 from poolwright.domain.facts import DirtyKey
 from poolwright.domain.limits import CREATE_BATCH_MAX, LOGINS_BATCH_MAX, Settings
-from poolwright.domain.node import Logins, Node
+from poolwright.domain.node import Logins, Node, start_name
 from poolwright.domain.pool import Pool
 from poolwright.domain.resource import pool_key
 from poolwright.domain.states import TaskState
@@ -32,7 +32,7 @@ from poolwright.reconcile import (
     preemption,
     snapshots,
 )
-from poolwright.reconcile.environment import start_name, start_spec
+from poolwright.reconcile.environment import start_spec
 from poolwright.reconcile.fleet import ExecSpec, Install, Kill
 from poolwright.reconcile.images import DiskSet
 from poolwright.reconcile.kit import Kit

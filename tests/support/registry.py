@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gzip
 import hashlib
 import io
 import json
@@ -32,7 +33,9 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
 _LAYER, _CONFIG = "application/vnd.oci.image.layer.v1.tar", "application/vnd.oci.image.config.v1+json"
-_APPLETS = "cat chmod chown df echo env false head hostname id ls mkdir mount nproc ps pwd rm sh sleep touch true".split()
+_APPLETS = (
+    "cat chmod chown df echo env false head hostname id ls mkdir mount nproc ps pwd rm sh sleep touch true"
+).split()
 _START_S = 60.0
 
 
@@ -160,10 +163,10 @@ def registry(directory: Path, login: tuple[str, str] | None = None) -> Iterator[
         made.stop()
 
 
-def layer(files: Mapping[str, bytes | str | None], mode: int = 0o755, compress: str = "gz") -> bytes:
+def layer(files: Mapping[str, bytes | str | None], mode: int = 0o755) -> bytes:
     """A layer: contents by path; text stands for the target of a link, None for a directory."""
     data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode=f"w:{compress}") as archive:
+    with tarfile.open(fileobj=data, mode="w") as archive:
         for path, content in files.items():
             entry = tarfile.TarInfo(path)
             entry.mode = mode
@@ -174,7 +177,7 @@ def layer(files: Mapping[str, bytes | str | None], mode: int = 0o755, compress: 
             else:
                 entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content) if isinstance(content, bytes) else None)
-    return data.getvalue()
+    return gzip.compress(data.getvalue(), mtime=0)
 
 
 def busybox(**more: bytes) -> bytes:

@@ -14,14 +14,16 @@ from poolwright.domain.containers import (
     PoolContainers,
     Registry,
     RunOptions,
+    container_id,
     read_image_name,
     registry_name,
 )
 from poolwright.domain.errors import ServiceError, bad_property
 from poolwright.domain.limits import CONTAINER_IMAGES_MAX, CONTAINER_REGISTRIES_MAX
 from poolwright.wire.bodies import HIDDEN
+from poolwright.wire.convert.outcome import Run
 from poolwright.wire.convert.run_options import read_run_options
-from poolwright.wire.convert.shared import check_command_line, refuse
+from poolwright.wire.convert.shared import Document, check_command_line, refuse
 from poolwright.wire.generated import batch_models as models
 
 _SHORT = 300  # characters of a value repeated in an error
@@ -86,6 +88,18 @@ def read_command(command_line: str, name: str, container: object | None) -> str:
     if container is not None and not command_line.strip():
         return ""
     return check_command_line(command_line, name)
+
+
+def show_container(run: Run, container: ContainerSettings | None, execution: str) -> Document:
+    """`containerInfo`, if the run was begun in a container or failed to."""
+    if container is None or run.started_at is None:
+        return {}
+    shown: Document = {"state": "running" if run.ended_at is None else "exited"}
+    if run.ended_at is None or run.exit_code is not None:
+        shown["containerId"] = container_id(execution)
+    elif run.failure is not None:  # no process of it ever ran
+        shown |= {"state": "created", "error": run.failure.message}
+    return {"containerInfo": shown}
 
 
 def _image(text: str, name: str) -> ImageName:

@@ -11,13 +11,14 @@ from poolwright.domain.job_tasks import (
     ManagerTask,
     PreparationTask,
     ReleaseTask,
+    job_task_name,
 )
 from poolwright.domain.limits import RETENTION_DEFAULT
 from poolwright.domain.node import StartTaskInfo
 from poolwright.domain.pool import UserIdentity
 from poolwright.domain.task import TaskSpec
 from poolwright.wire.bodies import encode_document
-from poolwright.wire.convert.containers import read_command, read_container
+from poolwright.wire.convert.containers import read_command, read_container, show_container
 from poolwright.wire.convert.outcome import show_retries, show_run
 from poolwright.wire.convert.package import read_packages
 from poolwright.wire.convert.relations import read_token_access
@@ -148,16 +149,18 @@ def show_job_node(row: JobNode, job: Job, links: Links) -> Document:
         "nodeUrl": links.node(row.pool, row.node),
     }
     if job.spec.preparation is not None:
-        info = _show(row.preparation, row, job, job.spec.preparation.id, links)
+        info = _show("p", row.preparation, row, job, job.spec.preparation, links)
         shown["jobPreparationTaskExecutionInfo"] = info | show_retries(row.preparation)
     if job.spec.release is not None and row.release is not None:
-        shown["jobReleaseTaskExecutionInfo"] = _show(row.release, row, job, job.spec.release.id, links)
+        shown["jobReleaseTaskExecutionInfo"] = _show("r", row.release, row, job, job.spec.release, links)
     return shown
 
 
-def _show(info: StartTaskInfo, row: JobNode, job: Job, id: str, links: Links) -> Document:
-    directory = task_directory(job.id, id)
+def _show(
+    kind: str, info: StartTaskInfo, row: JobNode, job: Job, task: PreparationTask | ReleaseTask, links: Links
+) -> Document:
+    directory = task_directory(job.id, task.id)
     shown: Document = {"state": info.state.value, **show_run(info)}
     shown["taskRootDirectory"] = directory
     shown["taskRootDirectoryUrl"] = links.node_file(row.pool, row.node, directory)
-    return shown
+    return shown | show_container(info, task.container, job_task_name(kind, row.pk, info.attempt))

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import msgspec
 
 from poolwright.domain.multi_instance import Subtask
-from poolwright.domain.node import Node, NodeError
+from poolwright.domain.node import Node, NodeError, start_name
 from poolwright.domain.phases import phases
 from poolwright.domain.pool import Pool
 from poolwright.domain.states import DeallocationOption, NodeState
 from poolwright.domain.task import Task
 from poolwright.wire.bodies import decode_body
 from poolwright.wire.convert.certificate import show_references
+from poolwright.wire.convert.containers import show_container
 from poolwright.wire.convert.image import show_node_image
 from poolwright.wire.convert.outcome import show_retries, show_run
 from poolwright.wire.convert.pool import show_start_task
@@ -118,6 +119,8 @@ def show_node(
     if node.start_task is not None:
         info = node.start_task
         shown["startTaskInfo"] = {"state": info.state.value, **show_run(info), **show_retries(info)}
+        container = None if pool.spec.start_task is None else pool.spec.start_task.container
+        shown["startTaskInfo"] |= show_container(info, container, start_name(node, info.attempt))
     if node.certificates:
         shown["certificateReferences"] = show_references(node.certificates)
     errors = [*node.errors]

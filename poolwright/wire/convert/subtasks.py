@@ -10,6 +10,7 @@ from poolwright.domain.limits import INSTANCES_MAX
 from poolwright.domain.multi_instance import MultiInstance, Subtask
 from poolwright.domain.states import TaskState
 from poolwright.domain.task import Task
+from poolwright.wire.convert.containers import show_container
 from poolwright.wire.convert.outcome import show_run
 from poolwright.wire.convert.shared import Document, check_command_line
 from poolwright.wire.convert.task_places import show_node_info
@@ -41,7 +42,8 @@ def show_subtasks(task: Task, rows: Sequence[Subtask], job: str, links: Links) -
 
 def _show(task: Task, row: Subtask, job: str, links: Links) -> Document:
     shown: Document = {"id": row.id, "nodeInfo": show_node_info(task, row.pool, row.node, job, links)}
-    shown |= show_run(row if row.ended_at is not None else replace(row, exit_code=None))
+    run = row if row.ended_at is not None else replace(row, exit_code=None)
+    shown |= {**show_run(run), **show_container(run, task.spec.container, row.execution)}
     shown["state"] = subtask_state(task, row).value
     shown["stateTransitionTime"] = iso(row.ended_at or row.started_at)
     if row.ended_at is not None:

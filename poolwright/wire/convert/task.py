@@ -15,7 +15,7 @@ from poolwright.domain.limits import RETENTION_DEFAULT, TASKS_PER_COLLECTION_MAX
 from poolwright.domain.rules import check_id
 from poolwright.domain.task import NewTask, Task, TaskSpec
 from poolwright.wire.bodies import decode_body, encode_document
-from poolwright.wire.convert.containers import read_command, read_container
+from poolwright.wire.convert.containers import read_command, read_container, show_container
 from poolwright.wire.convert.outcome import show_retries, show_run
 from poolwright.wire.convert.package import read_packages
 from poolwright.wire.convert.relations import read_dependencies, read_exit_conditions, read_token_access
@@ -162,6 +162,7 @@ def show_task(task: Task, job: Job, links: Links) -> Document:
 def show_execution(task: Task) -> Document:
     """`executionInfo` of a task."""
     shown = {**show_run(task), **show_retries(task), "requeueCount": task.requeue_count}
+    shown |= show_container(task, task.spec.container, task.execution)
     if task.last_requeue_at is not None:
         shown["lastRequeueTime"] = iso(task.last_requeue_at)
     return shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.wire.batch.bad_containers import CONTAINER_POOLS, CONTAINER_TASKS
 from tests.wire.batch.bad_files import FILES, START_TASKS
 from tests.wire.batch.bad_files import JOBS as JOB_FILES
 from tests.wire.batch.bad_gangs import GANGS
@@ -36,6 +37,7 @@ def scaled(**change: object) -> dict[str, object]:
 
 POOLS = [
     *STORAGE,
+    *CONTAINER_POOLS,
     *START_TASKS,
     ({"nonsense": 1}, "UnsupportedProperty", "nonsense"),
     ({"vmSize": None}, "MissingRequiredProperty", "vmSize"),
@@ -218,11 +220,6 @@ POOLS = [
         f"{VM}.nodeAgentSKUId",
     ),
     (
-        machine(containerConfiguration={"type": "dockerCompatible"}),
-        "UnsupportedProperty",
-        "virtualMachineConfiguration.containerConfiguration",
-    ),
-    (
         machine(nodePlacementConfiguration={"policy": "zonal"}),
         "UnsupportedProperty",
         "virtualMachineConfiguration.nodePlacementConfiguration.policy",
@@ -308,12 +305,12 @@ JOBS = [
 TASKS = [
     *FILES,
     *GANGS,
+    *CONTAINER_TASKS,
     ({"commandLine": ""}, "InvalidPropertyValue", "commandLine"),
     ({"commandLine": "a\0b"}, "InvalidPropertyValue", "commandLine"),
     ({"requiredSlots": 0}, "InvalidPropertyValue", "requiredSlots"),
     ({"constraints": {"maxTaskRetryCount": -5}}, "InvalidPropertyValue", "constraints.maxTaskRetryCount"),
     ({"dependsOn": {"taskIds": ["a"]}}, "TaskDependenciesNotSpecifiedOnJob", "dependsOn"),
-    ({"containerSettings": {"imageName": "x"}}, "UnsupportedProperty", "containerSettings"),
     ({"exitConditions": {"default": {"jobAction": "terminate"}}}, "InvalidPropertyValue", "exitConditions"),
     (
         {"authenticationTokenSettings": {"access": ["everything"]}},
