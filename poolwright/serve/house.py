@@ -369,7 +369,6 @@ class House:
         return present(self.store.waiting_writes, dirty, moving, self.feed, self.webhooks.states)
 
     def _move_files(self, fleet: Fleet, hub: AgentHub, agents: Agents) -> Transfers:
-        networks = self.options.transfer_networks
         made = Transfers(
             self.store,
             fleet,
@@ -377,7 +376,7 @@ class House:
             self.clock,
             self.storage,
             self.packages,
-            networks,
+            self.options.transfer_networks,
             self.containers.host,
         )
         made.connect(agents.on_events)
