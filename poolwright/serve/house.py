@@ -23,13 +23,9 @@ from poolwright.api.front import front
 from poolwright.api.identity import (
     TlsFiles,
     ensure_tls,
-    hash_client_secret,
     identity_routes,
-    new_client_secret,
 )
 from poolwright.api.known import Accounts, KnownCallers
-from poolwright.commands import first_start
-from poolwright.commands.context import Caller, Context
 from poolwright.commands.first_start import Identity
 from poolwright.commands.schedules import JobFactory
 from poolwright.domain.account import Account
@@ -51,6 +47,7 @@ from poolwright.reconcile.pool_images import PoolImages
 from poolwright.reconcile.resources import ResourceReconciler
 from poolwright.reconcile.room import HostRoom, class_rooms, first_refusal, low_classes
 from poolwright.reconcile.transfers import Transfers
+from poolwright.serve import first_start
 from poolwright.serve.adapters import (
     Explainer,
     HostCommander,
@@ -62,7 +59,7 @@ from poolwright.serve.adapters import (
 )
 from poolwright.serve.callers import Callers, open_callers
 from poolwright.serve.container_images import ContainerImages
-from poolwright.serve.credentials import Known, agents_token, read_secret
+from poolwright.serve.credentials import Known, agents_token
 from poolwright.serve.disk_bytes import PlaneBytes
 from poolwright.serve.doors import LoginDoors
 from poolwright.serve.event_settings import read_event_settings
@@ -154,7 +151,9 @@ class House:
         endpoint = f"https://localhost:{port}"
         tls = ensure_tls(data_dir, self.clock)
         self._authority = tls.ca_file.read_text()
-        identity, account, secret = await self._first_start()
+        identity, account, secret = await first_start.ensure(
+            self.store, self.clock, self.ids, self.settings, data_dir
+        )
         callers = await open_callers(self.store, data_dir, identity, tls, port, self.clock)
         self.packages.open()
         await self.storage.open(endpoint, self.settings)
@@ -295,14 +294,6 @@ class House:
         _log.info("nodes of images that nothing here can run are simulated")
         engine, fleet = self._simulation.beside(real, hub, listener)
         return engine, self._move_files(fleet, hub, agents)
-
-    async def _first_start(self) -> tuple[Identity, Account | None, str]:
-        ctx = Context(self.clock, self.ids, self.settings, Caller("system", "start"))
-        identity, account = await self.store.write(lambda tx: first_start.ensure(tx, ctx, new_keys()))
-        secret = read_secret(self.options.data_dir, identity.client_id) or new_client_secret()
-        hashed = hash_client_secret(secret)
-        await self.store.write(lambda tx: first_start.ensure_client(tx, ctx, identity.client_id, hashed))
-        return identity, account, secret
 
     def _application(
         self, callers: Callers, identity: Identity, hub: AgentHub, kit: Kit, endpoint: str, port: int
