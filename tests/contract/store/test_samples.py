@@ -12,6 +12,7 @@ import pytest
 from poolwright.domain.autoscale import Autoscale, AutoscaleRun, RunError, Sample, TaskFigures
 from poolwright.domain.clock import MINUTE
 from poolwright.domain.job import JobSpec
+from poolwright.domain.multi_instance import MultiInstance
 from poolwright.domain.states import JobState, TaskState
 from poolwright.domain.task import NewTask, TaskSpec
 from poolwright.store import migrate
@@ -76,12 +77,17 @@ async def test_figures_count_the_tasks_of_the_pools_jobs(store: Store) -> None:
             assert first is not None
             assert second is not None
             tx.tasks.update_many([replace(first, state=TaskState.RUNNING, node="n", pool="Pool-1")])
+        gangs = tx.jobs.insert(job("gangs", JobSpec("POOL-1")))
+        spec = TaskSpec("x", multi=MultiInstance("y", 5))
+        tx.tasks.insert_many(gangs.pk, [NewTask("t", spec, b"{}")], 1)
+        elsewhere = tx.jobs.insert(job("elsewhere", JobSpec("pool-2")))
+        tx.tasks.insert_many(elsewhere.pk, [NewTask("t", TaskSpec("x"), b"{}")], 1)
         held = tx.jobs.insert(job("held", JobSpec("pool-1"), JobState.DISABLED))
         tx.tasks.insert_many(held.pk, [NewTask("t", TaskSpec("x"), b"{}")], 1)
 
     await store.write(fill)
     figures = await store.read(lambda tx: tx.samples.task_figures(A, "Pool-1"))
-    assert figures == TaskFigures(4, 2, 0, 0, 2 + 6, 1 + 3)
+    assert figures == TaskFigures(4 + 5, 2, 0, 0, 2 + 6 + 5, 1 + 3), "a gang waits for each of its nodes"
 
 
 async def test_a_pool_of_the_first_shape_is_read(tmp_path: Path) -> None:

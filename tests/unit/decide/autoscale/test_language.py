@@ -52,6 +52,37 @@ def failure(expression: str, recorded: list[Sample] | None = None) -> str:
         ("time('2018-10-10T21:00:00.123456789+02:00')", "2018-10-10T19:00:00.123Z"),
         ("time('2018-10-10') - TimeInterval_Second", "2018-10-09T23:59:59.000Z"),
         ("time('2018-10-14').weekday", "0"),
+        ("vec(time().year, time().month, time().day, time().hour)", "[2018,10,10,19]"),
+        ("vec(time().minute, time().second, time().weekday)", "[18,47,3]"),
+        (
+            "vec(time('2018-10-08').weekday, time('2018-10-12').weekday, time('2018-10-13').weekday)",
+            "[1,5,6]",
+        ),
+        ("TimeInterval_Zero == TimeInterval_Day * 0", "1"),
+        ("TimeInterval_Microsecond / 10 == TimeInterval_100ns", "1"),
+        ("TimeInterval_Millisecond == TimeInterval_Microsecond * 1000", "1"),
+        ("TimeInterval_Second == 1000 * TimeInterval_Millisecond", "1"),
+        ("TimeInterval_Minute == 60 * TimeInterval_Second", "1"),
+        ("TimeInterval_Hour == 60 * TimeInterval_Minute", "1"),
+        ("TimeInterval_Day == 24 * TimeInterval_Hour", "1"),
+        ("TimeInterval_Week == 7 * TimeInterval_Day", "1"),
+        ("TimeInterval_Hour + time() == time() + TimeInterval_Hour", "1"),
+        ("TimeInterval_Hour - TimeInterval_Minute", "00:59:00"),
+        ("[2,4] / 2", "[1,2]"),
+        ("[2,4] / [2,1]", "[1,4]"),
+        ("[2,4] * [2,1]", "[4,4]"),
+        ("[2,4] - [2,1]", "[0,3]"),
+        ("[2,4] + 1", "[3,5]"),
+        ("vec('a' <= 'b', 'a' == 'a', 'a' != 'a', 'b' >= 'c')", "[1,1,0,0]"),
+        ("vec(TimeInterval_Day > TimeInterval_Hour, TimeInterval_Day != TimeInterval_Hour)", "[1,1]"),
+        ("vec(time() <= time('Wed, 10 Oct 2018 19:18:48 GMT'), time() != time())", "[1,0]"),
+        ("avg(1,[2,6])", "3"),
+        ("min([3,2],4)", "2"),
+        ("sum(1,[2,3])", "6"),
+        ("len(1,[2,3],[])", "3"),
+        ("ln(1)", "0"),
+        ("log(1000)", "3"),
+        ("lg([2,4])", "[1,2]"),
         ("'a' < \"b\"", "1"),
         ("lg(8)", "3"),
         ("log([1,10,100])", "[0,1,2]"),
@@ -162,8 +193,35 @@ def test_older_samples_are_read_only_when_they_are_looked_at(expression: str, re
     assert len(asked) == reads
 
 
+def test_ends_of_a_look_back_with_and_without_a_percentage() -> None:
+    recorded = samples(20, ActiveTasks=list(range(20)))
+    ends = "TimeInterval_Minute * 1, TimeInterval_Minute * 6"
+    assert value(f"len($ActiveTasks.GetSample({ends}))", recorded) == "10"
+    assert value(f"len($ActiveTasks.GetSample({ends}, 100))", recorded) == "10"
+    assert value(f"$ActiveTasks.GetSamplePercent({ends})", recorded) == "100"
+    past = "TimeInterval_Minute * 6, TimeInterval_Minute * 26"
+    assert value(f"$ActiveTasks.GetSamplePercent({past})", recorded) == "20"
+    wanted = "wanted 70%, received 20%"
+    assert wanted in failure(f"$ActiveTasks.GetSample({past}, 70)", recorded)
+    moments = "time() - TimeInterval_Minute * 6, time() - TimeInterval_Minute"
+    assert value(f"len($ActiveTasks.GetSample({moments}))", recorded) == "10"
+
+
+def test_aliases_of_both_kinds_stand_for_the_targets() -> None:
+    assert run("$TargetDedicated=3;$TargetLowPriority=4").targets == (3, 4)
+    assert run("$TargetLowPriority=1;$TargetLowPriorityNodes=5;$x=$TargetLowPriority").targets == (2, 5)
+    assert run("$TargetLowPriorityNodes = $TargetDedicated + 1").targets == (2, 3), "it begins as it is"
+
+
+@pytest.mark.parametrize("option", ["requeue", "terminate", "taskcompletion", "retaineddata"])
+def test_every_deallocation_option_is_a_bare_word(option: str) -> None:
+    outcome = run(f"$NodeDeallocationOption = {option}")
+    assert (outcome.option.value, outcome.run.error) == (option, None)
+
+
 def test_names() -> None:
     assert shown("$x=1; x=x+1; $y=$X")["x"] == "2"
+    assert shown("$x=1; $x='now a text'; $x=$x")["$x"] == "now a text"
     assert list(shown("b=1; $a=2; C=3"))[3:] == ["$a", "b", "C"]
 
 
