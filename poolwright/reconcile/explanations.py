@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from poolwright.decide import autoscale, explain, explain_job, schedule
-from poolwright.decide.explain import TaskSituation
+from poolwright.decide import autoscale, explain, explain_job, explain_task, schedule
+from poolwright.decide.explain_task import TaskSituation
 from poolwright.domain.clock import Instant
 from poolwright.domain.facts import Explanation
 from poolwright.domain.node import start_name
@@ -57,7 +57,7 @@ class Explanations:
             blockers=tx.tasks.blockers(row, BLOCKERS_MAX) if row.unmet else (),
             transfer=self._transfer(row.execution),
         )
-        said = explain.task(situation)
+        said = explain_task.task(situation)
         if said.code != "PoolEmpty":
             return said
         why = self.pool(tx, account, job.spec.pool)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import random
 import secrets
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from starlette.types import ASGIApp
@@ -45,7 +43,6 @@ from poolwright.reconcile.kept_files import FileKeeper
 from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.pool_images import PoolImages
 from poolwright.reconcile.resources import ResourceReconciler
-from poolwright.reconcile.room import HostRoom, class_rooms, first_refusal, low_classes
 from poolwright.reconcile.transfers import Transfers
 from poolwright.serve import first_start
 from poolwright.serve.adapters import (
@@ -71,9 +68,10 @@ from poolwright.serve.metrics import Present, metrics_route, present
 from poolwright.serve.node_logs import NodeLogUploads
 from poolwright.serve.options import Options
 from poolwright.serve.packages import StoredPackages
+from poolwright.serve.rooms import Rooms
 from poolwright.serve.simulation import SYSTEMS, Simulation
 from poolwright.serve.storage import storage_of
-from poolwright.serve.system import SystemClock, SystemIds, disk_room
+from poolwright.serve.system import SystemClock, SystemIds
 from poolwright.serve.transfers import HubCarrier
 from poolwright.serve.webhooks import Webhooks
 from poolwright.store.sqlite import SqliteStore, Tuning
@@ -122,11 +120,9 @@ class House:
         self._authority = ""
         self._transfers: Transfers | None = None
         self._log_uploads: NodeLogUploads | None = None
-        self.room = HostRoom(
-            partial(disk_room, options.data_dir), str(options.data_dir), options.reserve_disk_mib
-        )
+        self.rooms = Rooms(options, settings)
         self.storage, self.blobs = storage_of(
-            options, self.store, self.clock, self.ids, self.packages, self.room.refusal
+            options, self.store, self.clock, self.ids, self.packages, self.rooms.data.refusal
         )
         self.settings = replace(
             settings,
@@ -135,8 +131,6 @@ class House:
                 for known in settings.storage_classes
             ),
         )
-        self.class_rooms = class_rooms(settings.storage_classes, disk_room, options.reserve_disk_mib)
-        self._watching: list[asyncio.Task[None]] = []
         self.archive = open_archive(options.data_dir, options.file_archive_mib)
         self._reconciler: Reconciler | None = None
         self._resources: ResourceReconciler | None = None
@@ -175,14 +169,10 @@ class House:
         self._agent = HostAgentProcess(data_dir, self.options.grace_s)
         self._agent.start()
         reconciler.start()
-        self._watch_rooms()
+        self.rooms.watch(self.store)
         self.webhooks.start()
         app = self._application(callers, identity, hub, kit, endpoint, port)
         return app, tls, self._known(callers, identity, tls, account, secret, port)
-
-    def _watch_rooms(self) -> None:
-        rooms = (self.room, *self.class_rooms)
-        self._watching = [asyncio.create_task(room.watch(self.store), name="room") for room in rooms]
 
     def _connect(self, resources: ResourceHandlers, engine: Engine, fleet: Transfers) -> None:
         assert self._reconciler is not None
@@ -192,7 +182,7 @@ class House:
         look: Handler = task_files.one
         keys = [resources.keys, task_files.keys, self.packages.keys, self.blobs.keys, self.containers.keys]
         if self.archive is not None:
-            keeper = FileKeeper(self.store, files, self.archive, self.clock, self.room.refusal)
+            keeper = FileKeeper(self.store, files, self.archive, self.clock, self.rooms.data.refusal)
             look = keeper.beside(look)
             keys.append(keeper.keys)
         self._reconciler.connect(
@@ -216,8 +206,7 @@ class House:
         self.feed.close()
         await self.webhooks.close()
         await self.doors.close()
-        for task in self._watching:
-            task.cancel()
+        self.rooms.close()
         await self.login_server.close()
         await self.containers.close()
         if self._reconciler is not None:
@@ -273,8 +262,8 @@ class House:
             rng=random.Random(secrets.randbits(64)),
             images=self.pool_images,
             settings=self.settings,
-            room=lambda: self.room.now,
-            low_classes=partial(low_classes, self.settings.storage_classes, self.class_rooms),
+            room=lambda: self.rooms.data.now,
+            low_classes=self.rooms.low_classes,
             account_url=lambda name: (
                 f"https://{self._account_endpoint(callers.known, name, f'localhost:{port}')}"
             ),
@@ -318,7 +307,7 @@ class House:
             meter=self.meter.management,
             packages=self.packages,
             storage=self.storage,
-            intake=partial(first_refusal, (self.room, *self.class_rooms)),
+            intake=self.rooms.refusal,
         )
         data = BatchServices(
             store=self.store,
@@ -334,13 +323,12 @@ class House:
             doors=self.doors,
             catalogue=self.images.catalogue,
             node_logs=self._node_logs(hub),
-            intake=self.room.refusal,
+            intake=self.rooms.data.refusal,
             feed=self.feed,
             meter=self.meter.data,
             endpoint=endpoint,
         )
-        refusal = partial(first_refusal, (self.room, *self.class_rooms))
-        blobs = BlobServices(self.store, self.clock, self.disk_bytes, refusal)
+        blobs = BlobServices(self.store, self.clock, self.disk_bytes, self.rooms.refusal)
         metrics = metrics_route(self.store, self.meter, self._present, callers.to_data)
         return front(
             [
@@ -350,7 +338,7 @@ class House:
                 *package_routes(blobs, self.packages),
             ],
             arm.routes(management),
-            self.storage.app(self.room.refusal, BatchApp(data)),
+            self.storage.app(self.rooms.data.refusal, BatchApp(data)),
             [callers.known.refresh, self.storage.refresh],
         )
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from poolwright.decide import explain
-from poolwright.decide.explain import TaskSituation
+from poolwright.decide import explain, explain_task
+from poolwright.decide.explain_task import TaskSituation
 from poolwright.decide.preempt import PREEMPT_INTERVAL, Beat, holds_back, under_pressure, victim
 from poolwright.decide.snapshot import PoolSnapshot
 from poolwright.domain.job_tasks import ManagerTask
@@ -52,7 +52,7 @@ DRAIN = Drain("remove", DeallocationOption.TASK_COMPLETION, NOW)
     ],
 )
 def test_every_wait_of_a_task_has_its_reason(code: str, situation: TaskSituation) -> None:
-    said = explain.task(situation)
+    said = explain_task.task(situation)
     assert said.code == code
     assert said.message
     assert said.next_step
@@ -63,9 +63,9 @@ def test_a_manager_that_needs_a_dedicated_node_waits_for_none_but_those() -> Non
     boss = job(manager=ManagerTask("t", TaskSpec("true"), low_priority=False))
     rows = [node("n1"), node("n2", dedicated=False)]
     barred = TaskSituation(task(), boss, ONE, rows, barred=frozenset({"n1"}))
-    assert explain.task(barred).code == "JobPreparationTaskFailed"
-    assert explain.task(replace(barred, nodes=rows[1:])).code == "NeedsDedicatedNode"
-    assert explain.task(replace(barred, barred=frozenset())).code == "AboutToRun"
+    assert explain_task.task(barred).code == "JobPreparationTaskFailed"
+    assert explain_task.task(replace(barred, nodes=rows[1:])).code == "NeedsDedicatedNode"
+    assert explain_task.task(replace(barred, barred=frozenset())).code == "AboutToRun"
 
 
 @pytest.mark.parametrize("state", list(NodeState))
@@ -89,7 +89,7 @@ def test_no_usable_node_names_the_commonest_cause() -> None:
         node("b", NodeState.START_TASK_FAILED),
         node("c", NodeState.START_TASK_FAILED),
     ]
-    said = explain.task(TaskSituation(task(), job(), replace(ONE, spec=spec()), rows))
+    said = explain_task.task(TaskSituation(task(), job(), replace(ONE, spec=spec()), rows))
     assert said.evidence[0] == ("StartTaskFailed", "2")
 
 
