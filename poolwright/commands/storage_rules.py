@@ -27,7 +27,7 @@ def check_image_disks(spec: PoolSpec, image: ImageState) -> None:
         if disk.lun in taken:
             reason = "A data disk of the image has this LUN."
             raise bad_property(f"{_MACHINE}dataDisks[{index}].lun", disk.lun, reason)
-    if spec.os_disk is not None and spec.os_disk.size_gib * GIB < os_size:
+    if spec.os_disk is not None and 0 < spec.os_disk.size_gib * GIB < os_size:
         reason = f"The OS disk of the image has {-(-os_size // GIB)} GB; a node's may only be bigger."
         raise bad_property(_MACHINE + "osDisk.diskSizeGB", spec.os_disk.size_gib, reason)
 

@@ -1,4 +1,5 @@
-"""Room on the disk that everything of the service lies on: when it takes nothing new, and when nodes must stop.
+"""Room on the disk that everything of the service lies on, and on those of storage classes: when nothing new is taken
+in there, and when nodes must stop.
 
 First nothing new is taken in (what is there goes on); when the room shrinks further, the nodes' tasks are ended and
 requeued, since they write to the same disk as the store and the images. Both end by themselves, a little above where
@@ -29,7 +30,11 @@ def reserve(total_bytes: int, wanted_mib: int | None) -> int:
     return min(HOST_DISK_RESERVE_MIB * MIB, total_bytes // HOST_DISK_RESERVE_SHARE)
 
 
-def judge(free: int, kept: int, before: Room, where: str) -> Room:
+RECORDS = "nodes stop, to protect the service's records"
+CLASS = "nodes with disks there stop, so that none of them writes into a full disk"
+
+
+def judge(free: int, kept: int, before: Room, where: str, stops: str = RECORDS) -> Room:
     """`free` bytes are left of which `kept` are to stay free. Below them nothing is taken in, below half of them nodes
     stop; it is over with a quarter of `kept` more."""
     margin = kept // 4
@@ -38,7 +43,5 @@ def judge(free: int, kept: int, before: Room, where: str) -> Room:
     shown = f"The disk of {where} has {free // MIB} MiB left"
     return Room(
         f"{shown}; {kept // MIB} MiB are kept for the records and images that are there" if low else None,
-        f"{shown}; below {kept // 2 // MIB} MiB nodes stop, to protect the service's records"
-        if full
-        else None,
+        f"{shown}; below {kept // 2 // MIB} MiB {stops}" if full else None,
     )

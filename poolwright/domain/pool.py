@@ -102,6 +102,11 @@ class PoolSpec:
     certificates: tuple[CertificateReference, ...] = ()
     containers: PoolContainers | None = None  # its nodes run containers
 
+    @property
+    def disks(self) -> tuple[PoolDisk, ...]:
+        """What each node gets of its own, the OS disk first."""
+        return (() if self.os_disk is None else (self.os_disk,)) + self.data_disks
+
 
 @dataclass(frozen=True, slots=True)
 class Resize:

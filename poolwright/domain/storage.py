@@ -16,7 +16,7 @@ DISK_TYPE_DEFAULT = "Standard_LRS"
 @dataclass(frozen=True, slots=True)
 class PoolDisk:
     """A disk that every node of a pool gets of its own. `lun` is None for the OS disk, whose size bounds what the
-    node may write on top of its image."""
+    node may write on top of its image (0: no size was asked for, so it is the image's)."""
 
     lun: int | None
     size_gib: int

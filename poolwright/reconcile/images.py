@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +22,13 @@ class DiskSet:
     os_volume: tuple[int, int] = (0, 0)  # bytes: offset and size of the root's partition; size 0: whole disk
     made: bool = True  # False: this host cannot make the disks; only a simulated machine does without
     image: str = ""  # as `Node.image`
+
+    def os_bytes(self) -> int:
+        """Size of the OS disk; 0 where there is no file of it."""
+        try:
+            return os.stat(self.os_path).st_size
+        except OSError:
+            return 0
 
 
 class ImageSource(Protocol):

@@ -96,9 +96,7 @@ class Kit:
     beat: Beat | None = None  # the newest word on the host's memory
     usage: UsageBoard = field(default_factory=UsageBoard)
     room: Callable[[], Room] = Room  # the newest judgement on the host's disk
-    low_classes: Callable[[], Mapping[str, str]] = (
-        dict  # types of disks whose directories are nearly full, and why
-    )
+    class_rooms: Callable[[], Mapping[str, Room]] = dict  # the same of directories of types of disks, by type
     served: Callable[[str, float, bool], None] = lambda _noun, _seconds, _well: None  # told of every pass
     turns: dict[tuple[str, str], int] = field(default_factory=dict)  # job served last, by (account, pool)
     holds: dict[tuple[str, str], Hold] = field(

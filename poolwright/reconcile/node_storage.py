@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from poolwright.decide.room import Room
 from poolwright.domain.compute import GIB
 from poolwright.domain.pool import PoolSpec
-from poolwright.domain.storage import Export, PoolDisk, PoolMount, StorageClass, export_name
+from poolwright.domain.storage import Export, PoolMount, StorageClass, export_name
 from poolwright.engines.base import NodeMount, OwnDisk
 
 
-def own_disks(spec: PoolSpec, classes: tuple[StorageClass, ...] = ()) -> tuple[OwnDisk, ...]:
-    """The disks each node gets of its own, where those of their types go; first the bound on its root, if any."""
+def own_disks(
+    spec: PoolSpec, classes: tuple[StorageClass, ...] = (), os_bytes: Callable[[], int] = lambda: 0
+) -> tuple[OwnDisk, ...]:
+    """The disks each node gets of its own, where those of their types go; first the bound on its root, if any.
+
+    An OS disk without a size is as large as the image's (`os_bytes`), where its type has a directory of its own;
+    elsewhere what the node writes lies beside it, without a bound of its own.
+    """
     places = {known.type: known.nodes for known in classes}
-    return tuple(OwnDisk(disk.lun, disk.size_gib * GIB, places.get(disk.type, "")) for disk in _disks(spec))
+    made = []
+    for disk in spec.disks:
+        place = places.get(disk.type, "")
+        size = disk.size_gib * GIB or (os_bytes() if place else 0)
+        if size:
+            made.append(OwnDisk(disk.lun, size, place))
+    return tuple(made)
 
 
-def low_class(spec: PoolSpec, low: Mapping[str, str]) -> str | None:
-    """Why a pool cannot have more nodes: the directory of a type of their disks is nearly full. `low` by type."""
-    return next((low[disk.type] for disk in _disks(spec) if disk.type in low), None)
-
-
-def _disks(spec: PoolSpec) -> list[PoolDisk]:
-    return [disk for disk in (spec.os_disk, *spec.data_disks) if disk is not None]
+def rooms_of(spec: PoolSpec, rooms: Mapping[str, Room]) -> Room:
+    """What the directories of the types of the pool's disks allow its nodes; `rooms` by type."""
+    found = [rooms[disk.type] for disk in spec.disks if disk.type in rooms]
+    low = next((room.low for room in found if room.low is not None), None)
+    return Room(low, next((room.full for room in found if room.full is not None), None))
 
 
 def mounts(spec: PoolSpec, exports: tuple[Export, ...]) -> tuple[NodeMount, ...]:

@@ -138,7 +138,7 @@ def request(pool: Pool, node: Node, disks: DiskSet, settings: Settings) -> Machi
         os_offset=disks.os_volume[0],
         os_size=disks.os_volume[1],
         accounts=pool.spec.accounts,
-        own_disks=node_storage.own_disks(pool.spec, settings.storage_classes),
+        own_disks=node_storage.own_disks(pool.spec, settings.storage_classes, disks.os_bytes),
         mounts=node_storage.mounts(pool.spec, settings.exports),
         forwards=_forwards(pool, node),
         network=pool_key(pool.account, pool.id),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from pathlib import Path
 
-from poolwright.decide.room import Room, judge, reserve
+from poolwright.decide.room import CLASS, RECORDS, Room, judge, reserve
 from poolwright.domain.facts import DirtyKey
 from poolwright.domain.storage import StorageClass
 from poolwright.store.base import Store, StoreError, Tx
@@ -23,8 +23,11 @@ Measure = Callable[[], tuple[int, int]]
 class HostRoom:
     """The newest judgement on the host's disk."""
 
-    def __init__(self, measure: Measure, where: str, reserve_mib: int | None = None) -> None:
+    def __init__(
+        self, measure: Measure, where: str, reserve_mib: int | None = None, stops: str = RECORDS
+    ) -> None:
         self._measure = measure
+        self._stops = stops
         self.where = where
         self._reserve_mib = reserve_mib
         self.now = Room()
@@ -36,7 +39,7 @@ class HostRoom:
         except OSError as error:
             _log.warning("the disk of %s cannot be measured: %s", self.where, error)
             return self.now
-        self.now = judge(free, reserve(total, self._reserve_mib), self.now, self.where)
+        self.now = judge(free, reserve(total, self._reserve_mib), self.now, self.where, self._stops)
         return self.now
 
     def refusal(self) -> str | None:
@@ -62,17 +65,25 @@ class HostRoom:
 def class_rooms(
     classes: Iterable[StorageClass], measure: Callable[[Path], tuple[int, int]], reserve_mib: int | None
 ) -> tuple[HostRoom, ...]:
-    """The rooms of the directories of storage classes. No node stops for them: the service's records are elsewhere."""
+    """The rooms of the directories of storage classes: of each directory one."""
     return tuple(
-        HostRoom(partial(measure, Path(directory)), directory, reserve_mib)
+        HostRoom(partial(measure, Path(directory)), directory, reserve_mib, CLASS)
         for directory in dict.fromkeys(known.directory for known in classes)
     )
 
 
-def low_classes(classes: Iterable[StorageClass], rooms: Iterable[HostRoom]) -> dict[str, str]:
-    """Types of disks whose directories have no room for more, and why."""
-    low = {room.where: room.now.low for room in rooms if room.now.low is not None}
-    return {known.type: low[known.directory] for known in classes if known.directory in low}
+def rooms_by_type(classes: Iterable[StorageClass], rooms: Iterable[HostRoom]) -> dict[str, Room]:
+    """The newest judgement on the directory of each type of disks that has one of its own."""
+    found = {room.where: room.now for room in rooms}
+    return {known.type: found[known.directory] for known in classes if known.directory in found}
+
+
+def refusal_of(
+    classes: Iterable[StorageClass], rooms: Iterable[HostRoom], types: Collection[str]
+) -> str | None:
+    """Why no disk of one of these types is taken in now, or None; the directories are looked at anew."""
+    wanted = {known.directory for known in classes if known.type in types}
+    return first_refusal(room for room in rooms if room.where in wanted)
 
 
 def first_refusal(rooms: Iterable[HostRoom]) -> str | None:

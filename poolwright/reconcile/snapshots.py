@@ -19,7 +19,7 @@ from poolwright.domain.states import AllocationState, DeallocationOption, JobSta
 from poolwright.domain.task import Execution
 from poolwright.reconcile.images import DiskSet
 from poolwright.reconcile.kit import Kit
-from poolwright.reconcile.node_storage import low_class
+from poolwright.reconcile.node_storage import rooms_of
 from poolwright.store.base import Tx
 
 _log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def load(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolView | No
     answer = _disks(tx, kit, pool)
     disks = answer if isinstance(answer, DiskSet) else None
     simulated = _simulated(kit, disks)
-    room = kit.room()
+    room, classes = kit.room(), rooms_of(pool.spec, kit.class_rooms())
     snapshot = PoolSnapshot(
         pool=pool,
         nodes=tuple(nodes),
@@ -70,8 +70,8 @@ def load(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolView | No
         ports_taken=_ports_taken(tx, kit, pool, len(nodes)),
         auto_pool=tx.auto_pools.get(account, id) is not None,
         pressure=preempt.holds_back(kit.beat, kit.pressure_limit_mib),
-        disk_low=room.low or low_class(pool.spec, kit.low_classes()),
-        disk_full=room.full,
+        disk_low=room.low or classes.low,
+        disk_full=room.full or classes.full,
     )
     return PoolView(snapshot, tuple(executions), disks)
 

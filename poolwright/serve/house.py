@@ -263,7 +263,7 @@ class House:
             images=self.pool_images,
             settings=self.settings,
             room=lambda: self.rooms.data.now,
-            low_classes=self.rooms.low_classes,
+            class_rooms=self.rooms.by_type,
             account_url=lambda name: (
                 f"https://{self._account_endpoint(callers.known, name, f'localhost:{port}')}"
             ),
@@ -324,6 +324,7 @@ class House:
             catalogue=self.images.catalogue,
             node_logs=self._node_logs(hub),
             intake=self.rooms.data.refusal,
+            class_intake=self.rooms.refusal_of,
             feed=self.feed,
             meter=self.meter.data,
             endpoint=endpoint,

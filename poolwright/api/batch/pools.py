@@ -11,7 +11,7 @@ from poolwright.api.batch.secrets import SECRETS
 from poolwright.commands import pools
 from poolwright.commands.pool_image import image_info
 from poolwright.domain.clock import Instant
-from poolwright.domain.errors import ServiceError
+from poolwright.domain.errors import ServiceError, disk_full
 from poolwright.domain.pool import Pool, PoolSpec
 from poolwright.store.base import Tx
 from poolwright.wire import filters
@@ -26,6 +26,9 @@ async def create(call: Call) -> Answer:
     """POST /pools."""
     call.unconditional()
     new = await asyncio.to_thread(convert.read_pool, call.body, SECRETS, call.version)
+    cause = call.services.class_intake({disk.type for disk in new.spec.disks})
+    if cause is not None:
+        raise disk_full(cause)
     made = await call.write(
         lambda tx: pools.create(
             tx,

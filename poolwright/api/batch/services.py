@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -159,6 +159,9 @@ class BatchServices:
     node_logs: NodeLogs | None = None
     kept_files: KeptFiles | None = None
     intake: Callable[[], str | None] = lambda: None  # why nothing new is taken in now
+    class_intake: Callable[[Collection[str]], str | None] = lambda _: (
+        None
+    )  # the same for disks of these types
     feed: Feed | None = None
     meter: Callable[[str, int, float], None] = lambda _operation, _status, _seconds: None
     roles: RoleBook = DEFAULT_ROLES

@@ -45,9 +45,10 @@ _NO_MOUNTS = {
 
 
 def read_os_disk(body: models.BatchOsDisk | None) -> PoolDisk | None:
-    """The OS disk of each node when its size is given; otherwise None, and the image's own bounds hold.
+    """The OS disk of each node when its size or type is given; otherwise None, and the image's own bounds hold.
 
-    An ephemeral OS disk (placement cachedisk) is what every node has here: fresh with each reimage, on the host.
+    Without a size it has none of its own (0). An ephemeral OS disk (placement cachedisk) is what every node has here:
+    fresh with each reimage, on the host.
     """
     if body is None:
         return None
@@ -55,10 +56,12 @@ def read_os_disk(body: models.BatchOsDisk | None) -> PoolDisk | None:
         reason = "No host has the write accelerator of the cloud's M-series machines; leave it out."
         raise refuse(_OS_DISK + "writeAcceleratorEnabled", "true", reason)
     kind = _type(body.managed_disk, None, _OS_DISK)
-    if body.disk_size_gb is None:
+    named = body.managed_disk is not None and body.managed_disk.storage_account_type is not None
+    if body.disk_size_gb is None and not named:
         return None
-    _check_size(body.disk_size_gb, _OS_DISK)
-    return PoolDisk(None, body.disk_size_gb, kind, _word(body.caching, "none"))
+    if body.disk_size_gb is not None:
+        _check_size(body.disk_size_gb, _OS_DISK)
+    return PoolDisk(None, body.disk_size_gb or 0, kind, _word(body.caching, "none"))
 
 
 def read_data_disks(body: Sequence[models.DataDisk] | None) -> tuple[PoolDisk, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,3 +80,56 @@ def test_a_full_disk_stops_intake_then_nodes_and_recovers(cramped: tuple[Live, P
     live.wait_nodes("pool", {"idle": 2})
     live.task("more", "true")
     live.wait_task("more", "completed")
+
+
+@pytest.fixture
+def classed(tmp_path: Path) -> Iterator[tuple[Live, Path]]:
+    """A service that has a disk of 400 MiB for Premium_LRS, and keeps 64 MiB of each disk free."""
+    with small_disk(tmp_path, 400) as place:
+        made = Live(tmp_path)
+        try:
+            made.start("--reserve-disk", "64", "--storage-class", f"Premium_LRS={place}")
+            yield made, place
+        finally:
+            made.close()
+
+
+def test_a_full_storage_class_stops_its_own_nodes_only(classed: tuple[Live, Path]) -> None:
+    live, place = classed
+    premium: Any = batch.ManagedDisk(storage_account_type="premium_lrs")
+    machine = {"os_disk": batch.BatchOsDisk(managed_disk=premium)}
+    live.idle_pool(dedicated=1, slots=1, machine=machine)
+    live.job()
+    live.task("writes", "dd if=/dev/zero of=/var/tmp/much bs=1M count=80 status=none; sync; sleep 600")
+    wait_until(lambda: used(place) > 80, 30, lambda: f"{used(place)} MiB of {place}: it has an OS disk there")
+    live.idle_pool("elsewhere", dedicated=1)
+
+    first = fill(place, 48)
+    said = refused(lambda: live.pool("other", dedicated=0, machine=machine))
+    assert str(place) in said
+    assert "64 MiB are kept" in said
+    live.pool("plain", dedicated=0)
+    live.batch.begin_resize_pool("pool", batch.BatchPoolResizeOptions(target_dedicated_nodes=2))
+    wait_until(
+        lambda: "no new machine is made" in live.why("pools", "pool"), 30, lambda: live.why("pools", "pool")
+    )
+    assert live.state("writes") == "running"
+
+    second = fill(place, 16)
+    live.wait_nodes("pool", {"unusable": 1})
+    live.wait_task("writes", "active")
+    (node,) = live.batch.list_nodes("pool")
+    (error,) = node["errors"]
+    assert error["code"] == "DiskFull"
+    assert str(place) in error["message"]
+    assert live.states("elsewhere") == {"idle": 1}
+
+    first.unlink()
+    second.unlink()
+    live.wait_nodes("pool", {"idle": 1, "running": 1})
+
+
+def used(place: Path) -> int:
+    """MiB of its file system that are in use."""
+    found = os.statvfs(place)
+    return (found.f_blocks - found.f_bfree) * found.f_frsize >> 20
