@@ -16,7 +16,7 @@ from poolwright.decide.node_events import (
     without_error,
 )
 from poolwright.decide.snapshot import ImageMissing, ImagePreparing, ImageReady, PoolSnapshot
-from poolwright.decide.task_life import REQUEUE, TERMINATE
+from poolwright.decide.task_life import PUT_ASIDE, REQUEUE, TERMINATE
 from poolwright.domain.clock import MINUTE, Instant, Micros
 from poolwright.domain.limits import NODE_JOIN_DEADLINE, NODE_LEASE, NODE_RECOVERIES_MAX, NODE_UNKNOWN_AFTER
 from poolwright.domain.node import Drain, Node
@@ -185,7 +185,7 @@ def _present(node: Node, snapshot: PoolSnapshot) -> NodePlan:
     now = snapshot.now
     aside = node_troubles.put_aside(node, snapshot)
     if aside is not None:
-        return NodePlan(aside, end_tasks=REQUEUE if snapshot.held_by(node).executions else None)
+        return NodePlan(aside, end_tasks=PUT_ASIDE if snapshot.held_by(node).executions else None)
     silent_at = node.seen_at + NODE_UNKNOWN_AFTER
     if node.state in HEARD and silent_at <= now:
         seconds = (now - node.seen_at) // 1_000_000
@@ -248,7 +248,7 @@ def _unusable(node: Node, snapshot: PoolSnapshot) -> NodePlan:
             return NodePlan(back)
         held = snapshot.held_by(node)
         if held.executions > held.ordered:
-            return NodePlan(node, end_tasks=REQUEUE)
+            return NodePlan(node, end_tasks=PUT_ASIDE)
         if not node_troubles.mendable(node):
             return NodePlan(node)
     if node.attempts >= NODE_RECOVERIES_MAX or any(e.code == "MachineRejected" for e in node.errors):

@@ -14,6 +14,9 @@ from poolwright.domain.task_usage import NOTHING, TaskUsage
 from poolwright.domain.transfer import SERVER_CODES, OutputFile
 
 REQUEUE = "requeue"
+PUT_ASIDE = (
+    "putaside"  # its node is of no use for now: nobody asked for that, so it counts as lost by its node
+)
 TERMINATE = "terminate"
 #: The agent's code for a start that met no such life of its machine: try again, elsewhere.
 STALE = "StaleFence"

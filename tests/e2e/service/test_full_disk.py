@@ -67,7 +67,8 @@ def test_a_full_disk_stops_intake_then_nodes_and_recovers(cramped: tuple[Live, P
     # Less: nodes stop before the service's own records are in danger.
     second = fill(place, 16)
     live.wait_nodes("pool", {"unusable": 1})
-    live.wait_task("long", "active")
+    given_back = live.wait_task("long", "active")
+    assert given_back["executionInfo"]["requeueCount"] == 0, "nobody asked for it"
     node = next(iter(live.batch.list_nodes("pool")))
     assert [error["code"] for error in node["errors"]] == ["DiskFull"]
     assert "to protect the service's records" in live.why("jobs", "job", "tasks", "long")

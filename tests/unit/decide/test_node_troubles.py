@@ -7,7 +7,7 @@ from dataclasses import replace
 from poolwright.decide import explain
 from poolwright.decide.node_events import TROUBLE_RETRY, Booted, joined, machine_gone
 from poolwright.decide.node_life import Act, tick
-from poolwright.decide.task_life import REQUEUE
+from poolwright.decide.task_life import PUT_ASIDE
 from poolwright.domain.limits import NODE_RECOVERIES_MAX
 from poolwright.domain.node import NodeError
 from poolwright.domain.states import NodeState
@@ -21,7 +21,7 @@ UNMOUNTED = NodeError("MountConfigurationError", "No server. Reboot.", (), "mach
 def test_a_full_disk_puts_the_node_aside_and_room_brings_it_back() -> None:
     row = node(state=NodeState.RUNNING, errors=(FULL,))
     aside = tick(row, at(NOW, row, executions=2))
-    assert (aside.node.state, aside.end_tasks, aside.act) == (NodeState.UNUSABLE, REQUEUE, None)
+    assert (aside.node.state, aside.end_tasks, aside.act) == (NodeState.UNUSABLE, PUT_ASIDE, None)
     assert aside.node.errors == (FULL,)
     assert explain.node(aside.node, pool(1)).message == FULL.message
     assert explain.node(aside.node, pool(1)).next_step == "Delete files."

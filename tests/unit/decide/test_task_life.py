@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolwright.decide.task_life import End, assigned, category, ended, terminated
+from poolwright.decide.task_life import PUT_ASIDE, End, assigned, category, ended, terminated
 from poolwright.domain.limits import SYSTEM_REQUEUES_MAX
 from poolwright.domain.states import ExecutionResult, IllegalTransition, TaskState
 from tests.unit.decide.parts import NOW, task
@@ -91,6 +91,17 @@ def test_requeue_by_request_and_by_the_system_are_counted_apart() -> None:
 def test_an_order_counts_when_the_execution_was_lost_instead() -> None:
     after = ended(task(TaskState.RUNNING, kill_reason="requeue"), 0, End(LATER, "lost"), LATER)
     assert (after.requeue_count, after.system_requeues, after.kill_reason) == (1, 0, None)
+
+
+@pytest.mark.parametrize("reason", ["killed:putaside", "lost"])
+def test_what_nobody_asked_for_is_no_requeue_of_the_users(reason: str) -> None:
+    after = ended(task(TaskState.RUNNING, kill_reason=PUT_ASIDE), 0, End(LATER, reason), LATER)
+    assert (after.state, after.requeue_count, after.system_requeues, after.kill_reason) == (
+        TaskState.ACTIVE,
+        0,
+        1,
+        None,
+    )
 
 
 def test_lost_too_often_is_a_failure() -> None:
