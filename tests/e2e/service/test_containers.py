@@ -108,9 +108,7 @@ def test_a_task_runs_in_an_image_that_its_pool_brought(live: Live, hub: Registry
 def test_settings_of_tasks_are_in_force(live: Live, hub: Registry) -> None:
     hub.push("tools/entry", Entrypoint=["/bin/echo", "entry"], Cmd=["default"])
     tasks = shop(live, hub)
-    mount = batch.ContainerHostBatchBindMountEntry
     place = {"working_directory": "containerImageDefault"}
-    shared = [mount(source="Shared", is_read_only=True), mount(source="Task")]
     entry = f"{hub.server}/tools/entry"
     variables = [batch.EnvironmentSetting(name="A", value="task")]
     ids = {
@@ -124,7 +122,6 @@ def test_settings_of_tasks_are_in_force(live: Live, hub: Registry) -> None:
             "-c 'echo mine'",
             container_settings=inside(entry, container_run_options="--entrypoint /bin/sh"),
         ),
-        "shared written": tasks.add(f"echo data >{ROOT}/shared/data; cat {ROOT}/shared/data"),
         "host name": tasks.add("hostname; cat /etc/hostname", "--hostname box"),
         "tmpfs": tasks.add("df -k /scratch | cat; touch /scratch/f && ls /scratch", "--tmpfs /scratch:size=1m"),
         "limits": tasks.add("ulimit -n", "--ulimit nofile=77:99"),
@@ -155,6 +152,14 @@ def test_settings_of_tasks_are_in_force(live: Live, hub: Registry) -> None:
     assert said["another user"] == ["33", "34"]
     assert said["network"][-1] == ROOT
     assert said["processes"][1].strip() == "1", "a container sees its own processes only"
+
+
+def test_what_a_container_sees_of_its_node(live: Live, hub: Registry) -> None:
+    tasks = shop(live, hub)
+    mount = batch.ContainerHostBatchBindMountEntry
+    shared = [mount(source="Shared", is_read_only=True), mount(source="Task")]
+    written = tasks.add(f"echo data >{ROOT}/shared/data; cat {ROOT}/shared/data")
+    assert tasks.said(written) == ["data"]
     seen = tasks.add(f"cat {ROOT}/shared/data; echo x >{ROOT}/shared/data || echo no; ls {ROOT}; touch f",
                      container_host_batch_bind_mounts=shared)  # fmt: skip
     assert tasks.said(seen) == ["data", "no", "shared", "workitems"]
@@ -163,8 +168,8 @@ def test_settings_of_tasks_are_in_force(live: Live, hub: Registry) -> None:
     assert "wd/f" not in [file["name"] for file in live.batch.list_task_files("job", nothing, recursive=True)]
     lent = tasks.add("cat /in; cat /all/data", f"-v {ROOT}/shared/data:/in:ro -v {ROOT}/shared:/all")
     assert tasks.said(lent) == ["data", "data"]
-    code, message = tasks.failed(tasks.add("true", "-v /root/secret:/in"))
-    assert (code, "/root/secret" in message) == ("ContainerInvalidSettings", True)
+    code, message = tasks.failed(tasks.add("true", "-v /nowhere/secret:/in"))
+    assert (code, "/nowhere/secret" in message) == ("ContainerInvalidSettings", True)
     hidden = f"mkdir -m 700 {ROOT}/shared/closed; mkdir -m 755 {ROOT}/shared/closed/open"
     assert tasks.said(tasks.add(hidden, user_identity=ADMIN)) == []
     beneath = f"-v {ROOT}/shared/closed/open:/in"
