@@ -1,0 +1,36 @@
+"""One service and one pool for all tests of the rules: each test has jobs of its own, which are gone afterwards."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.service.live import Live
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A running service with two nodes of two slots."""
+    if os.geteuid() != 0:
+        pytest.skip("nodes are made of namespaces and mounts, which needs root")
+    made = Live(tmp_path_factory.mktemp("rules"))
+    try:
+        made.start()
+        made.idle_pool(dedicated=2, slots=2)
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def live(shared: Live) -> Iterator[Live]:
+    """The service without any job."""
+    yield shared
+    for job in shared.batch.list_jobs(select=["id"]):
+        if shared.batch.get_job(str(job["id"]))["state"] != "deleting":
+            shared.batch.begin_delete_job(str(job["id"]), force=True)
+    wait_until(lambda: not list(shared.batch.list_jobs()), 60, lambda: list(shared.batch.list_jobs()))
+    wait_until(lambda: shared.states() == {"idle": 2}, 60, shared.states)
