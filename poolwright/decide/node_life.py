@@ -185,7 +185,7 @@ def _present(node: Node, snapshot: PoolSnapshot) -> NodePlan:
     now = snapshot.now
     aside = node_troubles.put_aside(node, snapshot)
     if aside is not None:
-        return NodePlan(aside, end_tasks=PUT_ASIDE if snapshot.held_by(node).executions else None)
+        return NodePlan(aside, end_tasks=PUT_ASIDE)  # also what takes no slot: preparations and releases
     silent_at = node.seen_at + NODE_UNKNOWN_AFTER
     if node.state in HEARD and silent_at <= now:
         seconds = (now - node.seen_at) // 1_000_000
@@ -222,6 +222,9 @@ def _unknown(node: Node, snapshot: PoolSnapshot) -> NodePlan:
     if node.seen_at + NODE_UNKNOWN_AFTER > now:
         busy = snapshot.held_by(node).executions > 0
         node = without_error(node, SILENT)
+        aside = node_troubles.put_aside(node, snapshot)
+        if aside is not None:
+            return NodePlan(aside, end_tasks=PUT_ASIDE)
         back = rest(node, busy, snapshot.pool.spec.start_task, now, "its agent is heard of again")
         return NodePlan(back)
     over = _given_up_at(node)

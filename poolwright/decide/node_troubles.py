@@ -22,10 +22,13 @@ NEEDS_BOOT = frozenset({"MountConfigurationError"})
 def of(node: Node, snapshot: PoolSnapshot) -> tuple[NodeError, ...]:
     """What keeps a running machine from being of use now."""
     told = tuple(error for error in node.errors if error.source == "machine")
-    if snapshot.disk_full is None:
-        return told
-    details = (("Cause", snapshot.disk_full), ("NextStep", FREE_SPACE))
-    return (*told, NodeError("DiskFull", f"{snapshot.disk_full}. {FREE_SPACE}", details, "host"))
+    return told if snapshot.disk_full is None else (*told, disk_full(snapshot.disk_full))
+
+
+def disk_full(why: str) -> NodeError:
+    """The trouble of every node while the host's disk has no room; `why` is what was measured."""
+    details = (("Cause", why), ("NextStep", FREE_SPACE))
+    return NodeError("DiskFull", f"{why}. {FREE_SPACE}", details, "host")
 
 
 def held(node: Node) -> bool:

@@ -19,6 +19,7 @@ from poolwright.decide.node_events import (
     without_packages,
 )
 from poolwright.decide.node_life import HEARD
+from poolwright.decide.node_troubles import disk_full
 from poolwright.decide.task_life import STALE, End
 from poolwright.domain import task_events
 from poolwright.domain.clock import Instant
@@ -42,6 +43,7 @@ from poolwright.reconcile.fleet import (
     Upload,
 )
 from poolwright.reconcile.kit import Kit
+from poolwright.reconcile.node_storage import rooms_of
 from poolwright.reconcile.placer import Placer, settle
 from poolwright.store.base import Tx
 
@@ -102,6 +104,9 @@ class Batch:
         spec = self.pool(node).spec
         contains = spec.containers is not None
         given, problem = packages.of_node(self.tx, node.account, spec.packages, containers=contains)
+        full = self.kit.room().full or rooms_of(spec, self.kit.class_rooms()).full
+        if full is not None:
+            booted = replace(booted, troubles=(*booted.troubles, disk_full(full)))
         node = joined(node, booted, spec.start_task, self.now, given)
         if problem is not None and node.packages.pending:
             node = without_packages(node, problem, self.now)

@@ -77,7 +77,7 @@ def _release(tx: Tx, kit: Kit, job: Job, now: Instant, work: JobWork) -> bool:
     starts, waits = ([], False) if forced else job_nodes.release(tx, kit, job, now, CHUNK)
     work.starts += starts
     work.more = len(starts) >= CHUNK
-    return waits
+    return waits or bool(beside)  # one that was ended with its node's troubles may still run
 
 
 def _cancel_dependents(tx: Tx, job: Job, now: Instant) -> bool:

@@ -18,7 +18,7 @@ from poolwright.domain.limits import CREATE_BATCH_MAX, LOGINS_BATCH_MAX, Setting
 from poolwright.domain.node import Logins, Node, start_name
 from poolwright.domain.pool import Pool
 from poolwright.domain.resource import pool_key
-from poolwright.domain.states import TaskState
+from poolwright.domain.states import NodeState, TaskState
 from poolwright.domain.task import Execution
 from poolwright.engines.base import Forward, MachineRequest, Source
 from poolwright.reconcile import (
@@ -275,5 +275,7 @@ def _orders(tx: Tx, kit: Kit, view: PoolView, nodes: dict[str, Node], now: Insta
         info = node.start_task
         if start is None or info is None or info.ended_at is not None or node.retry_at > now:
             continue
+        if node.state is NodeState.UNUSABLE:
+            continue  # it begins, or goes on, when the node is in use again
         if node.booted_at is not None and kit.delivery.starts_due([start_name(node, info.attempt)], now):
             work.starts.append(start_spec(start, info.attempt, pool, node, kit.account_url(pool.account)))

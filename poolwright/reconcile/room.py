@@ -55,7 +55,7 @@ class HostRoom:
             if state != told:
                 _log.warning("%s", room.full or room.low or f"the disk of {self.where} has room again")
                 try:
-                    await store.write(_wake_pools)
+                    await store.write(wake_pools)
                     told = state
                 except StoreError as error:
                     _log.warning("pools cannot be told of the disk yet: %s", error)
@@ -91,6 +91,7 @@ def first_refusal(rooms: Iterable[HostRoom]) -> str | None:
     return next((why for why in (room.refusal() for room in rooms) if why is not None), None)
 
 
-def _wake_pools(tx: Tx) -> None:
+def wake_pools(tx: Tx) -> None:
+    """Have every pool looked at: what its nodes may do has changed."""
     for pool in tx.pools.every():
         tx.mark_dirty(DirtyKey("pool", pool.account, pool.id))

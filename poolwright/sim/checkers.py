@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Protocol, TypeVar
 
 from poolwright.decide import pool_plan
+from poolwright.decide.task_life import TERMINATE
 from poolwright.domain.job import Job
 from poolwright.domain.multi_instance import parse_subtask
 from poolwright.domain.pool import Pool
@@ -152,9 +153,15 @@ class DependenciesKept:
     def __init__(self) -> None:
         self._met: set[tuple[int, str]] = set()
 
+    def saw(self, task: Task) -> None:
+        """A task as it was before a caller deleted it: what is done stays done."""
+        if task.state is TaskState.COMPLETED and satisfies(task):
+            self._met.add((task.job_pk, task.id))
+
     def check(self, seen: Seen) -> list[str]:
         rows = seen.tasks
-        self._met |= {(t.job_pk, t.id) for _, t in rows if t.state is TaskState.COMPLETED and satisfies(t)}
+        for _, task in rows:
+            self.saw(task)
         said = []
         for job, task in rows:
             given = task.spec.depends_on
@@ -164,8 +171,8 @@ class DependenciesKept:
             unmet = sum((task.job_pk, parent) not in self._met for parent in parents)
             if unmet < task.unmet:
                 said.append(f"task {job.id}/{task.id} waits for {task.unmet} tasks, {unmet} are not done")
-            if task.unmet and task.attempt:
-                said.append(f"task {job.id}/{task.id} ran, but waits for {task.unmet} tasks")
+            if unmet and task.attempt:
+                said.append(f"task {job.id}/{task.id} ran before {unmet} tasks that it waits for")
         return said
 
 
@@ -184,7 +191,8 @@ class PreparedFirst:
             if row is None or row.preparation.result is not ExecutionResult.SUCCESS:
                 said.append(f"task {job.id}/{task.id} runs on {task.node}, whose preparation is {row}")
         for job in seen.jobs:
-            left = [e.name for e in seen.tx.executions.beside_tasks(job.pk) if e.kill_reason is None]
+            beside = seen.tx.executions.beside_tasks(job.pk)
+            left = [e.name for e in beside if e.kill_reason != TERMINATE]  # by force: not waited for
             if job.state is JobState.COMPLETED and left:
                 said.append(f"job {job.id} has completed, {left} still run")
         return said

@@ -16,6 +16,7 @@ from poolwright.reconcile.agents import Agents
 from poolwright.reconcile.apply import Applier
 from poolwright.reconcile.dispatch import Dispatcher
 from poolwright.reconcile.kit import Kit
+from poolwright.reconcile.room import HostRoom
 from poolwright.sim.engine import HostEngine
 from poolwright.sim.host import Host, Json
 from poolwright.sim.images import Builder, Plane, SimImages
@@ -66,6 +67,7 @@ class World:
 
     plane: Plane
     images: SimImages
+    disk: HostRoom
 
 
 class SimService:
@@ -84,6 +86,7 @@ class SimService:
         self.kit = Kit(
             time, SeededIds(rng), rng, world.images, settings, lambda name: f"https://{name}.local"
         )
+        self.kit.room = world.disk.look
         self.agents = Agents(slow, self.kit)
         engine = HostEngine(host)
         applier = Applier(slow, engine, host, self.kit)

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from random import Random
 
+from poolwright.decide.room import MIB
 from poolwright.decide.snapshot import ImageMissing, ImagePreparing
 from poolwright.domain.clock import HOUR, MINUTE, SECOND
 from poolwright.domain.limits import Settings
 from poolwright.reconcile.images import DiskSet
+from poolwright.reconcile.room import LOOK_S, HostRoom, wake_pools
 from poolwright.sim import checkers, images, schedules
+from poolwright.sim.disk import DiskSpared
 from poolwright.sim.faults import Faults, harsh
 from poolwright.sim.host import Host
 from poolwright.sim.images import Plane, SimImages
@@ -23,6 +26,8 @@ from poolwright.store.base import Tx
 from poolwright.store.sync import SyncStore
 
 STEPS = 120
+#: Free on the host's disk; half of it is kept free.
+ROOM_MIB = 8192
 TRACE_LINES = 400
 #: Everything must have settled after this much virtual time without faults.
 SETTLE_MAX = 6 * HOUR
@@ -64,11 +69,14 @@ class Story:
         self.host.fleet.faults = replace(self.host.fleet.faults, failed_create=self.faults.failed_birth)
         plane = Plane(self.host)
         self.images = SimImages(plane, self.time)
-        self.world = World(plane, self.images)
+        self.free_mib = ROOM_MIB
+        disk = HostRoom(lambda: (self.free_mib * MIB, 10 * ROOM_MIB * MIB), "the host", ROOM_MIB // 2)
+        self.world = World(plane, self.images, disk)
         self.lost = checkers.NoTaskLost()
         ids = SeededIds(self.rng)
         once = checkers.EndsOnce(self.host)
-        self.workload = Workload(self.store, self.rng, self.time, ids, self.lost, once, self.tell)
+        kept = checkers.DependenciesKept()
+        self.workload = Workload(self.store, self.rng, self.time, ids, self.lost, once, kept, self.tell)
         self.service = self._new_service()
         self.checks: list[checkers.Checker] = [
             self.lost,
@@ -76,10 +84,11 @@ class Story:
             checkers.GangsWhole(self.store, self.host),
             checkers.MachinesHaveRows(self.host),
             checkers.SlotsNotOverCommitted(self.host),
-            checkers.DependenciesKept(),
+            kept,
             checkers.PreparedFirst(),
             once,
             images.ImagesStay(self.host),
+            DiskSpared(self.host, self.world.disk),
             schedules.OneJobASchedule(checkers.ACCOUNT),
             schedules.OnePoolAnOwner(checkers.ACCOUNT),
         ]
@@ -157,6 +166,8 @@ class Story:
                 self._memory,
                 self._room,
                 self._image,
+                self._restart_host,
+                self._full_disk,
             )
         )
         self.tell(f"-- {happen.__name__.strip('_')}")
@@ -168,6 +179,31 @@ class Story:
         self.pass_time(self.rng.randrange(MINUTE) if self.rng.random() < 0.9 else 11 * MINUTE)
         self.service = self._new_service()
         self.host.connect(self.service)
+
+    def _restart_host(self) -> None:
+        """The whole host goes down and comes back: no agent, machine or process is left of what the rows tell."""
+        self.service.kill()
+        self.outcome.restarts += 1
+        self.host.lose(self.host.machines)
+        self.pass_time(self.rng.randrange(3 * MINUTE))
+        self.service = self._new_service()
+        self.host.connect(self.service)
+
+    def _full_disk(self) -> None:
+        """Less room than the reserve: nothing new is begun; less than half of it: nodes stop."""
+        self.free_mib = self.rng.choice((ROOM_MIB // 3, 0))
+        self.time.after(round(LOOK_S * SECOND), self._disk_seen)
+        self._for_a_while(self._disk_back)
+
+    def _disk_back(self) -> None:
+        self.free_mib = ROOM_MIB
+        self.time.after(round(LOOK_S * SECOND), self._disk_seen)
+
+    def _disk_seen(self) -> None:
+        """What the service's watch over the disk does (see reconcile/room.py)."""
+        if self.service.alive:
+            self.store.write_now(wake_pools)
+            self.service.wake()
 
     def _crash_machines(self) -> None:
         names = sorted(self.host.machines)
@@ -223,6 +259,7 @@ class Story:
         self._memory_back()
         self._room_back()
         self._image_back()
+        self._disk_back()
         self.workload.mend_image()
         self._cut()
         self.service.wake()

@@ -31,7 +31,7 @@ from poolwright.domain.states import (
 from poolwright.domain.task import NewTask, TaskSpec
 from poolwright.domain.task_ends import PERFORM
 from poolwright.sim import images, schedules
-from poolwright.sim.checkers import ACCOUNT, EndsOnce, NoTaskLost, all_jobs
+from poolwright.sim.checkers import ACCOUNT, DependenciesKept, EndsOnce, NoTaskLost, all_jobs
 from poolwright.sim.host import command
 from poolwright.store.base import Tx
 from poolwright.store.sync import SyncStore
@@ -63,9 +63,11 @@ class Workload:
         ids: Ids,
         lost: NoTaskLost,
         once: EndsOnce,
+        kept: DependenciesKept,
         told: Callable[[str], None],
     ) -> None:
         self._once = once
+        self._kept = kept
         self._store = store
         self._rng = rng
         self._clock = clock
@@ -290,6 +292,7 @@ class Workload:
         job, task = self._a_task(tx)
         found = tasks.get(tx, ACCOUNT, job, task)
         tasks.delete(tx, ctx, ACCOUNT, job, task, NO_CONDITIONS)
+        self._kept.saw(found)
         self._lost.accepted.pop(found.pk, None)
         return f"{job}/{task}"
 

@@ -8,19 +8,21 @@ from typing import Any
 
 import pytest
 
-from poolwright.decide import placement, task_life
+from poolwright.decide import explain, node_troubles, placement, task_life
+from poolwright.decide.job_nodes import Preparation
 from poolwright.decide.task_life import End
 from poolwright.domain.clock import MINUTE
-from poolwright.domain.facts import DirtyKey
+from poolwright.domain.facts import DirtyKey, Explanation
 from poolwright.domain.node import Node
 from poolwright.domain.states import ScheduleState
 from poolwright.domain.task import Task
 from poolwright.images.fake import FakeImagePlane
-from poolwright.reconcile import confirm, endings, events, hello, jobs
+from poolwright.reconcile import confirm, endings, events, gangs, hello, job_nodes, jobs, placer, snapshots
 from poolwright.reconcile import schedules as schedule_loop
 from poolwright.reconcile.fleet import ExecEvent
 from poolwright.sim import images, story
 from poolwright.sim.story import Story, Violation
+from poolwright.store.tables import tasks as task_table
 from poolwright.store.tables.auto_pools import AutoPoolTable
 
 SEEDS = range(1, 13)
@@ -81,6 +83,57 @@ def test_a_success_nobody_had(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_file_removed_under_running_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images.Plane, "delete", FakeImagePlane.delete)
     caught("ImagesStay")
+
+
+def test_dependents_of_a_failed_task_set_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_table, "satisfies", lambda task: True)
+    caught("DependenciesKept")
+
+
+def test_a_task_that_does_not_wait_for_the_preparation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placer, "prepared", lambda *_: Preparation.DONE)
+    caught("PreparedFirst")
+
+
+def test_a_job_that_does_not_wait_for_its_releases(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = job_nodes.release
+
+    def behind(tx: Any, kit: Any, job: Any, now: int, work: Any) -> bool:
+        work.starts += real(tx, kit, job, now, 100)[0]
+        return False
+
+    monkeypatch.setattr(jobs, "_release", behind)
+    caught("PreparedFirst")
+
+
+def test_a_gang_whose_command_does_not_wait_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hasty(tx: Any, kit: Any, pool: Any, job: Any, task: Any, node: Any) -> list[Any]:
+        rows = tx.subtasks.of_task(task.pk)
+        return [replace(gangs._given(kit, pool, job, task, rows, rows[0], node), continues=True)]
+
+    monkeypatch.setattr(gangs, "primary", hasty)
+    caught("GangsWhole")
+
+
+def test_nodes_that_go_on_although_the_disk_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_troubles, "put_aside", lambda *_: None)
+    caught("DiskSpared")
+
+
+def test_a_pool_that_grows_although_the_disk_is_low(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = snapshots.load
+
+    def careless(*given: Any) -> Any:
+        view = real(*given)
+        return view and replace(view, snapshot=replace(view.snapshot, disk_low=None))
+
+    monkeypatch.setattr(snapshots, "load", careless)
+    caught("DiskSpared")
+
+
+def test_a_wait_without_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explain, "_tasks_hold", lambda _: Explanation("", ""))
+    caught("WaitingExplained")
 
 
 def test_a_task_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

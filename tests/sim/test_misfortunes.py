@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from poolwright.sim.story import Story
 
-MISFORTUNES = ("restart_service", "crash_machines", "agent_away", "cut", "memory", "room", "image")
+MISFORTUNES = (
+    "restart_service",
+    "restart_host",
+    "crash_machines",
+    "agent_away",
+    "cut",
+    "memory",
+    "room",
+    "full_disk",
+    "image",
+)
 ORDERS = ("reboot", "reimage", "deallocate", "start", "preempt", "disable", "enable")
 COMMANDS = ("taskcompletion", "retaineddata", "delete_pool", "create_schedule", "schedule_order")
 

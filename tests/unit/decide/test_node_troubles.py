@@ -44,6 +44,13 @@ def test_the_hosts_disk_stops_every_node_on_it_until_there_is_room() -> None:
     assert tick(started, at(NOW, started)).node.state is NodeState.WAITING_FOR_START_TASK
 
 
+def test_a_silent_node_that_is_heard_again_on_a_full_disk_takes_no_tasks() -> None:
+    row = node(state=NodeState.UNKNOWN, seen_at=NOW)
+    heard = tick(row, at(NOW, row, disk_full="the host has 1 MiB left"))
+    assert (heard.node.state, heard.node.errors[-1].code) == (NodeState.UNUSABLE, "DiskFull")
+    assert heard.end_tasks == PUT_ASIDE, "also of what takes no slot"
+
+
 def test_a_failed_mount_is_tried_again_by_restarts_but_not_for_ever() -> None:
     row = joined(node(state=NodeState.CREATING), Booted(troubles=(UNMOUNTED,)), START, NOW)
     assert (row.state, row.start_task) == (NodeState.UNUSABLE, None)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from poolwright.decide.room import Room
 from poolwright.domain.facts import DirtyKey
 from poolwright.domain.node import Drain
 from poolwright.domain.states import DeallocationOption, ExecutionResult, JobOrder, NodeState, TaskState
@@ -210,3 +211,14 @@ def test_jobs_of_equal_priority_share_one_slot_as_the_pool_says(order: JobOrder,
         served.append(spec.name)
         starts = world.hear(exited(spec)).starts
     assert served == expected
+
+
+def test_a_machine_that_comes_up_while_the_disk_is_full_takes_no_tasks() -> None:
+    world = World(nodes=1)
+    world.set_node("n0", state=NodeState.STARTING, booted_at=NOW)
+    world.kit.room = lambda: Room("little is left", "nothing is left")
+    world.add("a")
+    up = {"t": "machine", "name": "mn0", "fence": 1, "state": "running", "address": "10.0.0.9"}
+    assert world.hear(up).starts == []
+    assert world.node("n0").state is NodeState.UNUSABLE
+    assert [error.code for error in world.node("n0").errors] == ["DiskFull"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from poolwright.decide.room import Room
 from poolwright.domain.job import Job
 from poolwright.domain.job_tasks import JobNode, ManagerTask, PreparationTask, ReleaseTask
 from poolwright.domain.states import ExecutionResult, JobState, NodeState, StartTaskState, TaskState
@@ -153,11 +154,29 @@ def test_a_node_that_left_is_not_waited_for_nor_is_any_by_force() -> None:
         world.hear(exited(world.look().starts[0]))
         world.set_job(state=JobState.TERMINATING, disable_tasks="force" if force else None)
         if not force:
-            assert [spec.name for spec in world.look_at_job().starts] == ["r1.1"]
+            (release,) = world.look_at_job().starts
+            world.hear(exited(release, reason="lost"))
             world.write(lambda tx: tx.nodes.delete(ACCOUNT, "p", "n0"))
         assert world.look_at_job().starts == []
         assert world.job().state is JobState.COMPLETED
         assert world.rows()[0].preparation.state is StartTaskState.COMPLETED
+
+
+def test_a_release_is_ended_with_its_node_when_the_disk_is_full_and_the_job_waits_for_that_end() -> None:
+    world = Prepared(nodes=1)
+    world.add("a")
+    world.hear(exited(world.look().starts[0]))
+    world.hear(exited(world.look().starts[0]))
+    world.set_job(state=JobState.TERMINATING)
+    (release,) = world.look_at_job().starts
+    world.kit.room = lambda: Room("little is left", "nothing is left")
+    assert [(kill.name, kill.reason) for kill in world.look().kills] == [(release.name, "putaside")]
+    assert world.node("n0").state is NodeState.UNUSABLE
+    world.look_at_job()
+    assert world.job().state is JobState.TERMINATING, "it may still run"
+    world.hear(exited(release, reason="killed:putaside"))
+    world.look_at_job()
+    assert world.job().state is JobState.COMPLETED
 
 
 def _managed(world: World, **manager: Any) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from poolwright.decide.room import Room
 from poolwright.decide.snapshot import ImageMissing, ImagePreparing
 from poolwright.domain.node import Drain
 from poolwright.domain.pool import Resize, StartTask
@@ -148,6 +149,17 @@ def test_the_start_task_runs_once_per_life_and_its_end_opens_the_node() -> None:
     assert (stale.acks, world.states()) == ([start.name], [NodeState.WAITING_FOR_START_TASK])
     reaction = world.hear(exited(again, 0))
     assert [spec.name for spec in reaction.starts] == ["t1.1"]
+
+
+def test_a_start_task_nobody_heard_of_is_not_sent_again_while_its_node_is_put_aside() -> None:
+    world = growing(1, StartTask("prepare"))
+    work = world.look()
+    (start,) = answer(world, work, *made(work)).starts
+    world.kit.room = lambda: Room("little is left", "nothing is left")
+    assert world.look().starts == []
+    assert world.states() == [NodeState.UNUSABLE]
+    world.kit.room = Room
+    assert [spec.name for spec in world.look().starts] == [start.name]
 
 
 def test_removal_needs_the_engines_word_that_nothing_is_left() -> None:
