@@ -23,6 +23,7 @@ from poolwright.domain.limits import METRIC_POOLS_MAX
 from poolwright.serve.meter import Meter
 from poolwright.serve.webhooks import HookState
 from poolwright.store.base import Store, Tx
+from poolwright.wire.convert.event import EVENTS
 
 READ = permission("Poolwright/metrics/read")
 """Not of the provider Batch: an account's key opens that account only, and these figures are of the whole service."""
@@ -41,6 +42,7 @@ class Figures:
     targets: Counter[_Key] = field(default_factory=Counter)
     tasks: Counter[_Key] = field(default_factory=Counter)
     pools: Counter[_Key] = field(default_factory=Counter)
+    events: Counter[_Key] = field(default_factory=Counter)  # by (account, public event)
     newest: int = 0
 
 
@@ -83,6 +85,9 @@ def gather(tx: Tx) -> Figures:
         figures.targets[pool.account, name, "low_priority"] += pool.target_low_priority
         for task_state, count in tx.tasks.state_counts_of_pool(pool.account, pool.id).items():
             figures.tasks[pool.account, name, task_state.value] += count
+    for account, kind, count in tx.journal.totals():
+        if kind in EVENTS:
+            figures.events[account, EVENTS[kind][0]] += count
     figures.newest = tx.journal.span()[1]
     return figures
 
@@ -103,6 +108,12 @@ class _Now(Collector):
         yield _family("cores", "Cores of the nodes of pools.", (*by_pool, "kind"), figures.cores)
         yield _family("target_nodes", "Nodes pools are to have.", (*by_pool, "kind"), figures.targets)
         yield _family("tasks", "Tasks of the jobs of pools.", (*by_pool, "state"), figures.tasks)
+        events = CounterMetricFamily(
+            "poolwright_events", "Public events that were recorded.", labels=["account", "event"]
+        )
+        for key, count in figures.events.items():
+            events.add_metric(key, count)
+        yield events
         for name, text, value in self._present.gauges:
             yield GaugeMetricFamily(f"poolwright_{name}", text, value=value)
         recorded = ("events_recorded", "Events recorded in the journal.", float(figures.newest))

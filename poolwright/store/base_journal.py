@@ -31,6 +31,10 @@ class Journal(Protocol):
         """The oldest and the newest number kept; (0, 0) for a journal that is still empty."""
         ...
 
+    def totals(self) -> list[tuple[str, str, int]]:
+        """(account, kind, how many were ever recorded), whatever is forgotten since."""
+        ...
+
     def prune(self, keep: int) -> int:
         """Keep the newest `keep` facts; returns how many went."""
         ...

@@ -24,3 +24,10 @@ DELETE FROM fact WHERE pk <= (SELECT max(pk) FROM fact) - ?
 -- The newest fact stays, so that no number is given twice.
 DELETE FROM fact
 WHERE pk < (SELECT min(pk) FROM fact) + ?1 AND pk < (SELECT max(pk) FROM fact) AND at < ?2
+
+-- name: count
+INSERT INTO fact_total (account, kind, count) VALUES (?, ?, ?)
+ON CONFLICT (account, kind) DO UPDATE SET count = count + excluded.count
+
+-- name: totals
+SELECT account, kind, count FROM fact_total ORDER BY account, kind

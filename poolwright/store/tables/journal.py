@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from poolwright.domain.clock import Instant
@@ -25,14 +26,16 @@ class JournalTable:
         return self._common or kind not in COMMON
 
     def record(self, facts: Sequence[Fact]) -> None:
+        kept = [fact for fact in facts if self.keeps(fact.kind)]
         self._db.many(
             _SQL["insert"],
-            (
-                [*_FACT.values(fact), "" if fact.kind in COMMON else fact.subject.lower()]
-                for fact in facts
-                if self.keeps(fact.kind)
-            ),
+            ([*_FACT.values(fact), "" if fact.kind in COMMON else fact.subject.lower()] for fact in kept),
         )
+        counts = Counter((fact.account, fact.kind) for fact in kept)
+        self._db.many(_SQL["count"], [(*key, count) for key, count in counts.items()])
+
+    def totals(self) -> list[tuple[str, str, int]]:
+        return [(account, kind, count) for account, kind, count in self._db.all(_SQL["totals"])]
 
     def of_subject(self, account: str, subject: str, limit: int) -> list[Fact]:
         rows = self._db.all(_SQL["of_subject"], (account, subject.lower(), limit))

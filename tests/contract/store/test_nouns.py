@@ -391,3 +391,7 @@ async def test_the_journal_is_read_on_from_any_place_and_forgets_by_age(store: S
     assert await store.write(lambda tx: tx.journal.prune_old(100, 2)) == 2
     assert await store.write(lambda tx: tx.journal.prune_old(100, 1000)) == 2
     assert await store.read(lambda tx: tx.journal.span()) == (last, last)
+    told = [(A, "job.create", 1), (A, "pool.create", 1), (A, "task.fail", 1), (A, "task.start", 1)]
+    assert await store.read(lambda tx: tx.journal.totals()) == [*told, ("other", "task.start", 1)], (
+        "what is forgotten stays counted"
+    )

@@ -27,6 +27,7 @@ _WHOLE = {
     ("auto_pools", "idle"),
     ("applications", "files"),
     ("storage_accounts", "all"),
+    ("facts", "totals"),  # one row a kind and account
 }
 _PARTIAL = {
     "job_unsettled",

@@ -88,6 +88,7 @@ def _metrics(live: Live, client: Any) -> dict[tuple[str, str], float]:
             label = (
                 sample.labels.get("state")
                 or sample.labels.get("operation")
+                or sample.labels.get("event")
                 or sample.labels.get("result", "")
             )
             found[sample.name, label] = sample.value
@@ -126,6 +127,8 @@ def test_events_arrive_in_order_whatever_dies_and_metrics_tell_of_it(
     assert figures["poolwright_webhook_deliveries_total", "failure"] >= 1
     assert figures["poolwright_api_requests_total", "create_job"] == 2
     assert figures["poolwright_api_requests_total", "GET Microsoft.Compute/snapshots"] == 1
+    assert figures["poolwright_events_total", "JobStartEvent"] == 2
+    assert figures["poolwright_events_total", "PoolCreateEvent"] == 1
     assert figures["poolwright_store_commit_duration_seconds_count", ""] > 0
     assert ("poolwright_webhook_lag_events", "") in figures
     with pytest.raises(
