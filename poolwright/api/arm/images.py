@@ -12,7 +12,7 @@ from poolwright.commands.resources import Accepted, Outline
 from poolwright.domain.resource_id import IMAGES
 from poolwright.store.base import Tx
 from poolwright.wire.arm.compute_in import image_document, image_spec
-from poolwright.wire.arm.compute_models import ImageBody, TagsBody
+from poolwright.wire.arm.compute_models import ImageBody, ImagePatchBody
 from poolwright.wire.arm.compute_out import image as shown
 from poolwright.wire.arm.decode import tags
 
@@ -49,7 +49,7 @@ async def list_all(call: Call) -> Response:
 
 async def patch(call: Call) -> Response:
     """Tags."""
-    body = call.decode(TagsBody)
+    body = call.decode(ImagePatchBody)
     changed = tags(body.tags) if body.tags is not None else None
     found = await call.write(lambda tx: images.patch(tx, call.context, call.id(IMAGES), changed))
     return tagged(shown(found), found)

@@ -1,4 +1,4 @@
-"""Request models of Microsoft.Compute: what this service reads or echoes; everything else a client sends is dropped."""
+"""Request models of Microsoft.Compute: what this service reads or echoes. See not_in_force.py for what it refuses."""
 
 from __future__ import annotations
 
@@ -40,6 +40,12 @@ class DiskProperties(Struct, frozen=True, omit_defaults=True, rename="camel"):
     network_access_policy: str | None = None
     public_network_access: str | None = None
     tier: str | None = None
+    purchase_plan: Echoed | None = None
+    supported_capabilities: Echoed | None = None
+    encryption: Echoed | None = None
+    max_shares: int | None = None
+    data_access_auth_mode: str | None = None
+    optimized_for_frequent_attach: bool | None = None
 
 
 class DiskBody(Struct, frozen=True):
@@ -69,6 +75,12 @@ class GrantAccessBody(Struct, frozen=True, rename="camel"):
 
 class TagsBody(Struct, frozen=True):
     """PATCH of whatever has tags only."""
+
+    tags: dict[str, str] | None = None
+
+
+class ImagePatchBody(Struct, frozen=True):
+    """PATCH of an image."""
 
     tags: dict[str, str] | None = None
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from poolwright.domain.errors import ManagementError
+from poolwright.wire.arm.not_in_force import refuse_not_in_force
 
 M = TypeVar("M", bound=msgspec.Struct)
 
@@ -21,7 +22,8 @@ _MISSING = re.compile(r"Object missing required field `([^`]+)`")
 
 
 def decode(body: bytes, model: type[M]) -> M:
-    """The body as a model. Unknown properties are ignored, as Resource Manager does.
+    """The body as a model. Unknown properties are ignored, as Resource Manager does; those it knows and this service
+    does not put in force are refused (not_in_force.py).
 
     Raises ManagementError 400: InvalidRequestContent for what is not a JSON object, InvalidParameter for a property
     that is missing or of the wrong type.
@@ -37,6 +39,7 @@ def decode(body: bytes, model: type[M]) -> M:
     if not isinstance(raw, dict):
         text = "The request content was invalid: a JSON object was expected."
         raise ManagementError(400, "InvalidRequestContent", text)
+    refuse_not_in_force(raw, model)
     try:
         # Clients send numbers as strings now and then, and the public service takes them.
         return msgspec.convert(_without_nulls(raw), model, strict=False)

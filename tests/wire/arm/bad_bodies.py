@@ -38,6 +38,26 @@ PROFILE = "properties.storageProfile"
 SOURCE = f"{GROUP}/providers/Microsoft.Compute/snapshots/none"
 CASES: list[tuple[str, str, Any, int, str, str]] = [
     ("PUT", f"{COMPUTE}/disks/d", b"{not json", 400, "InvalidRequestContent", "deserialized"),
+    ("PUT", f"{COMPUTE}/disks/d", {**disk(), "zones": ["1"]}, 400, "InvalidParameter", "'zones'"),
+    ("PUT", f"{COMPUTE}/disks/d", disk(maxShares=2), 400, "InvalidParameter", "It may be 1"),
+    ("PUT", f"{COMPUTE}/snapshots/s", disk(diskAccessId="/x"), 400, "InvalidParameter", "beginGetAccess"),
+    ("PATCH", f"{COMPUTE}/disks/d", {"properties": {"diskSizeGB": 9}}, 400, "InvalidParameter", "PATCH"),
+    (
+        "PUT",
+        f"{COMPUTE}/images/i",
+        {"location": "local", "properties": {"storageProfile": {"zoneResilient": True}}},
+        400,
+        "InvalidParameter",
+        "'properties.storageProfile.zoneResilient'",
+    ),
+    (
+        "PUT",
+        f"{COMPUTE}/galleries/g",
+        {"location": "local", "properties": {"sharingProfile": {"communityGalleryInfo": {"eula": "e"}}}},
+        400,
+        "InvalidParameter",
+        "communityGalleryInfo",
+    ),
     ("PUT", f"{COMPUTE}/disks/d", b"[1]", 400, "InvalidRequestContent", "object was expected"),
     ("PUT", f"{COMPUTE}/disks/d", b"[" * 100_000, 400, "InvalidRequestContent", "nested"),
     ("PUT", f"{COMPUTE}/disks/d", b"", 400, "InvalidRequestContent", ""),

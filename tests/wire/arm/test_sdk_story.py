@@ -332,6 +332,26 @@ def test_disks_by_themselves(clients: Clients) -> None:
     assert list(disks.list_by_resource_group("disks")) == []
 
 
+def test_what_describes_a_disk_comes_back_and_may_be_sent_again(clients: Clients) -> None:
+    clients.resource.resource_groups.create_or_update("described", {"location": "local"})
+    disks = clients.compute.disks
+    described = {
+        "creationData": {"createOption": "Empty"},
+        "diskSizeGB": 1,
+        "purchasePlan": {"name": "n", "publisher": "p", "product": "q"},
+        "supportedCapabilities": {"acceleratedNetwork": True, "architecture": "x64"},
+        "networkAccessPolicy": "AllowAll",
+        "maxShares": 1,
+    }
+    body = {"location": "local", "properties": described}
+    made: Any = disks.begin_create_or_update("described", "one", body).result()
+    assert (made.purchase_plan.name, made.max_shares, made.network_access_policy) == ("n", 1, "AllowAll")
+    assert made.supported_capabilities.accelerated_network
+    made.tags = {"seen": "twice"}
+    again = disks.begin_create_or_update("described", "one", made).result()
+    assert (again.tags, again.unique_id) == ({"seen": "twice"}, made.unique_id)
+
+
 def test_a_failed_creation_tells_why_and_leaves_nothing(clients: Clients) -> None:
     from poolwright.images.base import BuildFailed
 
