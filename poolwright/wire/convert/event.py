@@ -70,6 +70,7 @@ def _pool_created(id: str, detail: dict[str, Any]) -> Document:
             "imageReference": _present(image),
             "nodeAgentId": detail.get("agent"),
         },
+        "networkConfiguration": {"subnetId": ""},  # refused, so there is none
         "resizeTimeout": str(detail.get("resize_timeout_ms", "")),
         "targetDedicatedNodes": detail.get("target_dedicated"),
         "targetLowPriorityNodes": detail.get("target_low_priority"),

@@ -17,7 +17,10 @@ from poolwright.api.auth import BATCH_RESOURCE
 from poolwright.domain.facts import Fact
 from tests.support.waiting import wait_until
 from tests.unit.identity.parts import ACCOUNT
+from tests.wire.batch.bad_bodies import POOL
 from tests.wire.batch.conftest import NEW_VERSION, OTHER, Live
+
+JSON = {"Content-Type": "application/json; odata=minimalmetadata"}
 
 
 def _record(live: Live, *kinds: str, account: str = ACCOUNT) -> int:
@@ -148,3 +151,63 @@ def test_a_follower_that_takes_nothing_is_dropped(live: Live, monkeypatch: pytes
         )
         wait_until(lambda: feed.dropped == dropped + 1, 30, "a follower that reads nothing is still served")
         assert feed.followers == 0
+
+
+def test_events_of_pools_have_the_public_fields(live: Live, http: httpx.Client) -> None:
+    begin = live.read(lambda tx: tx.journal.span())[1]
+    body = {
+        **POOL,
+        "id": "told",
+        "resizeTimeout": "PT7M",
+        "targetDedicatedNodes": 2,
+        "displayName": "The pool",
+    }
+    assert http.post("/pools", content=json.dumps(body), headers=JSON).status_code == 201
+    assert http.delete("/pools/told").status_code == 202
+    events = http.get("/events", params={"after": begin, "kind": "pool.*"}).json()["value"]
+    names = [event["eventName"] for event in events]
+    assert names == ["PoolCreateEvent", "PoolResizeStartEvent", "PoolDeleteStartEvent"]
+    created, resize, deleted = (event["properties"] for event in events)
+    image = created.pop("virtualMachineConfiguration")
+    assert (image["nodeAgentId"], image["imageReference"]["publisher"]) == ("batch.node.debian 12", "debian")
+    assert created == {
+        "id": "told",
+        "displayName": "The pool",
+        "vmSize": "standard_d2s_v3",
+        "imageType": "VirtualMachineConfiguration",
+        "networkConfiguration": {"subnetId": ""},
+        "resizeTimeout": "420000",
+        "targetDedicatedNodes": 2,
+        "targetLowPriorityNodes": 0,
+        "taskSlotsPerNode": 1,
+        "vmFillType": "Spread",
+        "enableAutoScale": False,
+        "enableInterNodeCommunication": False,
+        "isAutoPool": False,
+    }
+    assert resize == {
+        "id": "told",
+        "nodeDeallocationOption": "invalid",
+        "currentDedicatedNodes": 0,
+        "targetDedicatedNodes": 2,
+        "currentLowPriorityNodes": 0,
+        "targetLowPriorityNodes": 0,
+        "enableAutoScale": False,
+        "isAutoPool": False,
+    }
+    assert deleted == {"id": "told"}
+
+
+def test_events_of_jobs_have_the_names_of_the_public_metrics(live: Live, http: httpx.Client) -> None:
+    begin = live.read(lambda tx: tx.journal.span())[1]
+    body = {"id": "told", "poolInfo": {"poolId": "p"}}
+    assert http.post("/jobs", content=json.dumps(body), headers=JSON).status_code == 201
+    off = json.dumps({"disableTasks": "wait"})
+    assert http.post("/jobs/told/disable", content=off, headers=JSON).status_code == 202
+    assert http.post("/jobs/told/terminate").status_code == 202
+    assert http.delete("/jobs/told").status_code == 202
+    events = http.get("/events", params={"after": begin, "kind": "job.*"}).json()["value"]
+    assert [(event["eventName"], event["properties"]) for event in events] == [
+        (name, {"id": "told"})
+        for name in ("JobStartEvent", "JobDisableStartEvent", "JobTerminateStartEvent", "JobDeleteStartEvent")
+    ]

@@ -1,0 +1,146 @@
+"""Rules of who gets a place and who keeps it: managers, preemption, preparation over reboots, blocked jobs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from azure.batch import models as batch
+
+from tests.e2e.service.live import Live
+from tests.e2e.service.rules.test_jobs import ended, job_state, terminate
+from tests.support.waiting import wait_until
+
+AT_ONCE: Any = {"nodeRebootOption": "terminate"}
+
+
+def _boss(command: str, **more: Any) -> batch.BatchJobManagerTask:
+    return batch.BatchJobManagerTask(id="boss", command_line=f"/bin/sh -c '{command}'", **more)
+
+
+def test_a_manager_is_tried_again_and_its_end_is_the_jobs_also_when_it_fails(live: Live) -> None:
+    retries = batch.BatchTaskConstraints(max_task_retry_count=2)
+    live.job(job_manager_task=_boss("sleep 0.3; exit 1", constraints=retries, run_exclusive=False))
+    live.task("other", "sleep 600")
+    done = job_state(live, "completed")
+    assert done["executionInfo"]["terminateReason"] == "JMComplete"
+    boss = live.batch.get_task("job", "boss")["executionInfo"]
+    assert (boss["exitCode"], boss["retryCount"]) == (1, 2)
+    assert live.batch.get_task("job", "other")["executionInfo"]["result"] == "failure"
+
+
+def test_the_node_of_a_manager_is_the_last_to_go(live: Live) -> None:
+    live.idle_pool("shrinking", dedicated=2, slots=2)
+    try:
+        live.job(pool="shrinking", job_manager_task=_boss("sleep 600", run_exclusive=False))
+        node = live.wait_task("boss", "running")["nodeInfo"]["nodeId"]
+        live.batch.begin_resize_pool(
+            "shrinking",
+            batch.BatchPoolResizeOptions(target_dedicated_nodes=1, node_deallocation_option="requeue"),
+        )
+        live.wait_steady("shrinking")
+        assert [str(found["id"]) for found in live.batch.list_nodes("shrinking")] == [node]
+        assert live.batch.get_task("job", "boss")["executionInfo"]["requeueCount"] == 0
+    finally:
+        live.batch.begin_delete_pool("shrinking")
+
+
+def test_a_job_that_allows_it_gives_way_to_a_higher_priority(live: Live) -> None:
+    live.job("gives", allow_task_preemption=True, priority=0)
+    live.job("keeps", priority=0)
+    for number in range(2):
+        live.task(f"t{number}", "sleep 600", "gives")
+        live.task(f"t{number}", "sleep 600", "keeps")
+    for number in range(2):
+        live.wait_task(f"t{number}", "running", "gives")
+        live.wait_task(f"t{number}", "running", "keeps")
+    live.job("urgent", priority=100)
+    live.task("t", "sleep 600", "urgent")
+    live.wait_task("t", "running", "urgent")
+    counts = {id: live.batch.get_job_task_counts(id)["taskCounts"]["running"] for id in ("gives", "keeps")}
+    assert counts == {"gives": 1, "keeps": 2}
+    (waiting,) = live.batch.list_tasks("gives", filter="state eq 'active'")
+    assert waiting["executionInfo"]["retryCount"] == 0, "to give way is no retry"
+
+
+def test_a_preparation_is_repeated_after_a_reboot_where_the_job_says_so(live: Live) -> None:
+    live.idle_pool("restarts", dedicated=1, slots=1)
+    try:
+        for id, again in (("again", True), ("once", False)):
+            live.job(
+                id,
+                "restarts",
+                job_preparation_task=batch.BatchJobPreparationTask(
+                    command_line=f"/bin/sh -c 'echo {id} >>$AZ_BATCH_NODE_SHARED_DIR/prepared'",
+                    rerun_on_node_reboot_after_success=again,
+                ),
+            )
+            live.task("first", "true", id)
+            ended(live, "first", id)
+        (node,) = live.batch.list_nodes("restarts")
+        live.batch.begin_reboot_node("restarts", str(node["id"]), AT_ONCE, polling_interval=1).result()
+        live.wait_nodes("restarts", {"idle": 1})
+        for id in ("again", "once"):
+            live.task("second", "true", id)
+            ended(live, "second", id)
+        assert sorted(live.ledger("restarts", "shared/prepared")) == ["again", "again", "once"]
+    finally:
+        live.batch.begin_delete_pool("restarts")
+
+
+def test_a_blocked_task_keeps_its_job_unless_the_job_ends_when_idle(live: Live) -> None:
+    for id in ("patient", "idle"):
+        live.job(id, uses_task_dependencies=True)
+        live.task("a", "exit 1", id)
+        live.task("b", "true", id, depends_on=batch.BatchTaskDependencies(task_ids=["a"]))
+        ended(live, "a", id)
+    live.batch.update_job("patient", batch.BatchJobUpdateOptions(all_tasks_complete_mode="terminatejob"))
+    live.batch.update_job("idle", batch.BatchJobUpdateOptions(all_tasks_complete_mode="terminatejobwhenidle"))
+    job_state(live, "completed", "idle")
+    assert live.batch.get_job("patient")["state"] == "active"
+    assert live.state("b", "patient") == live.state("b", "idle") == "active"
+
+
+def test_a_task_that_cannot_start_is_a_failure_of_its_own_kind(live: Live) -> None:
+    live.job(task_failure_mode="performexitoptionsjobaction")
+    spare = batch.ExitConditions(
+        pre_processing_error=batch.ExitOptions(job_action="none"),
+        default=batch.ExitOptions(job_action="terminate"),
+    )
+    retries = batch.BatchTaskConstraints(max_task_retry_count=3)
+    for id, conditions in (("spared", spare), ("fatal", None)):
+        live.batch.create_task(
+            "job",
+            batch.BatchTaskCreateOptions(
+                id=id, command_line="/no/such/program", exit_conditions=conditions, constraints=retries
+            ),
+        )
+        info = ended(live, id)
+        assert (info["failureInfo"]["code"], info["retryCount"]) == ("CommandProgramNotFound", 0)
+        if id == "spared":
+            assert live.batch.get_job("job")["state"] == "active"
+    assert job_state(live, "completed")["executionInfo"]["terminateReason"] == "TaskFailed"
+
+
+def test_the_time_limit_is_of_each_run(live: Live) -> None:
+    live.job()
+    limits = batch.BatchTaskConstraints(max_task_retry_count=3, max_wall_clock_time=timedelta(seconds=2))
+    live.task("t", "sleep 0.8; exit 1", constraints=limits)
+    info = ended(live, "t")
+    assert (info["failureInfo"]["code"], info["retryCount"]) == ("FailureExitCode", 3)
+
+
+def test_a_completed_job_is_deleted_without_a_second_release(live: Live) -> None:
+    live.job(
+        job_preparation_task=batch.BatchJobPreparationTask(command_line="/bin/true"),
+        job_release_task=batch.BatchJobReleaseTask(
+            command_line="/bin/sh -c 'echo x >>$AZ_BATCH_NODE_SHARED_DIR/released-once'"
+        ),
+    )
+    live.task("t", "true")
+    ended(live, "t")
+    terminate(live, "over")
+    job_state(live, "completed")
+    live.batch.begin_delete_job("job")
+    wait_until(lambda: not list(live.batch.list_jobs()), 60, lambda: list(live.batch.list_jobs()))
+    assert live.ledger(name="shared/released-once") == ["x"]
