@@ -144,3 +144,25 @@ def test_a_completed_job_is_deleted_without_a_second_release(live: Live) -> None
     live.batch.begin_delete_job("job")
     wait_until(lambda: not list(live.batch.list_jobs()), 60, lambda: list(live.batch.list_jobs()))
     assert live.ledger(name="shared/released-once") == ["x"]
+
+
+def test_who_the_tasks_of_a_job_are_and_what_they_know(live: Live) -> None:
+    say = "echo $(id -un) $COMMON $AZ_BATCH_TASK_ID >$AZ_BATCH_NODE_SHARED_DIR/who-{}"
+    live.job(
+        common_environment_settings=[batch.EnvironmentSetting(name="COMMON", value="known")],
+        job_preparation_task=batch.BatchJobPreparationTask(
+            id="ready", command_line=f"/bin/sh -c '{say.format('ready')}'"
+        ),
+        job_release_task=batch.BatchJobReleaseTask(
+            id="over", command_line=f"/bin/sh -c '{say.format('over')}'"
+        ),
+        job_manager_task=_boss(say.format("boss"), run_exclusive=False, kill_job_on_completion=False),
+    )
+    ended(live, "boss")
+    terminate(live, "over")
+    job_state(live, "completed")
+    told = {name: live.ledger(name=f"shared/who-{name}") for name in ("ready", "boss", "over")}
+    assert {name: words[1:] for name, words in told.items()} == {name: ["known", name] for name in told}
+    assert told["ready"][0] == "_azbatch", "the account of the pool"
+    assert told["boss"][0] == "_azbatch"
+    assert told["over"][0].startswith("_azbatchtask"), "an account of its own"
