@@ -166,3 +166,63 @@ def test_who_the_tasks_of_a_job_are_and_what_they_know(live: Live) -> None:
     assert told["ready"][0] == "_azbatch", "the account of the pool"
     assert told["boss"][0] == "_azbatch"
     assert told["over"][0].startswith("_azbatchtask"), "an account of its own"
+
+
+def _long_on_each_node(live: Live) -> dict[str, str]:
+    """A long task on each node of the pool, by the node's id."""
+    live.job()
+    places = {}
+    for number, node in enumerate(live.batch.list_nodes("pool")):
+        place = batch.BatchAffinityInfo(affinity_id=str(node["affinityId"]))
+        live.task(f"t{number}", "sleep 600", affinity_info=place, required_slots=2)
+        assert live.wait_task(f"t{number}", "running")["nodeInfo"]["nodeId"] == node["id"]
+        places[str(node["id"])] = f"t{number}"
+    return places
+
+
+def _was(live: Live, task: str) -> tuple[Any, ...]:
+    found = live.batch.get_task("job", task)
+    info = found["executionInfo"]
+    return found["state"], info["requeueCount"], info["retryCount"], info.get("failureInfo", {}).get("code")
+
+
+def test_tasks_of_a_node_that_takes_no_more_go_the_way_that_was_asked_for(live: Live) -> None:
+    places = _long_on_each_node(live)
+    (first, requeued), (second, terminated) = places.items()
+    for node, how in ((first, "requeue"), (second, "terminate")):
+        asked: Any = {"nodeDisableSchedulingOption": how}
+        live.batch.disable_node_scheduling("pool", node, asked)
+    live.wait_nodes("pool", {"offline": 2})
+    assert _was(live, requeued) == ("active", 1, 0, None)
+    assert _was(live, terminated) == ("completed", 0, 0, "TaskEnded")
+    for node in places:
+        live.batch.enable_node_scheduling("pool", node)
+    live.wait_task(requeued, "running")
+
+
+def test_tasks_of_a_node_that_is_rebooted_go_the_way_that_was_asked_for(live: Live) -> None:
+    places = _long_on_each_node(live)
+    (first, requeued), (second, terminated) = places.items()
+    for node, how in ((first, "requeue"), (second, "terminate")):
+        asked: Any = {"nodeRebootOption": how}
+        live.batch.begin_reboot_node("pool", node, asked, polling_interval=1).result()
+    wait_until(lambda: "rebooting" not in live.states() and "starting" not in live.states(), 60, live.states)
+    assert _was(live, requeued)[1:] == (1, 0, None)
+    assert _was(live, terminated) == ("completed", 0, 0, "TaskEnded")
+    live.wait_task(requeued, "running")
+
+
+def test_a_removed_node_gives_its_tasks_back(live: Live) -> None:
+    live.idle_pool("leaving", dedicated=1, slots=2)
+    try:
+        live.job(pool="leaving")
+        for id in ("a", "b"):
+            live.task(id, "sleep 600")
+            node = str(live.wait_task(id, "running")["nodeInfo"]["nodeId"])
+        gone = batch.BatchNodeRemoveOptions(node_ids=[node], node_deallocation_option="requeue")
+        live.batch.begin_remove_nodes("leaving", gone)
+        live.wait_nodes("leaving", {})
+        live.wait_steady("leaving")
+        assert [_was(live, id) for id in ("a", "b")] == [("active", 1, 0, None)] * 2
+    finally:
+        live.batch.begin_delete_pool("leaving")
