@@ -18,7 +18,7 @@ _READY = frozenset({NodeState.IDLE.value, NodeState.RUNNING.value, NodeState.OFF
 class Phase:
     """One phase: `began_at`, and how long it took in milliseconds; None while it goes on."""
 
-    name: str  # "allocation" | "clone" | "boot" | "startTask" | "total"
+    name: str  # "allocation" | "clone" | "boot" | "packages" | "images" | "startTask" | "total"
     began_at: Instant
     milliseconds: float | None
 
@@ -26,7 +26,8 @@ class Phase:
 def phases(node: Node) -> tuple[Phase, ...]:
     """The phases of the node's present life in order, as far as they have come; the last is the whole of them.
 
-    `allocation` is the wait for the image, for a place among other machines and for the engine's word.
+    `allocation` is the wait for the image, for a place among other machines and for the engine's word; `packages`
+    (`images` where the node runs containers) is the bringing of what its pool names.
     """
     began = _began(node)
     if node.booted_at is None or node.booted_at < began:
@@ -40,12 +41,16 @@ def phases(node: Node) -> tuple[Phase, ...]:
         Phase("boot", made + int(clone * 1000), round(boot, 3)),
     ]
     task = node.start_task
-    if task is not None:
-        ended = None if task.ended_at is None else _ms(task.started_at, task.ended_at)
-        found.append(Phase("startTask", task.started_at, ended))
     ready = min(
         (at for at, state, _ in node.history if state in _READY and at >= node.booted_at), default=None
     )
+    if node.packages.items or node.packages.containers:
+        there = ready if task is None else task.started_at
+        name = "images" if node.packages.containers else "packages"
+        found.append(Phase(name, node.booted_at, None if there is None else _ms(node.booted_at, there)))
+    if task is not None:
+        ended = None if task.ended_at is None else _ms(task.started_at, task.ended_at)
+        found.append(Phase("startTask", task.started_at, ended))
     return (*found, Phase("total", began, None if ready is None else _ms(began, ready)))
 
 

@@ -57,7 +57,7 @@ def show(order: Mapping[str, Any], http: requests.Session, patience: Patience) -
             pulled = 0
             if not _is_whole(kept):
                 shutil.rmtree(kept, ignore_errors=True)
-                pulled = _make(registry, manifest, image, work, kept)
+                pulled = make(registry, manifest, image, work, kept)
             os.utime(kept)
             _attach(kept, namespace, image)
         return {"reused": not pulled, "bytes": pulled, "digest": manifest.digest}
@@ -107,7 +107,9 @@ def _namespace(pid: int, start: int) -> int:
     return fd
 
 
-def _make(registry: Registry, manifest: Manifest, image: ImageName, work: Path, kept: Path) -> int:
+def make(registry: Registry, manifest: Manifest, image: ImageName, work: Path, kept: Path) -> int:
+    """Pull and unpack an image in the directory `work`, and put it in place at `kept`; returns the bytes of its layers.
+    Raises TransferFailed."""
     total = sum(layer.size for layer in manifest.layers)
     space = os.statvfs(work)
     if total * _GROWS > space.f_bavail * space.f_frsize:

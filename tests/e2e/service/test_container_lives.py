@@ -15,7 +15,8 @@ from tests.e2e.service.test_containers import AT_ONCE, Shop, containers, inside,
 from tests.support.registry import Registry, registry
 from tests.support.waiting import wait_until
 
-SLEEPS = "echo begun; sleep 86399"
+SLEEPS = "trap 'exit 1' TERM; echo begun; sleep 86399 & wait"
+DEAF = "echo begun; sleep 86399"  # as first process of its container the shell does not hear SIGTERM
 
 
 @pytest.fixture
@@ -53,11 +54,16 @@ def _output(live: Live, id: str) -> str:
 
 def test_the_end_of_a_task_is_the_end_of_its_container(live: Live, hub: Registry) -> None:
     tasks = shop(live, hub, slots=4)
-    listens = tasks.add("trap 'echo bye; exit 4' TERM; echo begun; sleep 86399 & wait")
+    busy = tasks.add("i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done")
+    listens = tasks.add("trap 'echo bye; exit 4' TERM; echo begun; while :; do sleep 1 & wait; done")
     asked = tasks.add(SLEEPS)
     limit = batch.BatchTaskConstraints(max_wall_clock_time=timedelta(seconds=1))
-    late = tasks.add(SLEEPS, constraints=limit)
+    late = tasks.add(DEAF, constraints=limit)
     assert tasks.end(late)["failureInfo"]["code"] == "TaskEnded"
+    tasks.said(busy)
+    used = live.batch.get_task("job", busy, expand=["stats"]).task_statistics
+    assert used is not None
+    assert used.user_cpu_time > timedelta(milliseconds=50), "what a container used is its task's"
     begun(live, listens, asked)
     info = live.batch.get_task("job", asked)["executionInfo"]["containerInfo"]
     assert info["state"] == "running"

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from poolwright.decide import explain
 from poolwright.decide.node_events import Booted, installed, joined, next_life, without_packages
 from poolwright.decide.node_life import Act, tick
+from poolwright.domain.clock import SECOND
+from poolwright.domain.containers import PULL_ERROR, ContainerSettings
 from poolwright.domain.limits import NODE_UNKNOWN_AFTER
 from poolwright.domain.package import InstalledPackage, NodePackages, variables
+from poolwright.domain.phases import Phase, phases
 from poolwright.domain.pool import StartTask
 from poolwright.domain.states import NodeState
-from tests.unit.decide.parts import NOW, node
+from poolwright.reconcile.environment import container_problem
+from tests.unit.decide.parts import NOW, node, pool
 from tests.unit.decide.test_node_life import at
 
 ONE = InstalledPackage("render-er", "1.0b", "d" * 64, plain=True)
@@ -46,6 +53,39 @@ def test_a_node_without_its_packages_waits_for_its_user() -> None:
     far = NOW + 100 * NODE_UNKNOWN_AFTER
     plan = tick(row, at(far, row))
     assert (plan.act, plan.node.state) == (None, NodeState.UNUSABLE)
+
+
+def test_images_come_with_packages_and_their_time_is_told() -> None:
+    images = NodePackages(pending=True, containers=True)
+    asked = node(state=NodeState.CREATING, history=((NOW, "creating", "asked"),))
+    row = joined(asked, Booted(), START, NOW + SECOND, images)
+    assert explain.node(row, pool(1), transfer="its images are pulled").code == "PullingImages"
+    assert phases(row)[-2:] == (Phase("images", NOW + SECOND, None), Phase("total", NOW, None))
+    done = installed(row, START, NOW + 3 * SECOND)
+    assert done.packages.containers
+    assert phases(done)[-3] == Phase("images", NOW + SECOND, 2000.0)
+    lacking = without_packages(row, "There is none.", NOW, PULL_ERROR)
+    assert (lacking.state, lacking.errors[0].code) == (NodeState.UNUSABLE, "ContainerImagePullError")
+    assert "registry" in explain.node(lacking, pool(1)).next_step
+
+
+@pytest.mark.parametrize(
+    ("container", "containers", "needed", "refused"),
+    [
+        (ContainerSettings("x"), False, True, "no containerConfiguration"),
+        (ContainerSettings("x"), False, False, "no containerConfiguration"),
+        (None, True, True, "no containerSettings"),
+        (None, True, False, None),
+        (None, False, True, None),
+        (ContainerSettings("x"), True, True, None),
+    ],
+)
+def test_who_must_and_who_may_have_container_settings(
+    container: ContainerSettings | None, containers: bool, needed: bool, refused: str | None
+) -> None:
+    row = replace(node(), packages=NodePackages(containers=containers))
+    said = container_problem(container, row, needed=needed)
+    assert (said is None) if refused is None else (said is not None and refused in said)
 
 
 def test_names_of_variables() -> None:

@@ -1,0 +1,279 @@
+"""Images from a real registry, and from servers that misbehave; unpacked by one who is nobody on the host."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from poolwright.domain.containers import read_image_name
+from poolwright.serve.container_images import collect
+from poolwright.transfer import images
+from poolwright.transfer.addresses import Policy, session
+from poolwright.transfer.failures import TransferFailed
+from poolwright.transfer.fetching import Patience
+from poolwright.transfer.registry import Registry
+from tests.support import faulty
+from tests.support.faulty import Faulty
+from tests.support.registry import DOCKER, INDEX, MANIFEST, layer, registry
+from tests.support.registry import Registry as Served
+
+HASTY = Patience(tries=3, first_wait_s=0.01)
+LOGIN = ("ann", "hush")
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: images belong to users of machines")
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with registry(tmp_path_factory.mktemp("registry")) as made:
+        yield made
+
+
+@pytest.fixture
+def server() -> Iterator[Faulty]:
+    made = Faulty()
+    yield made
+    made.close()
+
+
+def client(name: str, login: tuple[str, str] | None = None, networks: list[str] | None = None) -> Registry:
+    return Registry(session(Policy(networks)), read_image_name(name), login, HASTY)
+
+
+def refusal(work: Callable[[], Any]) -> tuple[str, str]:
+    with pytest.raises(TransferFailed) as failed:
+        work()
+    return failed.value.code, str(failed.value)
+
+
+def unpacked(hub: Served, tmp_path: Path, name: str) -> Path:
+    made = client(f"{hub.server}/{name}")
+    manifest = made.manifest()
+    digest = manifest.digest.partition(":")[2]
+    store = tmp_path / "store"
+    with images.locked(store, digest) as work:
+        images.make(made, manifest, read_image_name(f"{hub.server}/{name}"), work, store / "images" / digest)
+    assert not list((store / "tmp").iterdir())
+    return store / "images" / digest
+
+
+@pytest.mark.parametrize("kind", [MANIFEST, DOCKER])
+def test_manifests_of_both_kinds_are_read(hub: Served, kind: str) -> None:
+    digest = hub.push("kinds/one", [layer({"f": b"1"})], kind=kind, Env=["A=1"])
+    made = client(f"{hub.server}/kinds/one")
+    found = made.manifest()
+    assert (found.digest, len(found.layers)) == (digest, 1)
+    assert made.config(found)["config"] == {"Env": ["A=1"]}
+    assert client(f"{hub.server}/kinds/one@{digest}").manifest() == found
+
+
+def test_an_index_leads_to_the_image_for_this_host(hub: Served) -> None:
+    mine = hub.push("multi/one", [layer({"f": b"mine"})], tag="mine")
+    other = hub.push("multi/one", [layer({"f": b"other"})], tag="other")
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
+
+    def entry(digest: str, system: str, architecture: str) -> dict[str, Any]:
+        about = {"os": system, "architecture": architecture}
+        return {"mediaType": MANIFEST, "digest": digest, "size": 1, "platform": about}
+
+    entries = [entry(other, "linux", "s390x"), entry(mine, "linux", machine)]
+    hub.manifest("multi/one", "all", {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
+    assert client(f"{hub.server}/multi/one:all").manifest().digest == mine
+    hub.manifest("multi/one", "far", {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries[:1]})
+    code, text = refusal(client(f"{hub.server}/multi/one:far").manifest)
+    assert (code, "linux/s390x" in text) == ("ContainerInvalidImage", True)
+
+
+@root_only
+def test_layers_are_laid_one_over_the_other_by_nobody(hub: Served, tmp_path: Path) -> None:
+    below = layer({"etc": None, "etc/old": b"old", "etc/kept": b"kept", "bin/su": b"x"}, 0o4755)
+    above = layer({"etc/.wh.old": b"", "etc/new": b"new", "link": "/etc/kept"})
+    hub.push("layers/two", [below, above], Cmd=["run"], WorkingDir="/w", Entrypoint=None)
+    made = unpacked(hub, tmp_path, "layers/two")
+    tree = made / "rootfs"
+    assert sorted(path.name for path in (tree / "etc").iterdir()) == ["kept", "new"]
+    assert (tree / "link").readlink() == Path("/etc/kept")
+    owners = {path.lstat().st_uid for path in [tree, *tree.rglob("*")]}
+    assert owners == {100_000}
+    about = json.loads((made / "config.json").read_text())
+    assert (about["command"], about["entrypoint"], about["directory"]) == (["run"], [], "/w")
+
+
+@root_only
+def test_layers_lead_nowhere_else(hub: Served, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    up = layer({"../" * 12 + str(victim)[1:] + "/f": b"x"})
+    hub.push("evil/up", [up])
+    code, text = refusal(lambda: unpacked(hub, tmp_path, "evil/up"))
+    assert (code, "leads upwards" in text) == ("ContainerInvalidImage", True)
+    hub.push("evil/link", [layer({"out": str(victim)}), layer({"out/f": b"x"})])
+    refusal(lambda: unpacked(hub, tmp_path, "evil/link"))
+    hub.push("evil/junk", [b"no archive at all"])
+    assert refusal(lambda: unpacked(hub, tmp_path, "evil/junk"))[0] == "ContainerInvalidImage"
+    assert not list(victim.iterdir())
+    assert not list((tmp_path / "store" / "images").iterdir())
+    assert not list((tmp_path / "store" / "tmp").iterdir())
+
+
+@root_only
+def test_images_that_no_machine_has_are_collected(hub: Served, tmp_path: Path) -> None:
+    hub.push("kept/one", [layer({"f": b"1"})])
+    hub.push("kept/two", [layer({"f": b"2"})])
+    one, two = unpacked(hub, tmp_path, "kept/one"), unpacked(hub, tmp_path, "kept/two")
+    nodes, store = tmp_path / "nodes", tmp_path / "store"
+    (nodes / "m1" / "images").mkdir(parents=True)
+    (nodes / "m1" / "images" / one.name).touch()
+    assert collect(store, nodes, 3600) == []
+    assert collect(store, nodes, -1) == [two.name]
+    assert (one.is_dir(), two.is_dir()) == (True, False)
+    (nodes / "m1" / "images" / one.name).unlink()
+    assert collect(store, nodes, -1) == [one.name]
+    assert not list((store / "tmp").iterdir())
+
+
+def test_addresses_obey_the_rules_of_transfers(hub: Served, server: Faulty) -> None:
+    hub.push("rules/one", [layer({"f": b"1"})])
+    code, text = refusal(client(f"{hub.server}/rules/one", networks=["10.0.0.0/8"]).manifest)
+    assert (code, "does not connect" in text) == ("ContainerInvalidRegistry", True)
+    challenge = 'Bearer realm="http://169.254.169.254/token",service="x"'
+    server.plan = lambda _, request: faulty.answer(request, 401, WWW_Authenticate=challenge)
+    code, text = refusal(client(f"{_place(server)}/a/b").manifest)
+    assert (code, "does not connect" in text) == ("ContainerInvalidRegistry", True)
+
+
+def test_tokens_are_asked_for_as_the_registry_says(server: Faulty) -> None:
+    seen: list[tuple[str, str | None]] = []
+
+    def plan(_: int, request: BaseHTTPRequestHandler) -> None:
+        given = request.headers.get("Authorization")
+        seen.append((request.path, given))
+        if request.path.startswith("/token"):
+            faulty.answer(request, 200, b'{"access_token":"abc"}')
+        elif given == "Bearer abc":
+            faulty.answer(request, 200, DOCUMENT, Content_Type=MANIFEST)
+        else:
+            realm = f'Bearer realm="{server.url}/token",service="lab",scope="repository:a/b:pull"'
+            faulty.answer(request, 401, WWW_Authenticate=realm)
+
+    server.plan = plan
+    assert len(client(f"{_place(server)}/a/b", LOGIN).manifest().layers) == 1
+    basic = "Basic " + base64.b64encode(b"ann:hush").decode()
+    token = "/token?service=lab&scope=repository%3Aa%2Fb%3Apull"
+    manifest = "/v2/a/b/manifests/latest"
+    assert seen == [(manifest, None), (token, basic), (manifest, "Bearer abc")]
+
+
+@pytest.mark.parametrize(
+    ("login", "challenge", "reason"),
+    [
+        (LOGIN, 'Bearer realm="http://tokens.invalid/t"', "HTTPS only"),
+        (LOGIN, "Digest realm=x", "unknown here"),
+        (LOGIN, 'Basic realm="x"', "with these credentials"),
+        (None, 'Basic realm="x"', "without credentials"),
+    ],
+)
+def test_who_may_not_pull_is_told(
+    server: Faulty, login: tuple[str, str] | None, challenge: str, reason: str
+) -> None:
+    server.plan = lambda _, request: faulty.answer(request, 401, WWW_Authenticate=challenge)
+    code, text = refusal(client(f"{_place(server)}/a/b", login).manifest)
+    assert (code, reason in text) == ("ContainerInvalidRegistry", True), text
+    assert "hush" not in text
+
+
+def test_credentials_do_not_follow_a_redirect(server: Faulty, tmp_path: Path) -> None:
+    elsewhere = Faulty()
+    seen: list[str | None] = []
+    data = b"blob"
+
+    def plan(_: int, request: BaseHTTPRequestHandler) -> None:
+        if request.headers.get("Authorization") is None:
+            faulty.answer(request, 401, WWW_Authenticate='Basic realm="x"')
+        elif "/blobs/" in request.path:
+            faulty.answer(request, 307, Location=f"{elsewhere.url}/there")
+        else:
+            faulty.answer(request, 200, _manifest(data), Content_Type=MANIFEST)
+
+    def other(_: int, request: BaseHTTPRequestHandler) -> None:
+        seen.append(request.headers.get("Authorization"))
+        faulty.answer(request, 200, data)
+
+    server.plan, elsewhere.plan = plan, other
+    try:
+        made = client(f"{_place(server)}/a/b", LOGIN)
+        with (tmp_path / "blob").open("w+b") as stream:
+            made.fetch(made.manifest().layers[0], stream)
+    finally:
+        elsewhere.close()
+    assert ((tmp_path / "blob").read_bytes(), seen) == (data, [None])
+
+
+def test_blobs_go_on_where_they_broke_and_are_what_they_are_named(server: Faulty, tmp_path: Path) -> None:
+    data = faulty.DATA
+    ranges: list[str | None] = []
+
+    def plan(_: int, request: BaseHTTPRequestHandler) -> None:
+        ranges.append(request.headers.get("Range"))
+        if "/manifests/" in request.path:
+            faulty.answer(request, 200, _manifest(data), Content_Type=MANIFEST)
+        elif request.headers.get("Range") is None:
+            faulty.broken(request, 1000)
+        else:
+            faulty.rest(request)
+
+    server.plan = plan
+    made = client(f"{_place(server)}/a/b")
+    blob = made.manifest().layers[0]
+    with (tmp_path / "blob").open("w+b") as stream:
+        made.fetch(blob, stream)
+    assert (tmp_path / "blob").read_bytes() == data
+    assert ranges[-1] == "bytes=1000-"
+    server.plan = lambda _, request: faulty.answer(request, 200, b"x" * len(data))
+    with (tmp_path / "other").open("w+b") as stream:
+        code, text = refusal(lambda: made.fetch(blob, stream))
+    assert (code, "digest" in text) == ("ContainerInvalidImage", True)
+    server.plan = lambda _, request: faulty.answer(request, 200, b"{}")
+    code, text = refusal(client(f"{_place(server)}/a/b@sha256:{'0' * 64}").manifest)
+    assert (code, "digest" in text) == ("ContainerInvalidImage", True)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(404, "ContainerInvalidImage"), (403, "ContainerInvalidRegistry"), (503, "ContainerMiscError")],
+)
+def test_refusals_have_the_codes_of_the_public_service(server: Faulty, status: int, code: str) -> None:
+    server.plan = lambda _, request: faulty.answer(request, status)
+    assert refusal(client(f"{_place(server)}/a/b").manifest)[0] == code
+    assert len(server.requests) == (HASTY.tries if status == 503 else 1)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"layers":[],"config":{}}', b'{"layers":[{"digest":"x","size":1}]}']
+)
+def test_what_is_no_image_is_refused(server: Faulty, body: bytes) -> None:
+    server.plan = lambda _, request: faulty.answer(request, 200, body, Content_Type=MANIFEST)
+    assert refusal(client(f"{_place(server)}/a/b").manifest)[0] == "ContainerInvalidImage"
+
+
+def _place(server: Faulty) -> str:
+    return server.url.removeprefix("http://")
+
+
+def _manifest(data: bytes) -> bytes:
+    def described(content: bytes) -> dict[str, Any]:
+        return {"digest": f"sha256:{hashlib.sha256(content).hexdigest()}", "size": len(content)}
+
+    return json.dumps(
+        {"schemaVersion": 2, "mediaType": MANIFEST, "config": described(b"{}"), "layers": [described(data)]}
+    ).encode()
+
+
+DOCUMENT = _manifest(b"layer")
