@@ -173,10 +173,12 @@ class Calls:
         answer({"files": logs.of_machine("log", known[0])})
 
     def _transfer(self, _call_id: int, params: Params, answer: Answer) -> None:
-        """Do a job of the transfer worker (transfer/jobs.py) in a running machine's directories. A fetch for an
-        execution that may have begun is answered with `known`: its directory is no longer ours to fill."""
+        """Do a job of the transfer worker (transfer/jobs.py), in a running machine's directories if it has some. A
+        fetch for an execution that may have begun is answered with `known`: its directory is no longer ours to fill."""
         name, id, job = str(params["machine"]), str(params["id"]), dict(params["job"])
-        if not any(m.name == name and m.fence == params["fence"] for m in self._machines.running()):
+        if "dir" in job and not any(
+            m.name == name and m.fence == params["fence"] for m in self._machines.running()
+        ):
             raise CallError("NotFound", f"no machine {name} of this life runs here")
         if job["kind"] == "fetch" and self._links.knows(id):
             return answer({"known": True})

@@ -22,3 +22,16 @@ class LogUpload:
 
     directory: str
     files: int
+
+
+@dataclass(frozen=True, slots=True)
+class PromisedLogs:
+    """An upload that was answered for and is not over. `job` is the transfer worker's order (JSON), with what to
+    upload and the secret of the address."""
+
+    id: str
+    node: str
+    machine: str
+    fence: int
+    job: bytes = field(repr=False)
+    promised_at: Instant

@@ -117,7 +117,7 @@ class House:
             random.Random(secrets.randbits(64)),
             self.event_settings.webhooks,
         )
-        self._authority = ""
+        self._carrier: HubCarrier | None = None
         self._transfers: Transfers | None = None
         self._log_uploads: NodeLogUploads | None = None
         self.rooms = Rooms(options, settings)
@@ -144,7 +144,6 @@ class House:
         self.settings = replace(self.settings, service_port=port)
         endpoint = f"https://localhost:{port}"
         tls = ensure_tls(data_dir, self.clock)
-        self._authority = tls.ca_file.read_text()
         identity, account, secret = await first_start.ensure(
             self.store, self.clock, self.ids, self.settings, data_dir
         )
@@ -158,6 +157,10 @@ class House:
         reconciler = self._reconciler = Reconciler(self.store, kit)
         listener = BesideListener(reconciler.agents)
         hub = self._hub = AgentHub(str(data_dir / "run" / "agents.sock"), agents_token(data_dir), listener)
+        carrier = self._carrier = HubCarrier(hub, port, tls.ca_file.read_text())
+        logs = self._log_uploads = NodeLogUploads(
+            self.store, hub, carrier, self.clock, self.ids, self.options.transfer_networks
+        )
         exposure = Exposure(front_address(self.options.host), port, self.options.open_to_nodes)
         engine = SandboxEngine(hub, self.login_server, exposure)
         self._resources = ResourceReconciler(
@@ -171,6 +174,7 @@ class House:
         reconciler.start()
         self.rooms.watch(self.store)
         self.webhooks.start()
+        await logs.open()
         app = self._application(callers, identity, hub, kit, endpoint, port)
         return app, tls, self._known(callers, identity, tls, account, secret, port)
 
@@ -277,12 +281,12 @@ class House:
     ) -> tuple[Engine, Transfers]:
         """Where the loops get machines, and through whom they tell agents."""
         if not self.options.simulate:
-            return real, self._move_files(hub, hub, agents)
+            return real, self._move_files(hub, agents)
         self._simulation = Simulation(self.clock, kit.rng, agents)
         kit.capabilities = await self._simulation.open(self.store)
         _log.info("nodes of images that nothing here can run are simulated")
         engine, fleet = self._simulation.beside(real, hub, listener)
-        return engine, self._move_files(fleet, hub, agents)
+        return engine, self._move_files(fleet, agents)
 
     def _application(
         self, callers: Callers, identity: Identity, hub: AgentHub, kit: Kit, endpoint: str, port: int
@@ -322,7 +326,7 @@ class House:
             images=supported_images(self.images.catalogue),
             doors=self.doors,
             catalogue=self.images.catalogue,
-            node_logs=self._node_logs(hub),
+            node_logs=self._log_uploads,
             intake=self.rooms.data.refusal,
             class_intake=self.rooms.refusal_of,
             feed=self.feed,
@@ -348,11 +352,12 @@ class House:
         dirty, moving = (loop.waiting if loop else 0), (transfers.under_way if transfers else 0)
         return present(self.store.waiting_writes, dirty, moving, self.feed, self.webhooks.states)
 
-    def _move_files(self, fleet: Fleet, hub: AgentHub, agents: Agents) -> Transfers:
+    def _move_files(self, fleet: Fleet, agents: Agents) -> Transfers:
+        assert self._carrier is not None
         made = Transfers(
             self.store,
             fleet,
-            self._carrier(hub),
+            self._carrier,
             self.clock,
             self.storage,
             self.packages,
@@ -362,14 +367,6 @@ class House:
         made.connect(agents.on_events)
         self._transfers = made
         return made
-
-    def _node_logs(self, hub: AgentHub) -> NodeLogUploads:
-        networks = self.options.transfer_networks
-        self._log_uploads = NodeLogUploads(hub, self._carrier(hub), self.clock, self.ids, networks)
-        return self._log_uploads
-
-    def _carrier(self, hub: AgentHub) -> HubCarrier:
-        return HubCarrier(hub, self.settings.service_port or 0, self._authority)
 
     def _doing(self, execution: str) -> tuple[str, int] | None:
         return None if self._transfers is None else self._transfers.doing(execution)

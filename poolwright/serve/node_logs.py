@@ -5,36 +5,58 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from poolwright.api.batch.services import NodeUnreachable
-from poolwright.domain.clock import Clock, Ids
+from poolwright.domain.clock import HOUR, Clock, Ids, Micros
 from poolwright.domain.facts import Fact
 from poolwright.domain.limits import LOG_UPLOADS_MAX
 from poolwright.domain.node import Node
-from poolwright.domain.node_logs import LogRequest, LogUpload
+from poolwright.domain.node_logs import LogRequest, LogUpload, PromisedLogs
+from poolwright.domain.transfer import USER_CODES
 from poolwright.engines.base import EngineError
 from poolwright.engines.hub import AgentHub
 from poolwright.serve.transfers import HubCarrier
+from poolwright.store.base import Store
 from poolwright.wire.times import iso
 
 _log = logging.getLogger(__name__)
 _CALL_S = 30.0
+_PATIENCE: Micros = 24 * HOUR  # then the address is likely to have ended
+_TRIES = 5  # of what the server refuses
+_LAST_WAIT_S = 60.0
+_LOST = "AgentLost"
+_AGAIN = frozenset(
+    {_LOST, "WorkerDied", "Stopped"}
+)  # no word of the server's: tried for as long as there is patience
 
 
 class NodeLogUploads:
-    """See api/batch/services.py, NodeLogs."""
+    """See api/batch/services.py, NodeLogs. What was promised is a row until it is done, so a restart goes on with it;
+    an upload that is repeated replaces its own blobs."""
 
     def __init__(
-        self, hub: AgentHub, carrier: HubCarrier, clock: Clock, ids: Ids, networks: Sequence[str] | None
+        self,
+        store: Store,
+        hub: AgentHub,
+        carrier: HubCarrier,
+        clock: Clock,
+        ids: Ids,
+        networks: Sequence[str] | None,
     ) -> None:
+        self._store = store
         self._hub = hub
         self._carrier = carrier
         self._clock = clock
         self._ids = ids
         self._networks = networks
         self._running: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Go on with what an earlier end left undone."""
+        for promised in await self._store.read(lambda tx: tx.log_uploads.all()):
+            self._start(promised)
 
     async def upload(self, node: Node, facts: Sequence[Fact], request: LogRequest) -> LogUpload:
         """Begin an upload of the files that have something of the time asked for."""
@@ -51,21 +73,46 @@ class NodeLogUploads:
             raise NodeUnreachable(str(error)) from None
         texts = [["node.log", node_log(node, facts)], *told["files"]]
         job = {"kind": "logs", "url": request.container, "prefix": directory, "texts": texts}
-        task = asyncio.create_task(self._send(node, {**job, "networks": self._networks}), name="node logs")
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        promised = PromisedLogs(
+            f"l{self._ids.uuid()}",
+            node.id,
+            node.machine,
+            node.fence,
+            json.dumps(job).encode(),
+            self._clock.now(),
+        )
+        await self._store.write(lambda tx: tx.log_uploads.insert(promised))
+        self._start(promised)
         return LogUpload(directory, len(texts))
 
-    async def _send(self, node: Node, job: dict[str, Any]) -> None:
-        try:
-            outcome = await self._carrier.run(node.machine, node.fence, f"l{self._ids.uuid()}", job)
-        except EngineError as error:
-            outcome = {"ok": False, "message": str(error)}
+    def _start(self, promised: PromisedLogs) -> None:
+        task = asyncio.create_task(self._send(promised), name="node logs")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _send(self, promised: PromisedLogs) -> None:
+        failed = 0
+        while True:
+            outcome = await self._try(promised)
+            failed += 1
+            code = str(outcome.get("code"))
+            old = self._clock.now() - promised.promised_at > _PATIENCE
+            if outcome.get("ok") or code in USER_CODES or old or (code not in _AGAIN and failed >= _TRIES):
+                break
+            await asyncio.sleep(min(_LAST_WAIT_S, 2 ** min(failed, 10)))
         if not outcome.get("ok"):
-            _log.warning("logs of node %s could not be uploaded: %s", node.id, outcome.get("message"))
+            _log.warning("logs of node %s could not be uploaded: %s", promised.node, outcome.get("message"))
+        await self._store.write(lambda tx: tx.log_uploads.delete(promised.id))
+
+    async def _try(self, promised: PromisedLogs) -> Mapping[str, Any]:
+        job = {**json.loads(promised.job), "networks": self._networks}
+        try:
+            return await self._carrier.run(promised.machine, promised.fence, promised.id, job)
+        except EngineError as error:
+            return {"ok": False, "code": _LOST, "message": str(error)}
 
     async def close(self) -> None:
-        """Give up what is under way."""
+        """Let go; what is not done goes on at the next start."""
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)

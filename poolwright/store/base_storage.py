@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from poolwright.domain.node_logs import PromisedLogs
 from poolwright.domain.storage_account import StorageAccount, StorageLink
 
 
@@ -31,8 +32,19 @@ class StorageAccounts(Protocol):
     def unlink(self, account: str) -> None: ...
 
 
+class LogUploads(Protocol):
+    """Uploads of nodes' logs that were promised and are not over. Few: see LOG_UPLOADS_MAX in domain/limits.py."""
+
+    def all(self) -> list[PromisedLogs]: ...
+    def insert(self, promised: PromisedLogs) -> None: ...
+    def delete(self, id: str) -> None: ...
+
+
 class WithStorage(Protocol):
     """The part of a transaction that this is."""
+
+    @property
+    def log_uploads(self) -> LogUploads: ...
 
     @property
     def storage(self) -> StorageAccounts: ...

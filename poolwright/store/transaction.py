@@ -13,6 +13,7 @@ from poolwright.store.tables.executions import ExecutionTable
 from poolwright.store.tables.job_nodes import JobNodeTable
 from poolwright.store.tables.jobs import JobTable
 from poolwright.store.tables.journal import JournalTable
+from poolwright.store.tables.log_uploads import LogUploadTable
 from poolwright.store.tables.nodes import NodeTable
 from poolwright.store.tables.pools import PoolTable
 from poolwright.store.tables.resources import ResourceTable
@@ -41,6 +42,7 @@ class SqliteTx:
         self.applications = ApplicationTable(db)
         self.certificates = CertificateTable(db)
         self.storage = StorageAccountTable(db)
+        self.log_uploads = LogUploadTable(db)
         self.journal = JournalTable(db, common=task_facts)
         self.samples = SampleTable(db)
         self.dirty: list[DirtyKey] = []

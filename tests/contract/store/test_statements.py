@@ -28,6 +28,7 @@ _WHOLE = {
     ("applications", "files"),
     ("storage_accounts", "all"),
     ("facts", "totals"),  # one row a kind and account
+    ("log_uploads", "all"),
 }
 _PARTIAL = {
     "job_unsettled",

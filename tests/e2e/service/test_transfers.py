@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import select
 import signal
+import socket
+import sqlite3
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,7 +19,7 @@ from typing import Any
 import pytest
 from azure.batch import models as batch
 
-from tests.e2e.service.live import Live
+from tests.e2e.service.live import POLL, Live
 from tests.support import faulty
 from tests.support.faulty import DATA, Faulty
 from tests.support.storage import Storage
@@ -218,6 +221,86 @@ def test_transfers_outlive_kills(live: Live, gate: Gate) -> None:
     assert live.batch.get_task("job", "ended")["executionInfo"]["failureInfo"]["code"] == "TaskEnded"
     live.task("next", "echo a slot is free")
     live.wait_completed(3)
+
+
+class Relay:
+    """Connections to another port: taken at once, passed on once it is opened."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._opened = threading.Event()
+        self.taken = 0
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._server.getsockname()[1])
+        self._threads = [threading.Thread(target=self._serve)]
+        self._threads[0].start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._server.accept()
+            except OSError:
+                return
+            self.taken += 1
+            self._threads.append(threading.Thread(target=self._join, args=(client,)))
+            self._threads[-1].start()
+
+    def _join(self, client: socket.socket) -> None:
+        self._opened.wait(120)
+        with (
+            client,
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", self._port)) as server,
+        ):
+            pair = {client: server, server: client}
+            while True:
+                for one in select.select(list(pair), [], [], 120)[0]:
+                    data = one.recv(65536)
+                    if not data:
+                        return
+                    pair[one].sendall(data)
+
+    def open(self) -> None:
+        self._opened.set()
+
+    def close(self) -> None:
+        self._opened.set()
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        for thread in self._threads:
+            thread.join(130)
+
+
+@pytest.fixture
+def relay(storage: Storage) -> Iterator[Relay]:
+    made = Relay(int(storage.url.split(":")[2].split("/")[0]))
+    yield made
+    made.close()
+
+
+def test_promised_logs_outlive_the_service(live: Live, storage: Storage, relay: Relay) -> None:
+    live.idle_pool(dedicated=1)
+    (node,) = live.batch.list_nodes("pool")
+    kept = storage.container()
+    url = storage.signed(kept).replace(storage.url.split("/")[2], f"127.0.0.1:{relay.port}")
+    options = batch.UploadBatchServiceLogsOptions(
+        container_url=url, start_time=datetime.now(UTC) - timedelta(hours=1)
+    )
+    told = live.batch.upload_node_logs("pool", node["id"], options)
+    wait_until(lambda: relay.taken >= 1, 60, lambda: relay.taken)
+    live.kill_service()
+    live.start()
+    gone = batch.BatchNodeRemoveOptions(node_ids=[node["id"]])
+    live.batch.begin_remove_nodes("pool", gone, **POLL).result()
+    wait_until(lambda: not list(live.batch.list_nodes("pool")), 60, "the node stays")
+    relay.open()
+    wait_until(lambda: len(storage.blobs(kept)) == told.number_of_files_uploaded, 60, "no logs came")
+
+    def promised() -> int:
+        with contextlib.closing(sqlite3.connect(f"file:{live.data_dir}/poolwright.db?mode=ro", uri=True)) as db:
+            return int(db.execute("SELECT count(*) FROM log_upload").fetchone()[0])
+
+    wait_until(lambda: promised() == 0, 60, "the upload is still to be done")
 
 
 def test_linked_storage_start_tasks_and_logs(live: Live, storage: Storage, tmp_path: Path) -> None:
