@@ -50,6 +50,9 @@ RESOLVE_BENEATH = 0x08
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_CAPBSET_DROP = 24
 _PR_SET_DUMPABLE = 4
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NO_NEW_PRIVS = 38
+_SIGKILL = 9
 
 
 def _check(result: int, what: str) -> int:
@@ -163,6 +166,16 @@ def hide_arguments(shown: str) -> None:
 def drop_bounding_capability(number: int) -> bool:
     """Take a capability away from every program started later; False when the kernel does not know it."""
     return int(_libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)) == 0
+
+
+def die_with_parent() -> None:
+    """The kernel kills this process when the one that made it ends. A change of user takes that back."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0), "prctl pdeathsig")
+
+
+def set_no_new_privileges() -> None:
+    """No program started from here has more rights than this process, whatever its file says."""
+    _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl no_new_privs")
 
 
 def set_fs_ids(uid: int, gid: int) -> None:

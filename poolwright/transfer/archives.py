@@ -6,17 +6,15 @@ open directories only (trees.py), so not even a link that was just unpacked lead
 
 from __future__ import annotations
 
-import os
 import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from poolwright.transfer.failures import TransferFailed, disk_errors
-from poolwright.transfer.trees import Target
 
 ENTRIES_MAX = 200_000  # more are a mistake, and would fill the worker's memory
 UNPACKED_MAX = 256 * 1024**3  # bytes: beyond any program, and before a small file fills a large disk
@@ -24,6 +22,14 @@ _PATH_MAX, _NAME_MAX, _DEPTH_MAX = 3000, 255, 64
 _LINK_MAX = 4096
 _PIECE = 1024 * 1024
 PACKAGE_ERROR = "ApplicationPackageError"
+
+
+class Target(Protocol):
+    """Where an archive is unpacked; see hands.py, TargetFiles."""
+
+    def file(self, path: str, mode: int) -> AbstractContextManager[BinaryIO]: ...
+    def directory(self, path: str) -> None: ...
+    def link(self, path: str, text: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +123,7 @@ def unpack(stream: BinaryIO, target: Target) -> tuple[int, int]:
     with _broken(), zipfile.ZipFile(stream) as archive:
         for entry in _entries(archive):
             if entry.directory:
-                os.close(target.make_directory(entry.path))
+                target.directory(entry.path)
                 continue
             if entry.link:
                 _link(archive, entry, target)

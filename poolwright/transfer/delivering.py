@@ -15,8 +15,9 @@ from azure.storage.blob import ContainerClient, ContentSettings
 from poolwright.transfer.addresses import CONNECT_S, READ_S, AddressRefused, certificates
 from poolwright.transfer.failures import TransferFailed, error_code, shown
 from poolwright.transfer.fetching import PARALLEL
+from poolwright.transfer.hands import OriginFiles
 from poolwright.transfer.patterns import BadPattern, expand, parse
-from poolwright.transfer.trees import Found, Origin
+from poolwright.transfer.trees import Found
 
 _METADATA = "x-ms-meta-"
 _SETTINGS = {
@@ -33,7 +34,6 @@ class Uploader:
 
     def __init__(self, session: requests.Session, container_url: str, tries: int = 4) -> None:
         self._url = container_url
-        self._secure = container_url.lower().startswith("https:")
         try:
             self._client = ContainerClient.from_container_url(
                 container_url,
@@ -60,7 +60,7 @@ class Uploader:
                 overwrite=True,
                 content_settings=ContentSettings(**settings) if settings else None,
                 metadata=metadata or None,
-                validate_content=not self._secure,
+                validate_content=True,  # the server judges what came, whatever lies between
                 max_concurrency=2,
             )
         except AddressRefused as refused:
@@ -98,7 +98,7 @@ class Outputs:
     def __init__(
         self,
         session: requests.Session,
-        origin: Origin,
+        origin: OriginFiles,
         directory: str,
         variables: Mapping[str, str],
         tell: Callable[[int], None] = lambda _: None,

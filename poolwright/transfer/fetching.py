@@ -20,7 +20,8 @@ from azure.storage.blob import ContainerClient
 
 from poolwright.transfer.addresses import CONNECT_S, READ_S, AddressRefused, certificates
 from poolwright.transfer.failures import TransferFailed, disk_errors, error_code, shown
-from poolwright.transfer.trees import Target, split
+from poolwright.transfer.hands import TargetFiles
+from poolwright.transfer.trees import split
 
 PARALLEL = 4  # files of one job at a time
 BLOBS_MAX = 100_000  # of one container and prefix
@@ -31,11 +32,14 @@ _FORBIDDEN = frozenset({401, 403, 407})
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How often a fault that may pass is met before giving up. Bytes that arrived start the count anew."""
+    """How often a fault that may pass is met before giving up. A try that brought `least_bytes` starts the count anew;
+    one that brings fewer in `window_s` is a fault: who sends drop by drop must not keep others waiting."""
 
     tries: int = 5
     first_wait_s: float = 0.5
     last_wait_s: float = 15.0
+    least_bytes: int = 64 * 1024
+    window_s: float = 60.0
 
     def wait(self, failed: int) -> None:
         """Pause after the `failed`-th failure in a row."""
@@ -77,7 +81,7 @@ class Fetcher:
     def __init__(
         self,
         session: requests.Session,
-        target: Target,
+        target: TargetFiles,
         patience: Patience = PATIENCE,
         tell: Callable[[Progress], None] = lambda _: None,
     ) -> None:
@@ -102,7 +106,7 @@ class Fetcher:
     def one(self, item: Item) -> None:
         """Download one file. Raises TransferFailed."""
         with self._target.file(item.path, item.mode) as stream:
-            download = _Download(self._session, item, stream, self._count)
+            download = _Download(self._session, item, stream, self._count, self._patience)
             failed = 0
             while True:
                 had = download.size
@@ -110,7 +114,7 @@ class Fetcher:
                     download.attempt()
                     break
                 except _Passing as fault:
-                    failed = 1 if download.size > had else failed + 1
+                    failed = 1 if download.size - had >= self._patience.least_bytes else failed + 1
                     if failed >= self._patience.tries:
                         text = f"{item.path}: {shown(item.url)}: {fault} ({failed} tries in a row)"
                         raise TransferFailed(fault.code, text, _named(item)) from None
@@ -128,9 +132,15 @@ class _Download:
     """One file under way: what has arrived stays in `stream` from one try to the next."""
 
     def __init__(
-        self, session: requests.Session, item: Item, stream: BinaryIO, count: Callable[[int], None]
+        self,
+        session: requests.Session,
+        item: Item,
+        stream: BinaryIO,
+        count: Callable[[int], None],
+        patience: Patience,
     ) -> None:
         self._session = session
+        self._patience = patience
         self._item = item
         self._stream = stream
         self._count = count
@@ -182,7 +192,7 @@ class _Download:
             self._wanted = stored or (None if encoded else answer.headers.get("Content-MD5"))
         expected = answer.headers.get("Content-Length")
         arrived = 0
-        for piece in answer.raw.stream(_PIECE, decode_content=False):
+        for piece in self._pieces(answer):
             with disk_errors("ResourceFileWriteFailed", self._item.path):
                 _write(self._stream, piece)
             self._digest.update(piece)
@@ -192,6 +202,18 @@ class _Download:
         if expected is not None and expected.isdigit() and arrived != int(expected):
             raise _Passing("BlobDownloadMiscError", f"{arrived} of {expected} bytes came")
         self._verify()
+
+    def _pieces(self, answer: requests.Response) -> Iterator[bytes]:
+        """What arrives, as it arrives. Raises _Passing when it is too little for too long."""
+        began, came = time.monotonic(), 0
+        while piece := answer.raw.read1(_PIECE, decode_content=False):
+            yield piece
+            came += len(piece)
+            if came >= self._patience.least_bytes:
+                began, came = time.monotonic(), 0
+            elif time.monotonic() - began > self._patience.window_s:
+                text = f"{came} bytes came in {self._patience.window_s:.0f} s: too slow"
+                raise _Passing("BlobDownloadTimedOut", text)
 
     def _verify(self) -> None:
         told = base64.b64encode(self._digest.digest()).decode()

@@ -10,7 +10,7 @@ the public service words them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import requests
@@ -20,9 +20,10 @@ from poolwright.transfer import delivering, fetching, images, packages, trees
 from poolwright.transfer.addresses import Policy, session
 from poolwright.transfer.failures import TransferFailed
 from poolwright.transfer.fetching import PATIENCE, Fetcher, Item, Patience
+from poolwright.transfer.hands import Hands, OwnHands
 
 Json = dict[str, Any]
-_MISC = {
+MISC = {
     "fetch": "BlobDownloadMiscError",
     "deliver": "FileUploadMiscError",
     "logs": "FileUploadMiscError",
@@ -32,42 +33,49 @@ _MISC = {
 
 
 def run(order: Mapping[str, Any], patience: Patience = PATIENCE) -> Json:
-    """Do one job. Never raises."""
+    """Do one job in this process. Never raises."""
+    return told(order, lambda: _alone(order, patience))
+
+
+def told(order: Mapping[str, Any], work: Callable[[], Json]) -> Json:
+    """The outcome of the job that `work` does, whatever it raises."""
     kind = str(order.get("kind"))
     try:
-        own = order.get("own") or {}
-        policy = Policy(order.get("networks"), own.get("port"))
-        with session(policy, fetching.PARALLEL * 2, own.get("authority") or "") as http:
-            if kind == "fetch":
-                return {"ok": True, **_fetch(order, http, patience)}
-            if kind == "deliver":
-                origin = trees.Origin(order["root"], order["dir"])
-                outputs = delivering.Outputs(http, origin, order["dir"], order["env"])
-                return {"ok": True, "files": outputs.all(order["items"])}
-            if kind == "install":
-                return {"ok": True, **packages.install(order)}
-            if kind == "image":
-                return {"ok": True, **images.show(order, http, patience)}
-            if kind == "logs":
-                return {"ok": True, "files": delivering.logs(http, order)}
+        return work()
     except TransferFailed as failure:
         details = [list(pair) for pair in failure.details]
         return {"ok": False, "code": failure.code, "message": str(failure), "details": details}
     except Exception as failure:  # noqa: BLE001 - whatever a server or a library does, the job has an outcome
         text = f"unexpected: {type(failure).__name__}"
-        return {"ok": False, "code": _MISC.get(kind, "Unknown"), "message": text, "details": []}
+        return {"ok": False, "code": MISC.get(kind, "Unknown"), "message": text, "details": []}
+
+
+def _alone(order: Mapping[str, Any], patience: Patience) -> Json:
+    with OwnHands(order) as hands:
+        if hands.outcome is not None:
+            return hands.outcome
+        return hands.finish(told(order, lambda: move(order, hands, patience)))
+
+
+def move(order: Mapping[str, Any], hands: Hands, patience: Patience = PATIENCE) -> Json:
+    """What a job does with the network and with what users wrote, by the hands it is given. Raises TransferFailed."""
+    kind = str(order.get("kind"))
+    if kind == "install":
+        return packages.unpack(hands.archive, hands.target)
+    own = order.get("own") or {}
+    policy = Policy(order.get("networks"), own.get("port"))
+    with session(policy, fetching.PARALLEL * 2, own.get("authority") or "") as http:
+        if kind == "fetch":
+            done = Fetcher(http, hands.target, patience).all(_items(order, http))
+            return {"ok": True, "files": done.files, "bytes": done.bytes}
+        if kind == "deliver":
+            outputs = delivering.Outputs(http, hands.origin, order["dir"], order["env"])
+            return {"ok": True, "files": outputs.all(order["items"])}
+        if kind == "image":
+            return {"ok": True, **images.show(order, http, patience)}
+        if kind == "logs":
+            return {"ok": True, "files": delivering.logs(http, order)}
     return {"ok": False, "code": "Unknown", "message": f"unknown kind of job {kind!r}", "details": []}
-
-
-def _fetch(order: Mapping[str, Any], http: requests.Session, patience: Patience) -> Json:
-    target = trees.prepare(
-        str(order["root"]), str(order["dir"]), fresh=bool(order["fresh"]), shared=bool(order.get("shared"))
-    )
-    try:
-        done = Fetcher(http, target, patience).all(_items(order, http))
-    finally:
-        target.close()
-    return {"files": done.files, "bytes": done.bytes}
 
 
 def _items(order: Mapping[str, Any], http: requests.Session) -> Iterator[Item]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from poolwright.transfer import archives, trees
 from poolwright.transfer.archives import PACKAGE_ERROR
@@ -20,24 +20,78 @@ _MODE = 0o755
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
-def install(order: Mapping[str, Any]) -> dict[str, Any]:
-    """Have the archive `file` unpacked in directory `dir` below `root`. Raises TransferFailed."""
-    top, holder, name = _place(str(order["root"]), str(order["dir"]))
+class Installation:
+    """The archive `file` of an order, to be unpacked in directory `dir` below `root`. All raise TransferFailed.
+
+    `begin`, then whoever unpacks writes what `stream` holds to `target`, then `finish`.
+    """
+
+    def __init__(self, order: Mapping[str, Any]) -> None:
+        with _named():
+            self._top, self._holder, self._name = _place(str(order["root"]), str(order["dir"]))
+        self._file = str(order["file"])
+        self._boot = _BOOT.read_text()
+        self._target: trees.Target | None = None
+        self._stream: BinaryIO | None = None
+
+    @property
+    def target(self) -> trees.Target:
+        assert self._target is not None
+        return self._target
+
+    @property
+    def stream(self) -> BinaryIO:
+        assert self._stream is not None
+        return self._stream
+
+    def begin(self) -> dict[str, Any] | None:
+        """Make a place aside to unpack in; the outcome, when the package is there already."""
+        if _is_sound(self._holder, self._name, self._boot):
+            return {"ok": True, "files": 0, "bytes": 0, "reused": True}
+        with _named():
+            aside = _aside(self._name)
+            with disk_errors(PACKAGE_ERROR, self._name):
+                trees.discard(self._top, self._holder, aside)  # of an installation that was cut off
+                fd = trees.down(self._holder, [aside], _MODE, trees.owner(self._top))
+            self._target = trees.Target(fd, *trees.owner(self._top), directory_mode=_MODE)
+            self._stream = _opened(self._file)
+        return None
+
+    def finish(self, outcome: dict[str, Any]) -> dict[str, Any]:
+        """Put in place what was unpacked whole; throw away what was not."""
+        if not outcome.get("ok"):
+            with contextlib.suppress(OSError):
+                trees.discard(self._top, self._holder, _aside(self._name))
+            return outcome
+        with _named(), disk_errors(PACKAGE_ERROR, self._name):
+            trees.discard(self._top, self._holder, self._name)
+            os.rename(_aside(self._name), self._name, src_dir_fd=self._holder, dst_dir_fd=self._holder)
+            _mark(self._holder, self._name, self._boot)
+        return {**outcome, "reused": False}
+
+    def close(self) -> None:
+        """Let go of everything."""
+        if self._stream is not None:
+            self._stream.close()
+        if self._target is not None:
+            self._target.close()
+        os.close(self._holder)
+        os.close(self._top)
+
+
+@contextlib.contextmanager
+def _named() -> Iterator[None]:
     try:
-        boot = _BOOT.read_text()
-        if _is_sound(holder, name, boot):
-            return {"files": 0, "bytes": 0, "reused": True}
-        files, size = _unpack(str(order["file"]), top, holder, name)
-        with disk_errors(PACKAGE_ERROR, name):
-            trees.discard(top, holder, name)
-            os.rename(_aside(name), name, src_dir_fd=holder, dst_dir_fd=holder)
-            _mark(holder, name, boot)
-        return {"files": files, "bytes": size, "reused": False}
+        yield
     except TransferFailed as failure:
         raise TransferFailed(PACKAGE_ERROR, str(failure), failure.details) from None
-    finally:
-        os.close(holder)
-        os.close(top)
+
+
+def unpack(stream: BinaryIO, target: archives.Target) -> dict[str, Any]:
+    """Unpack all of an archive; returns the outcome. Raises TransferFailed."""
+    with _named():
+        files, size = archives.unpack(stream, target)
+    return {"ok": True, "files": files, "bytes": size}
 
 
 def _place(root: str, directory: str) -> tuple[int, int, str]:
@@ -52,24 +106,7 @@ def _place(root: str, directory: str) -> tuple[int, int, str]:
             raise
 
 
-def _unpack(file: str, top: int, holder: int, name: str) -> tuple[int, int]:
-    aside = _aside(name)
-    with disk_errors(PACKAGE_ERROR, name):
-        trees.discard(top, holder, aside)  # of an installation that was cut off
-        fd = trees.down(holder, [aside], _MODE, trees.owner(top))
-    target = trees.Target(fd, *trees.owner(top), directory_mode=_MODE)
-    try:
-        with _opened(file) as stream:
-            return archives.unpack(stream, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            trees.discard(top, holder, aside)
-        raise
-    finally:
-        target.close()
-
-
-def _opened(file: str) -> Any:
+def _opened(file: str) -> BinaryIO:
     try:
         return Path(file).open("rb")
     except FileNotFoundError:

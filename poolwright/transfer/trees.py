@@ -41,6 +41,10 @@ class Target:
         with disk_errors("ResourceDirectoryCreateFailed", path):
             return down(self._fd, split(path), self._mode, self._owner)
 
+    def directory(self, path: str) -> None:
+        """A directory, made with its parents where missing. Raises TransferFailed."""
+        os.close(self.make_directory(path))
+
     @contextlib.contextmanager
     def file(self, path: str, mode: int) -> Iterator[BinaryIO]:
         """A new file, which takes its name when the block ends well. Raises TransferFailed."""
@@ -184,6 +188,10 @@ class Origin:
             os.close(fd)
         #: Host ids of the task's user; None for the node's administrator, who may read all of the node.
         self.owner = None if task.st_uid == top.st_uid else (task.st_uid, task.st_gid)
+
+    def close(self) -> None:
+        """Let go of the node's root."""
+        os.close(self._root)
 
     @contextlib.contextmanager
     def _rights(self) -> Iterator[None]:

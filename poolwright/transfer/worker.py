@@ -7,7 +7,6 @@ it, when that socket closes.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
@@ -16,15 +15,15 @@ import sys
 from collections import deque
 from typing import Any
 
+from poolwright.agent import syscalls
 from poolwright.agent.frames import Connection, Message
 from poolwright.agent.loop import Loop
-from poolwright.transfer import jobs
+from poolwright.transfer import parting, warmth
+from poolwright.transfer.parting import DIED
 
 AT_ONCE = 8  # processes; two cores are busy with TLS long before
 _OUTCOME_MAX = 1024 * 1024
-_PR_SET_PDEATHSIG = 1
 STOPPED = {"ok": False, "code": "Stopped", "message": "the transfer was stopped", "details": []}
-_DIED = {"ok": False, "code": "WorkerDied", "message": "the transfer's process was killed", "details": []}
 
 
 class _Job:
@@ -33,6 +32,7 @@ class _Job:
         self.order = order
         self.pid: int | None = None
         self.pipe = -1
+        self.life = -1  # ends when no process of the job is left
         self.data = bytearray()
         self.stopped = False
 
@@ -75,12 +75,14 @@ class Worker:
 
     def _fork(self, job: _Job) -> None:
         receive, send = os.pipe()
+        job.life, life = os.pipe()
         parent = os.getpid()
         sys.stdout.flush()
         job.pid = os.fork()
         if job.pid == 0:
-            _be_job(job.order, send, parent)
+            _be_job(job.order, send, life, parent)
         os.close(send)
+        os.close(life)
         os.set_blocking(receive, False)
         job.pipe = receive
         self._active += 1
@@ -102,8 +104,10 @@ class Worker:
         while len(job.data) <= _OUTCOME_MAX and (data := os.read(job.pipe, 65_536)):
             job.data += data
         os.close(job.pipe)
+        os.read(job.life, 1)  # the other half of the job, if it had one, is killed with it: not for long
+        os.close(job.life)
         self._active -= 1
-        outcome = STOPPED if job.stopped else _DIED
+        outcome = STOPPED if job.stopped else DIED
         if not job.stopped and job.data:
             try:
                 outcome = json.loads(job.data)
@@ -117,16 +121,16 @@ class Worker:
         self._connection.send({"op": "done", "id": job.id, "outcome": outcome})
 
 
-def _be_job(order: dict[str, Any], send: int, parent: int) -> None:
+def _be_job(order: dict[str, Any], send: int, life: int, parent: int) -> None:
     """Body of a job's process. Never returns."""
     try:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        syscalls.die_with_parent()
         if os.getppid() == parent:
             with os.fdopen(send, "wb") as pipe:
-                pipe.write(json.dumps(jobs.run(order)).encode())
+                pipe.write(json.dumps(parting.run(order, life)).encode())
     finally:
         os._exit(0)
 
@@ -134,6 +138,7 @@ def _be_job(order: dict[str, Any], send: int, parent: int) -> None:
 def main() -> None:
     """Entry: the socket to the host agent is standard input."""
     os.umask(0o077)
+    warmth.load()
     sock = socket.socket(fileno=os.dup(0))
     sock.set_inheritable(False)
     null = os.open("/dev/null", os.O_RDWR)

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from poolwright.transfer import jobs
-from poolwright.transfer.fetching import Patience
+from poolwright.agent import frames
+from poolwright.transfer.parting import MOVER_ID
+from tests.contract.transfer.worker import Worker, movers
 from tests.support import faulty
 from tests.support.faulty import DATA, Faulty
 from tests.support.storage import Storage
+from tests.support.waiting import wait_until
 
-HASTY = Patience(tries=3, first_wait_s=0.01)
+HASTY = {"tries": 3, "first_wait_s": 0.01}
 TASK = "workitems/j/job-1/t"
 WD = TASK + "/wd"
+
+
+WORKER = Worker()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def worker() -> Iterator[Worker]:
+    WORKER.open()
+    yield WORKER
+    WORKER.close()
 
 
 @pytest.fixture
@@ -37,13 +51,13 @@ def server() -> Iterator[Faulty]:
 
 def fetch(root: Path, *items: dict[str, Any], **more: Any) -> dict[str, Any]:
     told = [{"from": "http", "path": "file", "mode": 0o770, **item} for item in items]
-    order = {"kind": "fetch", "root": str(root), "dir": TASK, "fresh": True, "items": told, **more}
-    return jobs.run(order, HASTY)
+    order = {"kind": "fetch", "root": str(root), "dir": TASK, "fresh": True, "items": told, "patience": HASTY}
+    return WORKER.run({**order, **more})
 
 
 def deliver(root: Path, *items: dict[str, Any], **variables: str) -> dict[str, Any]:
     env = {"AZ_BATCH_NODE_ROOT_DIR": "/mnt/batch/tasks", **variables}
-    return jobs.run({"kind": "deliver", "root": str(root), "dir": TASK, "items": items, "env": env})
+    return WORKER.run({"kind": "deliver", "root": str(root), "dir": TASK, "items": items, "env": env})
 
 
 def test_a_container_comes_with_its_directories(root: Path, storage: Storage) -> None:
@@ -91,6 +105,90 @@ def test_a_broken_download_goes_on_where_it_broke(root: Path, server: Faulty) ->
     assert fetch(root, {"url": server.url + "/f"})["ok"]
     assert (root / WD / "file").read_bytes() == DATA
     assert [one["range"] for one in server.requests] == [None, "bytes=100000-", "bytes=100000-"]
+
+
+def test_a_server_that_sends_drop_by_drop_is_given_up(root: Path, server: Faulty) -> None:
+    over = threading.Event()
+
+    def plan(_: int, request: Any) -> None:
+        faulty.broken(request, 10)
+        with contextlib.suppress(OSError):
+            while not over.wait(0.01):
+                request.wfile.write(b"x")
+
+    server.plan = plan
+    hasty = {**HASTY, "window_s": 0.2}
+    outcome = fetch(root, {"url": server.url + "/f"}, patience=hasty)
+    over.set()
+    assert (outcome["ok"], outcome["code"], len(server.requests)) == (False, "BlobDownloadTimedOut", 3)
+    assert "too slow" in outcome["message"]
+
+
+def test_few_bytes_a_try_do_not_begin_the_count_anew(root: Path, server: Faulty) -> None:
+    def plan(number: int, request: Any) -> None:
+        if number == 1:
+            faulty.broken(request, 1000)
+        else:
+            start = int(str(request.headers["Range"]).removeprefix("bytes=").rstrip("-"))
+            told = f"bytes {start}-{len(DATA) - 1}/{len(DATA)}"
+            rest = str(len(DATA) - start)
+            faulty.answer(
+                request, 206, DATA[start : start + 1000], ETag='"v1"', Content_Range=told, Content_Length=rest
+            )
+
+    server.plan = plan
+    outcome = fetch(root, {"url": server.url + "/f"})
+    assert (outcome["ok"], outcome["code"], len(server.requests)) == (False, "BlobDownloadMiscError", 3)
+
+
+def test_a_transfer_has_an_end(root: Path, server: Faulty) -> None:
+    over = threading.Event()
+
+    def plan(_: int, request: Any) -> None:
+        faulty.broken(request, 10)
+        request.wfile.flush()
+        over.wait(60)
+
+    server.plan = plan
+    outcome = fetch(root, {"url": server.url + "/f"}, seconds=0.5)
+    over.set()
+    assert (outcome["ok"], outcome["code"]) == (False, "BlobDownloadTimedOut")
+    assert "all the time" in outcome["message"]
+    assert not list((root / WD).iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
+def test_who_speaks_with_servers_has_no_rights(root: Path, server: Faulty, worker: Worker) -> None:
+    over = threading.Event()
+
+    def plan(_: int, request: Any) -> None:
+        faulty.broken(request, 10)
+        request.wfile.flush()
+        over.wait(60)
+
+    server.plan = plan
+    item = {"from": "http", "path": "file", "mode": 0o770, "url": server.url + "/f"}
+    order = {"kind": "fetch", "root": str(root), "dir": TASK, "fresh": True, "items": [item]}
+    number = worker.begin(order)
+    wait_until(lambda: len(server.requests) == 1 and movers(worker), 30, "no process speaks with the server")
+    (mover,) = movers(worker)
+    status = dict(
+        line.split(":\t", 1) for line in (mover / "status").read_text().splitlines() if ":\t" in line
+    )
+    assert status["Uid"].split() == status["Gid"].split() == [str(MOVER_ID)] * 4
+    assert status["Groups"].split() == []
+    rights = {name: int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
+    assert set(rights.values()) == {0}, rights
+    assert status["NoNewPrivs"] == "1"
+    opened = {str(link.readlink()) for link in (mover / "fd").iterdir()}
+    of_node = {name for name in opened if str(root) in name}
+    assert len(of_node) == 1, opened
+    assert all(name.endswith(".poolwright-part") for name in of_node), "no directory of the node is open"
+
+    worker.socket.sendall(frames.encode({"op": "stop", "id": number}))
+    assert worker.end(number)["code"] == "Stopped"
+    assert not movers(worker), "a stop is told when nothing is left"
+    over.set()
 
 
 def test_a_file_that_changed_in_between_is_fetched_anew(root: Path, server: Faulty) -> None:

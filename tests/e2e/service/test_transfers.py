@@ -297,7 +297,9 @@ def test_promised_logs_outlive_the_service(live: Live, storage: Storage, relay: 
     wait_until(lambda: len(storage.blobs(kept)) == told.number_of_files_uploaded, 60, "no logs came")
 
     def promised() -> int:
-        with contextlib.closing(sqlite3.connect(f"file:{live.data_dir}/poolwright.db?mode=ro", uri=True)) as db:
+        with contextlib.closing(
+            sqlite3.connect(f"file:{live.data_dir}/poolwright.db?mode=ro", uri=True)
+        ) as db:
             return int(db.execute("SELECT count(*) FROM log_upload").fetchone()[0])
 
     wait_until(lambda: promised() == 0, 60, "the upload is still to be done")
