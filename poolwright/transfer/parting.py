@@ -44,7 +44,9 @@ def run(order: Mapping[str, Any], life: int) -> Json:
     process is not root there is nothing to part with. Never raises."""
     patience = Patience(**order["patience"]) if "patience" in order else PATIENCE
     if os.geteuid() != 0 or order.get("kind") == "image":
-        return jobs.run(order, patience)  # images have their layers unpacked in a process without rights (apart.py)
+        return jobs.run(
+            order, patience
+        )  # images have their layers unpacked in a process without rights (apart.py)
     return jobs.told(order, lambda: _parted(order, patience, life))
 
 
