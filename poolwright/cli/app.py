@@ -23,10 +23,13 @@ from poolwright.cli.limits import (
     CoreQuota,
     Grace,
     JobQuota,
+    MaxStep,
     PoolQuota,
     Regrow,
     RelaxAuth,
     Simulate,
+    SupportEnds,
+    read_ends,
 )
 from poolwright.cli.openings import OpenToNodes, ports
 from poolwright.cli.places import CREDENTIALS, NoService, default_data_dir, load_credentials
@@ -101,6 +104,8 @@ def up(
     allow_reimage: AllowReimage = False,
     simulate: Simulate = False,
     regrow: Regrow = True,
+    autoscale_max_step: MaxStep = None,
+    image_support_ends: SupportEnds = None,
     auto_storage: AutoStorage = None,
     storage_account: StorageAccounts = None,
     transfer_networks: TransferNetworks = None,
@@ -116,8 +121,13 @@ def up(
     from poolwright.domain.limits import Quotas, Settings  # here: only this command needs domain and service
     from poolwright.serve import Options, run
 
-    cores = (core_quota_dedicated, core_quota_low_priority)
-    images = (image_limit_dedicated, image_limit_low_priority)
+    settings = Settings(
+        Quotas(pool_quota, active_job_quota, core_quota_dedicated, core_quota_low_priority,
+               image_limit_dedicated, image_limit_low_priority),
+        not relax_custom_image_auth, allow_reimage, regrow_large_pools=regrow, exports=read_exports(export),
+        storage_classes=read_classes(storage_class), autoscale_max_step=autoscale_max_step,
+        support_ends=read_ends(image_support_ends),
+    )  # fmt: skip
     options = Options(
         data_dir=(data_dir or default_data_dir()).resolve(),
         host=host,
@@ -126,14 +136,7 @@ def up(
         base_cache=base_cache.resolve() if base_cache else None,
         grace_s=grace,
         reserve_disk_mib=reserve_disk,
-        settings=Settings(
-            quotas=Quotas(pool_quota, active_job_quota, *cores, *images),
-            strict_custom_image_auth=not relax_custom_image_auth,
-            allow_reimage=allow_reimage,
-            regrow_large_pools=regrow,
-            exports=read_exports(export),
-            storage_classes=read_classes(storage_class),
-        ),
+        settings=settings,
         log_level=log_level.value,
         simulate=simulate,
         auto_storage=whole(auto_storage),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, date, datetime, time
 from typing import Annotated
 
 import typer
@@ -34,3 +36,33 @@ AllowReimage = Annotated[
     bool,
     typer.Option("--allow-reimage", help="Serve the reimage operation, which the public service refuses."),
 ]
+MaxStep = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Most nodes of a kind that one run of an autoscale formula adds.", show_default="no bound"
+    ),
+]
+SupportEnds = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--image-support-ends",
+        metavar="PUBLISHER:OFFER:SKU=DATE",
+        help="From this day (UTC) on no pool is made of this marketplace image; lists show it. May be repeated.",
+    ),
+]
+
+
+def read_ends(given: list[str] | None) -> tuple[tuple[str, int], ...]:
+    """The names of images, in lower case, with the first moment of the day. Raises typer.BadParameter."""
+    found = {}
+    for text in given or ():
+        name, _, day = text.partition("=")
+        try:
+            first = datetime.combine(date.fromisoformat(day), time(), UTC)
+        except ValueError:
+            first = None
+        if first is None or not re.fullmatch(r"[^:\s]+:[^:\s]+:[^:\s]+", name):
+            reason = f"{text!r}: write it as debian:debian-12:12=2028-06-30"
+            raise typer.BadParameter(reason, param_hint="--image-support-ends")
+        found[name.lower()] = int(first.timestamp()) * 1_000_000
+    return tuple(found.items())

@@ -101,7 +101,9 @@ def evaluate_now(tx: Tx, ctx: Context, account: str, id: str, formula: str, appl
     outcome = evaluate(formula, seen, _chance(ctx))
     if apply:
         auto = tx.auto_pools.get(account, id) is not None
-        settled, facts = settle(pool, outcome, ctx.now, counts, auto=auto)
+        settled, facts = settle(
+            pool, outcome, ctx.now, counts, auto=auto, step_max=ctx.settings.autoscale_max_step
+        )
         tx.pools.update(settled)
         facts[0].detail["formula"] = formula  # the one that was tried, not the pool's own
         tx.journal.record(facts)

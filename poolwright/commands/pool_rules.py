@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from poolwright.commands import network_rules
 from poolwright.commands.context import Context
 from poolwright.commands.storage_rules import check_disk_count, check_image_disks, check_mounts
@@ -27,6 +29,7 @@ IMAGE_ID = _MACHINE + "imageReference.virtualMachineImageId"
 AGENT_SKU = _MACHINE + "nodeAgentSKUId"
 _NAMED_TYPES = frozenset({IMAGES, GALLERY_IMAGES, GALLERY_VERSIONS})
 SLOTS_PER_CORE = 4  # public limit
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def check_spec(spec: PoolSpec) -> None:
@@ -133,6 +136,16 @@ def check_outside(ctx: Context, spec: PoolSpec) -> None:
     """May the caller use the image, and are the directories of the host exported? Raises 403 and 400."""
     check_caller(ctx, spec)
     check_mounts(spec, ctx.settings.exports)
+
+
+def check_support(ctx: Context, spec: PoolSpec) -> None:
+    """Raises InvalidPropertyValue for a marketplace image whose support is over: pools that have it keep it."""
+    image = spec.image
+    name = f"{image.publisher}:{image.offer}:{image.sku}".lower()
+    ends = dict(ctx.settings.support_ends).get(name) if image.image_id is None else None
+    if ends is not None and ends <= ctx.now:
+        reason = f"The support of this image ended on {_EPOCH + timedelta(microseconds=ends):%Y-%m-%d}."
+        raise bad_property(_MACHINE + "imageReference", name, reason)
 
 
 def check_caller(ctx: Context, spec: PoolSpec) -> None:

@@ -87,6 +87,7 @@ def create(
     account = accounts.get(tx, account).name
     _check_new(tx, ctx, account, id)
     _check_named(tx, ctx, account, spec)
+    pool_rules.check_support(ctx, spec)
     image = pool_rules.check_image(tx, spec)
     now = ctx.now
     grows = (target_dedicated or 0) + (target_low_priority or 0) > 0
@@ -186,6 +187,7 @@ def patch(tx: Tx, ctx: Context, account: str, id: str, change: PoolChange, pre: 
         pool_rules.check_sum(spec, pool.target_dedicated, pool.target_low_priority)
         if image_changed:
             pool_rules.check_caller(ctx, spec)
+            pool_rules.check_support(ctx, spec)
             image = pool_rules.check_image(tx, spec)
         elif {"os_disk", "data_disks"} & set(fixed):
             pool_rules.check_image(tx, spec)

@@ -6,7 +6,10 @@ pool whose image cannot be built says so in its resize errors.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from poolwright.domain.clock import Instant
 
 #: Node agent SKU -> operating system.
 AGENT_SKUS: dict[str, str] = {
@@ -32,6 +35,7 @@ class SupportedImage:
     version: str = "latest"
     capabilities: tuple[str, ...] = ()
     verified: bool = True
+    support_ends: Instant | None = None  # from then on no pool is made of it
 
     @property
     def os_type(self) -> str:
@@ -54,6 +58,12 @@ SUPPORTED_IMAGES: tuple[SupportedImage, ...] = (
         for sku in ("2019-datacenter", "2022-datacenter")
     ),
 )
+
+
+def with_ends(images: Iterable[SupportedImage], ends: Iterable[tuple[str, Instant]]) -> list[SupportedImage]:
+    """The images with the ends of their support, which name images as `publisher:offer:sku` in lower case."""
+    known = dict(ends)
+    return [replace(i, support_ends=known.get(f"{i.publisher}:{i.offer}:{i.sku}")) for i in images]
 
 
 def find_sku(name: str) -> str | None:

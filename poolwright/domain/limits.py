@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from poolwright.domain.clock import DAY, HOUR, MINUTE, SECOND, Micros
+from poolwright.domain.clock import DAY, HOUR, MINUTE, SECOND, Instant, Micros
 from poolwright.domain.storage import Export, StorageClass
 
 ID_LENGTH_MAX = 64  # public limit of pool, job and task ids
@@ -158,5 +158,9 @@ class Settings:
     exports: tuple[Export, ...] = ()  # directories of this host that pools may mount
     storage_classes: tuple[StorageClass, ...] = ()  # types of disks with directories of their own
     service_port: int | None = None  # where this service answers, once that is known
+    support_ends: tuple[
+        tuple[str, Instant], ...
+    ] = ()  # publisher:offer:sku in lower case, and its last moment
+    autoscale_max_step: int | None = None  # nodes of one kind that one run of a formula may add
     events_kept: int = 200_000  # newest facts kept in the journal: about 80 MB
     events_age: Micros = 7 * DAY  # older facts are forgotten

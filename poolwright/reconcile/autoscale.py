@@ -54,7 +54,9 @@ def run(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> Instant | None
     seen = autoscale.situation(pool, counts, between, now)
     outcome = autoscale.evaluate(pool.autoscale.formula, seen, kit.rng)
     auto = tx.auto_pools.get(account, id) is not None
-    settled, facts = autoscale.settle(pool, outcome, now, counts, auto=auto)
+    settled, facts = autoscale.settle(
+        pool, outcome, now, counts, auto=auto, step_max=kit.settings.autoscale_max_step
+    )
     tx.pools.update(settled)
     tx.journal.record(facts)
     assert settled.autoscale is not None

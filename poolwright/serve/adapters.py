@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -17,7 +17,7 @@ from poolwright.api.batch.services import (
     PathRefused,
 )
 from poolwright.commands.batch_accounts import KeyPair
-from poolwright.domain.catalogue import SUPPORTED_IMAGES, SupportedImage
+from poolwright.domain.catalogue import SUPPORTED_IMAGES, SupportedImage, with_ends
 from poolwright.domain.clock import SECOND, Clock, Instant
 from poolwright.domain.facts import DirtyKey, Explanation
 from poolwright.domain.kept_files import KeptFile
@@ -271,10 +271,10 @@ class ResourceHandlers:
         return [ALL_RESOURCES]
 
 
-def supported_images(catalogue: Catalogue) -> Sequence[SupportedImage]:
+def supported_images(catalogue: Catalogue, ends: Iterable[tuple[str, Instant]]) -> Sequence[SupportedImage]:
     """The published list; "verified" are those this host can build."""
     offered = catalogue()
     return [
         replace(image, verified=find(offered, image.publisher, image.offer, image.sku) is not None)
-        for image in SUPPORTED_IMAGES
+        for image in with_ends(SUPPORTED_IMAGES, ends)
     ]

@@ -323,7 +323,7 @@ class House:
             files=HostFiles(hub),
             kept_files=KeptFiles(self.archive.archive) if self.archive is not None else None,
             explain=Explainer(self.store, Explanations(kit, self._doing)),
-            images=supported_images(self.images.catalogue),
+            images=supported_images(self.images.catalogue, settings.support_ends),
             doors=self.doors,
             catalogue=self.images.catalogue,
             node_logs=self._log_uploads,

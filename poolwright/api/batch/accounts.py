@@ -32,6 +32,8 @@ def _show_image(image: SupportedImage) -> Document:
         "osType": image.os_type,
         "verificationType": "verified" if image.verified else "unverified",
     }
+    if image.support_ends is not None:
+        shown["batchSupportEndOfLife"] = iso(image.support_ends)
     if image.capabilities:
         shown["capabilities"] = list(image.capabilities)
     return shown

@@ -82,15 +82,22 @@ def next_due(due_at: Instant, interval: Micros, now: Instant) -> Instant:
 
 
 def settle(
-    pool: Pool, outcome: Outcome, now: Instant, counts: pool_events.Counts, *, auto: bool
+    pool: Pool,
+    outcome: Outcome,
+    now: Instant,
+    counts: pool_events.Counts,
+    *,
+    auto: bool,
+    step_max: int | None = None,
 ) -> tuple[Pool, list[Fact]]:
     """The pool with the run noted, and resizing where the formula asks for another size. `auto`: it was made for a job
-    or a schedule.
+    or a schedule. `step_max`: nodes of each kind that one run may add; the rest comes with the runs to follow.
 
     Targets of a resize under way are replaced. The entity tag changes only with the targets.
     """
     assert pool.autoscale is not None
     run, scale = outcome.run, pool.autoscale
+    asked, outcome = outcome.targets, _bounded(pool, outcome, step_max)
     due_at = next_due(scale.due_at, scale.interval, now) if scale.due_at <= now else scale.due_at
     settled = replace(pool, autoscale=replace(scale, run=run, due_at=due_at))
     subject = f"pool/{pool.id}"
@@ -103,6 +110,8 @@ def settle(
         "error": None if error is None else error.code,
         "reason": why,
     }
+    if outcome.targets != asked:
+        detail["bounded"] = f"{outcome.targets[0]},{outcome.targets[1]} of {asked[0]},{asked[1]}"
     facts = [Fact(now, "pool.autoscale", pool.account, subject, detail)]
     if error is not None or outcome.targets == (pool.target_dedicated, pool.target_low_priority):
         return settled, facts
@@ -110,6 +119,13 @@ def settle(
     resized = _retargeted(settled, outcome, grows, now)
     started = {"by": "autoscale", **pool_events.resize_started(resized, counts, auto)}
     return resized, [*facts, Fact(now, "pool.resize.start", pool.account, subject, started)]
+
+
+def _bounded(pool: Pool, outcome: Outcome, step_max: int | None) -> Outcome:
+    if step_max is None:
+        return outcome
+    dedicated = min(outcome.targets[0], pool.target_dedicated + step_max)
+    return replace(outcome, targets=(dedicated, min(outcome.targets[1], pool.target_low_priority + step_max)))
 
 
 def _retargeted(pool: Pool, outcome: Outcome, grows: bool, now: Instant) -> Pool:

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from poolwright import __version__
-from poolwright.cli import openings
+from poolwright.cli import limits, openings
 
 
 def poolwright(*arguments: str, data_dir: Path) -> subprocess.CompletedProcess[str]:
@@ -44,6 +44,21 @@ def test_no_service_is_one_line_and_exit_code_1(tmp_path: Path, arguments: tuple
         f"poolwright: {tmp_path}/credentials.json does not exist: "
         "is the service running with another --data-dir?\n"
     )
+
+
+def test_ends_of_support_name_an_image_and_a_day() -> None:
+    assert limits.read_ends(None) == ()
+    assert limits.read_ends(["Debian:Debian-12:12=2028-06-30"]) == (
+        ("debian:debian-12:12", 1_845_936_000_000_000),
+    )
+    for text in (
+        "debian-12=2028-06-30",
+        "debian:debian-12:12",
+        "debian:debian-12:12=soon",
+        "a:b:c=2028-02-30",
+    ):
+        with pytest.raises(typer.BadParameter, match="write it as"):
+            limits.read_ends([text])
 
 
 def test_down_with_nothing_there_leaves_nothing(tmp_path: Path) -> None:

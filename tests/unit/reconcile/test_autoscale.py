@@ -117,6 +117,18 @@ def test_new_targets_replace_those_under_way() -> None:
     assert world.states().count(NodeState.LEAVING_POOL) == 1
 
 
+def test_one_run_adds_at_most_so_many_nodes_as_the_operator_says() -> None:
+    world = scaled("$TargetDedicatedNodes = 9; $TargetLowPriorityNodes = 1")
+    world.kit = replace(world.kit, settings=replace(world.kit.settings, autoscale_max_step=3))
+    for target in (5, 8, 9, 9):
+        world.look()
+        assert (world.pool().target_dedicated, world.pool().target_low_priority) == (target, 1)
+        run = settings_of(world.pool()).run
+        assert run is not None
+        assert run.results.startswith("$TargetDedicatedNodes=9;"), "what the formula said"
+        world.clock.at += 5 * MINUTE
+
+
 @pytest.mark.parametrize(
     "more",
     [

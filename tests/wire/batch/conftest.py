@@ -35,6 +35,7 @@ from poolwright.api.batch.services import (
 from poolwright.api.identity import TlsFiles, ensure_tls, identity_routes
 from poolwright.commands import jobs, nodes, pools, schedules, tasks
 from poolwright.domain.account import Account
+from poolwright.domain.catalogue import SUPPORTED_IMAGES, with_ends
 from poolwright.domain.facts import Explanation, Fact
 from poolwright.domain.limits import FILES_LISTED_MAX, Settings
 from poolwright.domain.node import Node
@@ -46,6 +47,12 @@ from poolwright.store.sqlite import SqliteStore
 from tests.support.waiting import wait_until
 from tests.unit.identity.parts import ACCOUNT, PRIMARY, SECONDARY, IdentityParts
 from tests.wire.identity.conftest import HostClock, Server
+
+#: Ends of support, one of them long ago.
+ENDS = (
+    ("almalinux:almalinux-x86_64:8-gen2", 946_684_800_000_000),
+    ("almalinux:almalinux-x86_64:9-gen2", 3_786_912_000_000_000),
+)
 
 T = TypeVar("T")
 
@@ -281,7 +288,8 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             store=store,
             clock=clock,
             ids=RandomIds(),
-            settings=Settings(exports=(Export("scenes", "/srv/scenes"),)),
+            settings=Settings(exports=(Export("scenes", "/srv/scenes"),), support_ends=ENDS),
+            images=with_ends(SUPPORTED_IMAGES, ENDS),
             accounts=TwoAccounts(),
             authenticate=who,
             files=files,

@@ -316,6 +316,31 @@ def test_supported_images(client: Any) -> None:
     assert len(list(client.list_supported_images(max_results=3))) > 3
 
 
+def test_no_pool_is_made_of_an_image_whose_support_has_ended(live: Live, client: Any) -> None:
+    ends = {
+        image.image_reference.sku: image.batch_support_end_of_life
+        for image in client.list_supported_images()
+        if image.image_reference.publisher == "almalinux"
+    }
+    assert [ends[sku].year for sku in ("8-gen2", "9-gen2")] == [2000, 2090]
+    id = named(client, "supported")
+    for sku, agent, made in (("8-gen2", "el 8", False), ("9-gen2", "el 9", True)):
+        image = models.BatchVmImageReference(publisher="almalinux", offer="almalinux-x86_64", sku=sku)
+        options = pool_options(id)
+        options.virtual_machine_configuration = models.VirtualMachineConfiguration(
+            image_reference=image, node_agent_sku_id=f"batch.node.{agent}"
+        )
+        if made:
+            client.create_pool(options)
+            continue
+        with pytest.raises(HttpResponseError) as refused:
+            client.create_pool(options)
+        assert code_of(refused.value) == "InvalidPropertyValue"
+        assert "ended on 2000-01-01" in refused.value.message or "ended on 2000-01-01" in str(
+            refused.value.model
+        )
+
+
 def test_files_of_a_task_and_of_a_node(live: Live, client: Any) -> None:
     id = named(client, "filed")
     client.create_pool(pool_options(id))
