@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,9 +10,12 @@ import pytest
 from poolwright.domain.auto_pool import JOB, AutoPoolRow
 from poolwright.domain.autoscale import Autoscale
 from poolwright.domain.clock import MINUTE
+from poolwright.domain.job_tasks import ManagerTask
 from poolwright.domain.pool import StartTask
 from poolwright.domain.states import AllocationState, JobState, TaskState
+from poolwright.domain.task import TaskSpec
 from poolwright.wire.convert.event import show_event
+from tests.unit.decide import parts
 from tests.unit.reconcile.test_gangs import Gangs, coordinated
 from tests.unit.reconcile.test_job_nodes import Prepared
 from tests.unit.reconcile.test_pools_and_nodes import answer, growing, made
@@ -178,3 +182,12 @@ def test_both_ends_of_a_resize_say_whose_pool_it_is_and_whether_it_grows(auto: b
     world.set_pool(autoscale=Autoscale(formula.replace("2", "1"), 5 * MINUTE, due_at=world.clock.at))
     world.look()
     assert told(world, "pool.resize.start")[-1]["properties"]["nodeDeallocationOption"] == "taskcompletion"
+
+
+def test_a_job_manager_is_told_as_one() -> None:
+    world = World(nodes=2)
+    world.set_job(spec=replace(parts.job().spec, manager=ManagerTask("boss", TaskSpec("x"), exclusive=False)))
+    world.add("boss", "a")
+    world.look()
+    kinds = {event["properties"]["id"]: event["properties"]["taskType"] for event in told(world)}
+    assert kinds == {"boss": "JobManager", "a": "User"}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from poolwright.domain.clock import DAY
-from poolwright.domain.states import TaskState
+from poolwright.domain.states import JobState, TaskState
 from poolwright.reconcile.files import Directory, over
+from tests.unit.reconcile.test_job_nodes import Prepared
 from tests.unit.reconcile.world import World, exited
 
 
@@ -48,3 +51,24 @@ def test_the_retention_time_counts_from_the_end() -> None:
     assert judged(world, "a") == ([], False)
     world.clock.at += 1
     assert judged(world, "a") == (["a"], False)
+
+
+def test_directories_of_preparation_and_release_are_kept_from_the_end_of_the_job() -> None:
+    world = Prepared()
+    spec = world.job().spec
+    assert spec.preparation is not None
+    assert spec.release is not None
+    kept = replace(
+        spec,
+        preparation=replace(spec.preparation, retention=2 * DAY),
+        release=replace(spec.release, retention=DAY),
+    )
+    world.set_job(spec=kept)
+    names = ("jobpreparation", "jobrelease")
+    world.clock.at += 9 * DAY
+    assert judged(world, *names) == ([], False), "the job has not ended"
+    world.set_job(state=JobState.COMPLETED, ended_at=world.clock.at)
+    world.clock.at += DAY
+    assert judged(world, *names) == (["jobrelease"], False)
+    world.clock.at += DAY
+    assert judged(world, *names) == (["jobpreparation", "jobrelease"], False)

@@ -299,3 +299,13 @@ def test_counts_are_of_tasks_and_of_their_slots(live: Live) -> None:
     tasks, slots = found["taskCounts"], found["taskSlotCounts"]
     assert [tasks[n] for n in ("active", "running", "completed", "succeeded", "failed")] == [0, 2, 2, 1, 1]
     assert [slots[n] for n in ("active", "running", "completed", "succeeded", "failed")] == [0, 3, 2, 1, 1]
+
+
+def test_a_task_whose_node_is_being_prepared_counts_as_running(live: Live) -> None:
+    live.job(job_preparation_task=batch.BatchJobPreparationTask(command_line="/bin/sh -c 'sleep 600'"))
+    live.task("t", "true")
+    live.wait_task("t", "preparing")
+    counts = live.batch.get_job_task_counts("job")["taskCounts"]
+    assert (counts["active"], counts["running"]) == (0, 1)
+    (row,) = live.batch.list_job_preparation_and_release_task_status("job")
+    assert row["jobPreparationTaskExecutionInfo"]["state"] == "running"
