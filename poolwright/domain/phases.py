@@ -54,6 +54,18 @@ def phases(node: Node) -> tuple[Phase, ...]:
     return (*found, Phase("total", began, None if ready is None else _ms(began, ready)))
 
 
+def present(node: Node) -> str | None:
+    """What a node that comes up is at, in words; None for one that does not."""
+    if node.state is NodeState.CREATING or (node.state is NodeState.STARTING and node.booted_at is None):
+        late = [error.message for error in node.errors if error.code == "MachineDelayed"]
+        return late[-1] if late else "its machine is being made"
+    if node.state is not NodeState.STARTING:
+        return None
+    if node.packages.pending:
+        return "its application packages are being installed"
+    return "its agent is up"
+
+
 def _began(node: Node) -> Instant:
     """When the present life was asked for."""
     starts = [

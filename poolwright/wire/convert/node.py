@@ -9,7 +9,7 @@ import msgspec
 
 from poolwright.domain.multi_instance import Subtask
 from poolwright.domain.node import Node, NodeError, start_name
-from poolwright.domain.phases import phases
+from poolwright.domain.phases import phases, present
 from poolwright.domain.pool import Pool
 from poolwright.domain.states import DeallocationOption, NodeState
 from poolwright.domain.task import Task
@@ -129,8 +129,7 @@ def show_node(
     if errors:
         shown["errors"] = [_show_error(error) for error in errors]
     shown["isDedicated"] = node.dedicated
-    if node.simulated:
-        shown["simulated"] = True  # our extension
+    shown.update(_show_extensions(node))
     image = show_node_image(pool.spec.image, node.image)
     if node.agent_version:
         shown["nodeAgentInfo"] = {"version": node.agent_version, "lastUpdateTime": iso(node.agent_since)}
@@ -138,6 +137,12 @@ def show_node(
         image.setdefault("exactVersion", exact_version)
     shown["virtualMachineInfo"] = {"imageReference": image}
     return shown
+
+
+def _show_extensions(node: Node) -> Document:
+    """What only this service tells of a node."""
+    at = present(node)
+    return {**({"simulated": True} if node.simulated else {}), **({} if at is None else {"phase": at})}
 
 
 def show_history(node: Node) -> list[Document]:

@@ -24,9 +24,12 @@ from poolwright.decide.task_life import End
 from poolwright.domain.clock import MINUTE, SECOND
 from poolwright.domain.limits import NODE_JOIN_DEADLINE, NODE_LEASE, NODE_RECOVERIES_MAX, NODE_UNKNOWN_AFTER
 from poolwright.domain.node import Node
-from poolwright.domain.phases import Phase, phases
+from poolwright.domain.package import InstalledPackage, NodePackages
+from poolwright.domain.phases import Phase, phases, present
 from poolwright.domain.pool import StartTask
 from poolwright.domain.states import NodeState
+from poolwright.wire.convert.node import show_node
+from poolwright.wire.links import Links
 from tests.unit.decide.parts import NOW, node, pool
 
 LATE = NOW + NODE_JOIN_DEADLINE
@@ -108,6 +111,20 @@ def test_last_words_of_a_start_task_are_in_its_failure_and_explanation() -> None
     assert failed.start_task.failure is not None
     assert failed.start_task.failure.details == words
     assert words[0] in explain.node(failed, pool(1)).evidence
+
+
+def test_a_node_that_comes_up_says_what_it_is_at() -> None:
+    row = node(state=NodeState.CREATING)
+    assert present(row) == "its machine is being made"
+    late = put_off(row, NOW, "all loop devices are taken")
+    assert "all loop devices are taken" in (present(late) or "")
+    packages = NodePackages((InstalledPackage("a", "1", "d", True),), pending=True)
+    up = joined(row, Booted(), None, NOW, packages)
+    assert present(up) == "its application packages are being installed"
+    ready = joined(row, Booted(), None, NOW)
+    assert (ready.state, present(ready)) == (NodeState.IDLE, None)
+    assert show_node(late, pool(1), (0, 0), [], Links("https://h"))["phase"] == present(late)
+    assert "phase" not in show_node(ready, pool(1), (0, 0), [], Links("https://h"))
 
 
 def test_phases_of_a_life_add_up() -> None:

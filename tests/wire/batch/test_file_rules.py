@@ -10,6 +10,7 @@ import pytest
 from azure.batch import models
 
 from poolwright.api.batch import files
+from poolwright.api.batch.services import NodeUnreachable
 from poolwright.commands import jobs, tasks
 from poolwright.domain.clock import HOUR
 from poolwright.domain.states import ExecutionResult, TaskState
@@ -64,6 +65,24 @@ def test_files_whose_time_is_over_were_cleaned_up(live: Live, client: Any) -> No
     live.write(lambda tx: ended(tx, "new", HOUR // 2))
     for task, code in (("old", "TaskFilesCleanedup"), ("new", "FileNotFound")):
         assert Caller(live)("GET", f"/jobs/{id}/tasks/{task}/files/stdout.txt").code == code
+
+
+def test_files_of_a_node_that_does_not_answer(
+    live: Live, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = named(client, "away")
+    client.create_pool(pool_options(id))
+    node = live.add_node(id, 1)
+
+    async def away(*_: object, **__: object) -> None:
+        raise NodeUnreachable("its agent does not answer")
+
+    for name in ("list", "stat"):
+        monkeypatch.setattr(live.files, name, away)
+    for path in ("", "/stdout.txt"):
+        reply = Caller(live)("GET", f"/pools/{id}/nodes/{node.id}/files{path}")
+        assert (reply.status, reply.code) == (409, "NodeNotReady")
+        assert "does not answer" in reply.values["Reason"]
 
 
 def test_files_have_no_tags(live: Live, client: Any) -> None:
