@@ -108,7 +108,8 @@ def room_to_grow(
 ) -> tuple[int, ResizeError | None]:
     """How many of `wanted` more nodes may be asked for, and the error that says why not all.
 
-    `promised` nodes of the other kind are asked for at the same time.
+    `promised` nodes of the other kind are asked for at the same time. Nodes that are to leave count until they are
+    gone; what only they stand in the way of is waited for without an error.
     """
     pool, room, quotas = snapshot.pool, snapshot.headroom, snapshot.quotas
     refusal = _image_refusal(snapshot, kind)
@@ -117,20 +118,21 @@ def room_to_grow(
     if isinstance(snapshot.image, ImagePreparing) or snapshot.disk_low is not None:
         return 0, None
     allowed, error = wanted, None
+    leaving = max(0, sum(node.dedicated is kind.dedicated for node in snapshot.nodes) - have)
     if pool.spec.image.custom:
         limit = quotas.custom_image_max_dedicated if kind.dedicated else quotas.custom_image_max_low_priority
         others = room.image_dedicated if kind.dedicated else room.image_low_priority
         if have + others + wanted > limit:
-            allowed = max(0, limit - have - others)
             error = _image_limit(kind, limit, others, have, wanted)
+        allowed = min(allowed, max(0, limit - have - others - leaving))
     cores = quotas.dedicated_cores if kind.dedicated else quotas.low_priority_cores
     if cores is not None:
         used = room.cores_dedicated if kind.dedicated else room.cores_low_priority
         fitting = max(0, (cores - used) // room.cores_per_node - have)
-        if fitting < allowed:
+        if fitting < min(allowed + leaving, wanted):
             in_use = used + have * room.cores_per_node
             error = _core_quota(kind, cores, in_use, wanted, room.cores_per_node)
-            allowed = fitting
+        allowed = min(allowed, max(0, fitting - leaving))
     short = front_ports.shortage(snapshot)
     if short is not None and short.free - promised < allowed:
         if short.free + short.returning - promised < allowed:

@@ -106,10 +106,12 @@ class Dispatcher:
         return now if work.more else work.wake_at
 
     async def _schedule(self, key: DirtyKey) -> Instant | None:
-        now, make = self._kit.clock.now(), self._make_job
+        make, clock = self._make_job, self._kit.clock
         if make is None:
             return None
-        return await self._store.write(lambda tx: schedules.run(tx, make, key.account, key.id, now))
+        # The time of the write itself: a job bears the time at which it was found to be due, not a later one, which
+        # might lie outside its window or count for the next due time.
+        return await self._store.write(lambda tx: schedules.run(tx, make, key.account, key.id, clock.now()))
 
     async def _auto_pool(self, key: DirtyKey) -> Instant | None:
         now = self._kit.clock.now()

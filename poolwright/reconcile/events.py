@@ -92,7 +92,9 @@ class Batch:
         return written
 
     def start_again(self, node: Node) -> None:
-        """Send the node's start task if its present attempt is due."""
+        """Send the node's start task if its present attempt is due; not while the node is put aside."""
+        if node.state is NodeState.UNUSABLE:
+            return
         start, info = self.pool(node).spec.start_task, node.start_task
         if start is None or info is None or info.ended_at is not None or node.retry_at > self.now:
             return

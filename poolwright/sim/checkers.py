@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from functools import cached_property
-from typing import Protocol, TypeVar
+from collections.abc import Sequence
+from random import Random
 
 from poolwright.decide import pool_plan
 from poolwright.decide.task_life import TERMINATE
@@ -20,44 +19,9 @@ from poolwright.reconcile.explanations import Explanations
 from poolwright.reconcile.kit import Kit
 from poolwright.sim import schedules
 from poolwright.sim.host import Host
+from poolwright.sim.seen import ACCOUNT, Reader, Seen
 from poolwright.sim.virtual import SeededIds
 from poolwright.store.base import Tx
-
-T = TypeVar("T")
-ACCOUNT = "sim"
-PAGE = 1000
-
-
-def all_jobs(tx: Tx) -> list[Job]:
-    """Every job of the simulated account."""
-    return tx.jobs.page(ACCOUNT, None, PAGE)
-
-
-class Seen:
-    """The rows at one moment. Jobs and tasks are read once, however many checkers look at them."""
-
-    def __init__(self, tx: Tx) -> None:
-        self.tx = tx
-
-    @cached_property
-    def jobs(self) -> list[Job]:
-        return all_jobs(self.tx)
-
-    @cached_property
-    def tasks(self) -> list[tuple[Job, Task]]:
-        return [(job, task) for job in self.jobs for task in self.tx.tasks.page(job.pk, None, PAGE)]
-
-
-class Reader(Protocol):
-    """A store that can be read at once."""
-
-    def read_now(self, fn: Callable[[Tx], T], /) -> T: ...
-
-
-class Checker(Protocol):
-    """Looks at the rows (and at the host it was made with) and complains."""
-
-    def check(self, seen: Seen, /) -> list[str]: ...
 
 
 class NotRunningTwice:
@@ -259,17 +223,20 @@ class EndsOnce:
 
 
 class WaitingExplained:
-    """Every waiting task, every node and every pool has a reason in words."""
+    """Every job, every task, every node and every pool has a reason in words."""
 
     def __init__(self, kit: Kit) -> None:
         self._say = Explanations(kit)
 
+    def some(self, seen: Seen, rng: Random) -> list[str]:
+        """A few of those that wait, as a look at all of them would cost more than the story."""
+        waiting = [(job, task) for job, task in seen.tasks if task.state is not TaskState.COMPLETED]
+        few = rng.sample(waiting, min(2, len(waiting)))
+        return self._silent(seen.tx, [job for job, _ in few][:1], few)
+
     def check(self, seen: Seen) -> list[str]:
-        said, tx = [], seen.tx
-        for job, task in seen.tasks:
-            words = self._say.task(tx, ACCOUNT, job.id, task.id)
-            if not (words.code and words.message):
-                said.append(f"task {job.id}/{task.id} has no explanation")
+        tx = seen.tx
+        said = self._silent(tx, seen.jobs, seen.tasks)
         said += [
             f"schedule {schedule.id} has no explanation"
             for schedule in schedules.all_schedules(tx, ACCOUNT)
@@ -284,6 +251,13 @@ class WaitingExplained:
                 if not self._say.node(tx, ACCOUNT, pool.id, node.id).message
             ]
         return said
+
+    def _silent(self, tx: Tx, jobs: Sequence[Job], tasks: Sequence[tuple[Job, Task]]) -> list[str]:
+        words = {f"job {job.id}": self._say.job(tx, ACCOUNT, job.id) for job in jobs}
+        words |= {f"task {job.id}/{t.id}": self._say.task(tx, ACCOUNT, job.id, t.id) for job, t in tasks}
+        return [
+            f"{who} has no explanation" for who, said in words.items() if not (said.code and said.message)
+        ]
 
 
 def unsettled(tx: Tx, kit: Kit, host: Host, ids: SeededIds) -> list[str]:
@@ -305,7 +279,7 @@ def unsettled(tx: Tx, kit: Kit, host: Host, ids: SeededIds) -> list[str]:
         if task.state is not TaskState.COMPLETED and not _must_wait(tx, kit, job, task):
             said.append(f"task {job.id}/{task.id} is {task.state.value}")
     said += [f"job {job.id} is {job.state.value}" for job in tx.jobs.unsettled()]
-    said += schedules.stuck(tx, ACCOUNT, now)
+    said += schedules.stuck(tx, ACCOUNT, now, kit.settings.quotas.active_jobs)
     rows = tx.nodes.machines()
     said += [f"row of machine {name} has no machine" for name in rows if name not in host.machines]
     return said

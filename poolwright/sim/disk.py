@@ -5,7 +5,7 @@ from __future__ import annotations
 from poolwright.domain.clock import SECOND, Instant, Micros
 from poolwright.reconcile.room import HostRoom
 from poolwright.sim.host import Host
-from poolwright.sim.schedules import Rows
+from poolwright.sim.seen import Seen
 
 #: By then every pool has been told, and what was on its way has arrived.
 TOLD: Micros = 30 * SECOND
@@ -45,7 +45,7 @@ class DiskSpared:
         if self._known("full"):
             self.complaints.append(f"{name} began on {machine} although the disk is full")
 
-    def check(self, seen: Rows) -> list[str]:
+    def check(self, seen: Seen) -> list[str]:
         said = list(self.complaints)
         pools = seen.tx.pools.every()
         rows = {node.id: node for pool in pools for node in seen.tx.nodes.of_pool(pool.account, pool.id)}

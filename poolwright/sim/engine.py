@@ -53,6 +53,8 @@ class HostEngine:
         return await self._call(self._fake.machines)
 
     async def delete(self, names: Sequence[str], *, keep_storage: bool = False) -> list[EngineError | None]:
+        for hear in () if keep_storage else self._host.deletes:
+            hear(names)
         return await self._call(lambda: self._fake.delete(names, keep_storage=keep_storage))
 
     async def set_logins(self, name: str, logins: Sequence[Login]) -> None:

@@ -38,6 +38,8 @@ class Host:
         self.faults = faults
         self.fleet = FakeFleet(time.now, rng, script=self._script)
         self.hears: list[Callable[[str, str], None]] = []
+        self.deletes: list[Callable[[Sequence[str]], None]] = []
+        """Told of machines that are to go with all they have."""
         self.exits: dict[str, set[int]] = {}
         self.has_disk: Callable[[str], bool] = lambda _path: True
         self.disks: dict[tuple[str, int], str] = {}

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from random import Random
-from typing import Protocol
 
 from poolwright.commands import schedules
 from poolwright.commands.context import NO_CONDITIONS, Context
 from poolwright.domain.auto_pool import JOB, SCHEDULE, AutoPool
-from poolwright.domain.clock import FOREVER, MINUTE, Instant
+from poolwright.domain.clock import FOREVER, MINUTE, SECOND, Instant
 from poolwright.domain.errors import ServiceError
-from poolwright.domain.job import NO_ACTION, TERMINATE_DONE, Job, JobSpec
+from poolwright.domain.job import NO_ACTION, TERMINATE_DONE, JobSpec
 from poolwright.domain.job_schedule import JobSchedule, ScheduleSpec, Timing
 from poolwright.domain.occurrences import occurrence
 from poolwright.domain.pool import PoolSpec
 from poolwright.domain.states import JobState, PoolState, ScheduleState
+from poolwright.sim.seen import Seen
 from poolwright.store.base import Tx
 
 SCHEDULES = ("nightly", "hourly")
@@ -73,22 +73,13 @@ def order(tx: Tx, ctx: Context, account: str, rng: Random) -> str:
     return f"{what} {name}"
 
 
-class Rows(Protocol):
-    """What the checkers need of `checkers.Seen`."""
-
-    @property
-    def tx(self) -> Tx: ...
-    @property
-    def jobs(self) -> list[Job]: ...
-
-
 class OneJobASchedule:
     """A schedule has at most one job that has not completed; while it is being deleted all of them go."""
 
     def __init__(self, account: str) -> None:
         self._account = account
 
-    def check(self, seen: Rows) -> list[str]:
+    def check(self, seen: Seen) -> list[str]:
         tx, jobs = seen.tx, seen.jobs
         going = {s.id for s in all_schedules(tx, self._account) if s.state is ScheduleState.DELETING}
         active = Counter(
@@ -111,7 +102,7 @@ class OnePoolAnOwner:
     def __init__(self, account: str) -> None:
         self._account = account
 
-    def check(self, seen: Rows) -> list[str]:
+    def check(self, seen: Seen) -> list[str]:
         tx = seen.tx
         said, owners = [], Counter[tuple[str, str]]()
         for pool in tx.pools.every():
@@ -139,8 +130,35 @@ class OnePoolAnOwner:
         )
 
 
-def stuck(tx: Tx, account: str, now: Instant) -> list[str]:
-    """Schedules that should have moved on by themselves, but have not, and pools that should have been let go."""
+class WindowsKept:
+    """A schedule's jobs are made inside the windows of its due times, each due time once, also after downtime."""
+
+    def __init__(self, account: str) -> None:
+        self._account = account
+
+    def check(self, seen: Seen) -> list[str]:
+        said = []
+        for schedule in all_schedules(seen.tx, self._account):
+            made = sorted(job.created_at for job in seen.jobs if job.schedule == schedule.id)
+            timing = schedule.spec.timing
+            first = max(timing.not_before or 0, schedule.created_at)
+            every = FOREVER if timing.every is None else timing.every
+            late = FOREVER if timing.not_after is None else timing.not_after
+            served = [(at - first) // every for at in made]
+            if len(set(served)) < len(served):
+                said.append(f"schedule {schedule.id} served a due time twice: {served}")
+            said += [
+                f"schedule {schedule.id} made a job {(at - first) // SECOND} s after it was due first, every {every}"
+                for at in made
+                if at < first or at > late or (at - first) % every >= min(timing.window, every)
+            ]
+        return said
+
+
+def stuck(tx: Tx, account: str, now: Instant, quota: int) -> list[str]:
+    """Schedules that should have moved on by themselves, but have not, and pools that should have been let go. At the
+    quota of active jobs a schedule makes none."""
+    full = tx.jobs.count_active(account) + tx.schedules.count_active(account) >= quota
     said = [f"pool {row.pool} is not needed by {row.owner} {row.owner_id}" for row in tx.auto_pools.idle()]
     for schedule in all_schedules(tx, account):
         if schedule.state in (ScheduleState.TERMINATING, ScheduleState.DELETING):
@@ -150,7 +168,7 @@ def stuck(tx: Tx, account: str, now: Instant) -> list[str]:
         due = occurrence(schedule, now)
         if due is None and not _may_wait(schedule, now):
             said.append(f"schedule {schedule.id} has nothing to wait for and is active")
-        if due is not None and now - due.at > LATE:
+        if due is not None and now - due.at > LATE and not full:
             said.append(f"schedule {schedule.id} has made no job for {(now - due.at) // MINUTE} minutes")
     return said
 

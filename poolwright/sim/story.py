@@ -19,9 +19,13 @@ from poolwright.sim.disk import DiskSpared
 from poolwright.sim.faults import Faults, harsh
 from poolwright.sim.host import Host
 from poolwright.sim.images import Plane, SimImages
+from poolwright.sim.job_rules import JobTasksInOrder
+from poolwright.sim.quotas import QuotasKept, choose
+from poolwright.sim.seen import ACCOUNT, Checker, Seen, all_jobs
 from poolwright.sim.service import SimService, World
+from poolwright.sim.task_rules import AttemptsCounted, DataRetained
 from poolwright.sim.virtual import START, SeededIds, Timeline
-from poolwright.sim.workload import Workload
+from poolwright.sim.workload import Watchers, Workload
 from poolwright.store.base import Tx
 from poolwright.store.sync import SyncStore
 
@@ -72,25 +76,36 @@ class Story:
         self.free_mib = ROOM_MIB
         disk = HostRoom(lambda: (self.free_mib * MIB, 10 * ROOM_MIB * MIB), "the host", ROOM_MIB // 2)
         self.world = World(plane, self.images, disk)
-        self.lost = checkers.NoTaskLost()
         ids = SeededIds(self.rng)
-        once = checkers.EndsOnce(self.host)
-        kept = checkers.DependenciesKept()
-        self.workload = Workload(self.store, self.rng, self.time, ids, self.lost, once, kept, self.tell)
+        quotas = choose(self.rng)
+        self.settings = Settings(quotas=quotas)
+        told = Watchers(
+            checkers.NoTaskLost(),
+            checkers.EndsOnce(self.host),
+            checkers.DependenciesKept(),
+            AttemptsCounted(self.host),
+            JobTasksInOrder(self.store, self.host),
+        )
+        self.workload = Workload(self.store, self.rng, self.time, ids, told, quotas, self.tell)
         self.service = self._new_service()
-        self.checks: list[checkers.Checker] = [
-            self.lost,
+        self.checks: list[Checker] = [
+            told.lost,
             checkers.NotRunningTwice(self.host),
             checkers.GangsWhole(self.store, self.host),
             checkers.MachinesHaveRows(self.host),
             checkers.SlotsNotOverCommitted(self.host),
-            kept,
+            told.kept,
             checkers.PreparedFirst(),
-            once,
+            told.once,
+            told.counted,
+            told.ordered,
+            DataRetained(self.store, self.host),
+            QuotasKept(quotas),
             images.ImagesStay(self.host),
             DiskSpared(self.host, self.world.disk),
-            schedules.OneJobASchedule(checkers.ACCOUNT),
-            schedules.OnePoolAnOwner(checkers.ACCOUNT),
+            schedules.OneJobASchedule(ACCOUNT),
+            schedules.OnePoolAnOwner(ACCOUNT),
+            schedules.WindowsKept(ACCOUNT),
         ]
         self.host.connect(self.service)
 
@@ -138,9 +153,11 @@ class Story:
         self.store.read_now(self._look)
 
     def _look(self, tx: Tx) -> None:
-        seen = checkers.Seen(tx)
+        seen = Seen(tx)
         for check in self.checks:
             self._demand(type(check).__name__, check.check(seen))
+        explained = checkers.WaitingExplained(self.service.kit)
+        self._demand("WaitingExplained", explained.some(seen, Random(self.time.now())))
 
     def settled(self) -> list[str]:
         """Why the system has not settled; empty if it has."""
@@ -153,7 +170,7 @@ class Story:
         return said + images.stuck(tx, self.world.plane, self.host)
 
     def _new_service(self) -> SimService:
-        return SimService(self.time, self.rng, self.store, self.host, self.world, Settings())
+        return SimService(self.time, self.rng, self.store, self.host, self.world, self.settings)
 
     def _misfortune(self) -> None:
         happen = self.rng.choice(
@@ -264,7 +281,9 @@ class Story:
         self._cut()
         self.service.wake()
         self.pass_time(SCHEDULES_MOVE)
-        late = self.store.read_now(lambda tx: schedules.stuck(tx, checkers.ACCOUNT, self.time.now()))
+        late = self.store.read_now(
+            lambda tx: schedules.stuck(tx, ACCOUNT, self.time.now(), self.settings.quotas.active_jobs)
+        )
         self._demand(
             "schedules", [line for line in late if line.startswith("schedule") and "made no" in line]
         )
@@ -280,7 +299,7 @@ class Story:
             why = self.settled()
         self._demand("settled", why)
         explained = checkers.WaitingExplained(self.service.kit)
-        self._demand("WaitingExplained", self.store.read_now(lambda tx: explained.check(checkers.Seen(tx))))
+        self._demand("WaitingExplained", self.store.read_now(lambda tx: explained.check(Seen(tx))))
 
     def _judge_passes(self) -> None:
         if self.service.failed:
@@ -300,7 +319,7 @@ class Story:
 
     def _finished(self) -> Outcome:
         def completed(tx: Tx) -> int:
-            return sum(tx.tasks.counts(job.pk)[0].completed for job in checkers.all_jobs(tx))
+            return sum(tx.tasks.counts(job.pk)[0].completed for job in all_jobs(tx))
 
         self.outcome.completed = self.store.read_now(completed)
         self.outcome.virtual_s = (self.time.now() - START) / SECOND

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 
@@ -11,28 +11,24 @@ from poolwright.commands import autoscale, jobs, nodes, pools, tasks
 from poolwright.commands import schedules as orders
 from poolwright.commands.context import NO_CONDITIONS, Caller, Context
 from poolwright.domain.account import Account
-from poolwright.domain.clock import FOREVER, MINUTE, SECOND, Clock, Ids
-from poolwright.domain.dependencies import Dependencies
+from poolwright.domain.clock import MINUTE, Clock, Ids
 from poolwright.domain.errors import ManagementError, ServiceError
-from poolwright.domain.job import NO_ACTION, TERMINATE_IDLE, JobSpec
-from poolwright.domain.job_tasks import ManagerTask, PreparationTask, ReleaseTask
-from poolwright.domain.limits import Settings
-from poolwright.domain.multi_instance import MultiInstance
+from poolwright.domain.limits import Quotas, Settings
 from poolwright.domain.node import Node
-from poolwright.domain.pool import ImageReference, PoolSpec, StartTask
+from poolwright.domain.pool import ImageReference
 from poolwright.domain.states import (
     DeallocationOption,
-    FillType,
     JobState,
     NodeState,
     ScheduleState,
     SchedulingState,
 )
-from poolwright.domain.task import NewTask, TaskSpec
-from poolwright.domain.task_ends import PERFORM
-from poolwright.sim import images, schedules
-from poolwright.sim.checkers import ACCOUNT, DependenciesKept, EndsOnce, NoTaskLost, all_jobs
-from poolwright.sim.host import command
+from poolwright.domain.task import NewTask
+from poolwright.sim import images, schedules, specs
+from poolwright.sim.checkers import DependenciesKept, EndsOnce, NoTaskLost
+from poolwright.sim.job_rules import JobTasksInOrder
+from poolwright.sim.seen import ACCOUNT, all_jobs
+from poolwright.sim.task_rules import AttemptsCounted
 from poolwright.store.base import Tx
 from poolwright.store.sync import SyncStore
 
@@ -52,6 +48,17 @@ _LIFE_ORDERS = {"reboot": nodes.reboot, "reimage": nodes.reimage, "deallocate": 
 MARKETPLACE = ImageReference(publisher="Debian", offer="debian-12", sku="12", version="latest")
 
 
+@dataclass(frozen=True, slots=True)
+class Watchers:
+    """Checkers that have to be told what callers asked for."""
+
+    lost: NoTaskLost
+    once: EndsOnce
+    kept: DependenciesKept
+    counted: AttemptsCounted
+    ordered: JobTasksInOrder
+
+
 class Workload:
     """Acts on the store as callers of the API do. `told` keeps the story."""
 
@@ -61,18 +68,16 @@ class Workload:
         rng: Random,
         clock: Clock,
         ids: Ids,
-        lost: NoTaskLost,
-        once: EndsOnce,
-        kept: DependenciesKept,
+        watchers: Watchers,
+        quotas: Quotas,
         told: Callable[[str], None],
     ) -> None:
-        self._once = once
-        self._kept = kept
+        self._watchers = watchers
+        self._settings = Settings(quotas=quotas, allow_reimage=True)
         self._store = store
         self._rng = rng
         self._clock = clock
         self._ids = ids
-        self._lost = lost
         self._told = told
         self._serial = 0
         account = Account(ACCOUNT, "/sim", "", "", clock.now())
@@ -87,7 +92,7 @@ class Workload:
             self.do(self._add_tasks)
 
     def context(self) -> Context:
-        return Context(self._clock, self._ids, Settings(allow_reimage=True), Caller("system", "sim"))
+        return Context(self._clock, self._ids, self._settings, Caller("system", "sim"))
 
     def act(self) -> None:
         """One command."""
@@ -124,27 +129,10 @@ class Workload:
 
     def _create_pool(self, tx: Tx, ctx: Context) -> str:
         rng = self._rng
-        start = None
-        if rng.random() < 0.5:
-            code = 0 if rng.random() < 0.8 else 1
-            start = StartTask(
-                command(rng.randrange(20 * SECOND), code),
-                max_retries=rng.randrange(3),
-                wait_for_success=rng.random() < 0.7,
-            )
-        spec = replace(self._pool_spec(), start_task=start)
+        spec = replace(specs.pool(rng), start_task=specs.start_task(rng))
         name, sizes = rng.choice(POOLS), (1 + rng.randrange(5), rng.randrange(4))
         pools.create(tx, ctx, ACCOUNT, name, spec, b"{}", *sizes)
         return f"{name} {sizes}"
-
-    def _pool_spec(self) -> PoolSpec:
-        slots, fill = self._rng.choice((1, 2, 4)), self._rng.choice(list(FillType))
-        agent = "batch.node.debian 12"
-        image = images.REFERENCE if self._rng.random() < 0.4 else MARKETPLACE
-        inter_node = slots == 1 or self._rng.random() < 0.2
-        return PoolSpec(
-            "Standard_D2s_v3", image, agent, slots_per_node=slots, fill=fill, inter_node=inter_node
-        )
 
     def _resize(self, tx: Tx, ctx: Context) -> str:
         name, sizes = self._rng.choice(POOLS), (self._rng.randrange(8), self._rng.randrange(4))
@@ -205,41 +193,9 @@ class Workload:
 
     def _create_job(self, tx: Tx, ctx: Context) -> str:
         rng = self._rng
-        auto = schedules.auto_pool(rng, self._pool_spec()) if rng.random() < 0.2 else None
-        spec = JobSpec(
-            "" if auto else rng.choice(POOLS),
-            auto_pool=auto,
-            priority=rng.randrange(3),
-            max_parallel_tasks=rng.choice((-1, -1, 2)),
-            max_task_retries=rng.randrange(2),
-            on_all_tasks_complete=rng.choice((*(NO_ACTION,) * 5, TERMINATE_IDLE)),
-            uses_dependencies=rng.random() < 0.6,
-            cancel_dependents=rng.random() < 0.3,
-            preemptible=rng.random() < 0.5,
-            preparation=self._preparation() if (prepares := rng.random() < 0.4) else None,
-            release=ReleaseTask(command(rng.randrange(20 * SECOND), 0))
-            if prepares and rng.random() < 0.8
-            else None,
-            manager=self._manager() if rng.random() < 0.2 else None,
-            on_task_failure=PERFORM if rng.random() < 0.1 else NO_ACTION,
-        )
+        auto = schedules.auto_pool(rng, specs.pool(rng)) if rng.random() < 0.2 else None
+        spec = specs.job(rng, rng.choice(POOLS), auto)
         return jobs.create(tx, ctx, ACCOUNT, rng.choice(JOBS), spec, b"{}").id
-
-    def _preparation(self) -> PreparationTask:
-        rng = self._rng
-        return PreparationTask(
-            command(rng.randrange(30 * SECOND), 0 if rng.random() < 0.9 else 1),
-            max_retries=rng.randrange(2),
-            wait_for_success=rng.random() < 0.8,
-            rerun_after_reboot=rng.random() < 0.5,
-        )
-
-    def _manager(self) -> ManagerTask:
-        rng = self._rng
-        line = command(rng.randrange(300 * SECOND), 0 if rng.random() < 0.8 else 1)
-        spec = TaskSpec(line, retention=10 * MINUTE)
-        flags = {name: rng.random() < 0.7 for name in ("kill_job", "exclusive", "low_priority")}
-        return ManagerTask("boss", spec, "{}", **flags)
 
     def _a_job(self, tx: Tx) -> str:
         going = {s.id for s in schedules.all_schedules(tx, ACCOUNT) if s.state is ScheduleState.DELETING}
@@ -254,34 +210,12 @@ class Workload:
         news = []
         for _ in range(1 + rng.randrange(12)):
             self._serial += 1
-            gang = self._gang() if rng.random() < 0.15 else None
-            spec = TaskSpec(
-                command(rng.randrange(rng.choice((5, 60, 300)) * SECOND), 0 if rng.random() < 0.8 else 1),
-                required_slots=1 if gang else rng.choice((1, 1, 1, 2, 4)),
-                multi=gang,
-                max_wall_clock=rng.choice((FOREVER, FOREVER, 30 * SECOND)),
-                retention=rng.randrange(20 * MINUTE),
-                depends_on=self._parents() if depends else None,
-            )
+            spec = specs.task(rng, self._serial, depends)
             news.append(NewTask(str(self._serial), spec, b"{}"))
         for task in tasks.add_many(tx, ctx, ACCOUNT, job, news):
             assert not isinstance(task, ServiceError)
-            self._lost.accepted[task.pk] = f"{job}/{task.id}"
+            self._watchers.lost.accepted[task.pk] = f"{job}/{task.id}"
         return f"{len(news)} to {job}"
-
-    def _gang(self) -> MultiInstance:
-        coordination = command(self._rng.randrange(30 * SECOND), 0 if self._rng.random() < 0.9 else 1)
-        return MultiInstance(coordination, 1 + self._rng.randrange(4))
-
-    def _parents(self) -> Dependencies | None:
-        """Tasks added lately, sometimes such as do not exist."""
-        rng, newest = self._rng, self._serial
-        if rng.random() < 0.5:
-            return None
-        if rng.random() < 0.5:
-            first = max(1, newest - 1 - rng.randrange(4))
-            return Dependencies(ranges=((first, max(first, newest - 1)),))
-        return Dependencies(tuple({str(max(1, newest - 1 - rng.randrange(5))) for _ in range(2)}))
 
     def _terminate_task(self, tx: Tx, ctx: Context) -> str:
         job, task = self._a_task(tx)
@@ -292,8 +226,8 @@ class Workload:
         job, task = self._a_task(tx)
         found = tasks.get(tx, ACCOUNT, job, task)
         tasks.delete(tx, ctx, ACCOUNT, job, task, NO_CONDITIONS)
-        self._kept.saw(found)
-        self._lost.accepted.pop(found.pk, None)
+        self._watchers.kept.saw(found)
+        self._watchers.lost.accepted.pop(found.pk, None)
         return f"{job}/{task}"
 
     def _reactivate(self, tx: Tx, ctx: Context) -> str:
@@ -303,7 +237,8 @@ class Workload:
             raise ServiceError("TaskNotFound")
         task = self._rng.choice(failed)
         tasks.reactivate(tx, ctx, ACCOUNT, job, task.id, NO_CONDITIONS)
-        self._once.reactivated(task.pk)
+        self._watchers.once.reactivated(task.pk)
+        self._watchers.counted.reactivated(tasks.get(tx, ACCOUNT, job, task.id))
         return f"{job}/{task.id}"
 
     def _a_task(self, tx: Tx) -> tuple[str, str]:
@@ -321,22 +256,28 @@ class Workload:
         elif order == "enable":
             jobs.enable(tx, ctx, ACCOUNT, job, NO_CONDITIONS)
         elif order == "terminate":
-            jobs.terminate(tx, ctx, ACCOUNT, job, None, NO_CONDITIONS, force=self._rng.random() < 0.2)
+            force = self._rng.random() < 0.2
+            row = jobs.terminate(tx, ctx, ACCOUNT, job, None, NO_CONDITIONS, force=force)
+            if force:
+                self._watchers.ordered.forced(row)
         else:
-            row = jobs.delete(tx, ctx, ACCOUNT, job, NO_CONDITIONS, force=self._rng.random() < 0.2)
+            force = self._rng.random() < 0.2
+            row = jobs.delete(tx, ctx, ACCOUNT, job, NO_CONDITIONS, force=force)
+            if force:
+                self._watchers.ordered.forced(row)
             for task in tx.tasks.page(row.pk, None, 1000):
-                self._lost.accepted.pop(task.pk, None)
+                self._watchers.lost.accepted.pop(task.pk, None)
         return f"{order} {job}"
 
     def _create_schedule(self, tx: Tx, ctx: Context) -> str:
-        return schedules.create(tx, ctx, ACCOUNT, self._rng, POOLS, self._pool_spec())
+        return schedules.create(tx, ctx, ACCOUNT, self._rng, POOLS, specs.pool(self._rng))
 
     def _schedule_order(self, tx: Tx, ctx: Context) -> str:
         said = schedules.order(tx, ctx, ACCOUNT, self._rng)
         order, _, name = said.partition(" ")
         for job in tx.jobs.page_of_schedule(ACCOUNT, name, None, 1000) if order == "delete" else ():
             for task in tx.tasks.page(job.pk, None, 1000):
-                self._lost.accepted.pop(task.pk, None)
+                self._watchers.lost.accepted.pop(task.pk, None)
         return said
 
     def _image_order(self, tx: Tx, ctx: Context) -> str:

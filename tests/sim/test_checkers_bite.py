@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from poolwright.decide import explain, node_troubles, placement, task_life
+from poolwright.decide import explain, job_life, node_troubles, placement, pool_size, task_life
+from poolwright.decide import schedule as schedule_rules
 from poolwright.decide.job_nodes import Preparation
 from poolwright.decide.task_life import End
 from poolwright.domain.clock import MINUTE
 from poolwright.domain.facts import DirtyKey, Explanation
 from poolwright.domain.node import Node
+from poolwright.domain.occurrences import occurrence
 from poolwright.domain.states import ScheduleState
 from poolwright.domain.task import Task
 from poolwright.images.fake import FakeImagePlane
@@ -25,7 +27,9 @@ from poolwright.sim.story import Story, Violation
 from poolwright.store.tables import tasks as task_table
 from poolwright.store.tables.auto_pools import AutoPoolTable
 
-SEEDS = range(1, 13)
+SEEDS = range(1, 41)
+#: Short stories: what is broken on purpose shows early, or in another seed.
+STEPS = 40
 
 
 def caught(who: str) -> None:
@@ -34,7 +38,7 @@ def caught(who: str) -> None:
         told = Story(seed)
         told.checks = [check for check in told.checks if type(check).__name__ == who]
         try:
-            told.run()
+            told.run(STEPS)
         except Violation as violation:
             if f": {who}:" in str(violation):
                 return
@@ -172,6 +176,48 @@ def test_a_system_that_does_not_settle(
     monkeypatch.setattr(where, what, instead)
     monkeypatch.setattr(story, "SETTLE_MAX", 40 * MINUTE)
     caught("settled")
+
+
+def test_a_schedule_that_forgets_what_it_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = occurrence
+    monkeypatch.setattr(
+        schedule_rules, "occurrence", lambda schedule, now: real(replace(schedule, last_run_at=None), now)
+    )
+    caught("WindowsKept")
+
+
+def test_a_loss_that_is_in_no_counter(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = task_life._lost
+    monkeypatch.setattr(
+        task_life, "_lost", lambda task, end, now: replace(real(task, end, now), system_requeues=0)
+    )
+    caught("AttemptsCounted")
+
+
+def test_a_retry_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = task_life.ended
+    monkeypatch.setattr(task_life, "ended", lambda task, retries, end, now: real(task, retries + 1, end, now))
+    caught("AttemptsCounted")
+
+
+def test_a_preparation_before_every_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placer, "prepared", lambda *_: Preparation.NEEDED)
+    caught("JobTasksInOrder")
+
+
+def test_a_release_that_does_not_wait_for_the_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_life, "is_busy", lambda _: False)
+    caught("JobTasksInOrder")
+
+
+def test_data_that_is_given_up_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "_retained", lambda *_: {})
+    caught("DataRetained")
+
+
+def test_a_pool_that_grows_beyond_the_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_size, "room_to_grow", lambda _s, _k, _have, wanted, *_: (wanted, None))
+    caught("QuotasKept")
 
 
 def test_a_schedule_that_does_not_wait_for_its_job(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from poolwright.decide.pool_plan import plan
 from poolwright.decide.pool_size import victims
@@ -125,6 +126,17 @@ def test_core_quota() -> None:
     room = Headroom(cores_dedicated=4, cores_per_node=2)
     step = plan(of(pool(10), headroom=room, quotas=Quotas(dedicated_cores=10)), CountingIds())
     assert (len(step.new), codes(step.pool)) == (3, ["AccountCoreQuotaReached"])
+
+
+def test_nodes_that_are_to_leave_count_until_they_are_gone() -> None:
+    going = node("going", NodeState.RUNNING, drain=Drain("remove", DeallocationOption.TASK_COMPLETION, NOW))
+    quotas = Quotas(dedicated_cores=4, custom_image_max_dedicated=2)
+    for limits in (replace(quotas, custom_image_max_dedicated=9), replace(quotas, dedicated_cores=None)):
+        room: Any = {"headroom": Headroom(cores_per_node=2), "quotas": limits, "held": {"going": Held(1)}}
+        step = plan(of(pool(2), node("stays"), going, **room), CountingIds())
+        assert (step.new, step.pool.allocation, codes(step.pool)) == ((), RESIZING, []), "room comes"
+        after = plan(of(step.pool, node("stays"), **room), CountingIds())
+        assert (len(after.new), codes(after.pool)) == (1, [])
 
 
 def test_victims_go_in_order() -> None:

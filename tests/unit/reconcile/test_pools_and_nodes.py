@@ -158,6 +158,7 @@ def test_a_start_task_nobody_heard_of_is_not_sent_again_while_its_node_is_put_as
     world.kit.room = lambda: Room("little is left", "nothing is left")
     assert world.look().starts == []
     assert world.states() == [NodeState.UNUSABLE]
+    assert greet(world, [start.machine], []).reaction.starts == [], "nor when its agent comes back"
     world.kit.room = Room
     assert [spec.name for spec in world.look().starts] == [start.name]
 
