@@ -94,7 +94,7 @@ class Launcher:
         self._parents: set[str] = set()
         self._path = _image_path()
         self._trashed = 0
-        self.trash_waits = False  # a replaced directory waits for the host agent to delete it
+        self.trash_waits = _has_trash()  # a replaced directory waits for the host agent to delete it
         self.containers = Containers()
 
     def start(self, order: Order, identity: Identity) -> int:
@@ -213,6 +213,14 @@ class Launcher:
                 "CommandLaunchFailed", f"the program {word!r} cannot be started: Permission denied"
             )
         raise _not_found(word)
+
+
+def _has_trash() -> bool:
+    """Whether something of an earlier life waits to be deleted."""
+    try:
+        return bool(os.listdir(f"{ROOT_DIRECTORY}/{TRASH}"))
+    except OSError:
+        return False
 
 
 def tail(path: str) -> str:

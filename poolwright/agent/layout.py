@@ -14,7 +14,8 @@ RUNTIME = "mnt/batch/crun"  # the container runtime; empty until a node needs it
 IMAGES = "mnt/batch/images"  # container images, each under its key
 CONTAINERS = ".containers"  # below the node root: what containers write, readable by root only
 MOUNTS = "fsmounts"  # AZ_BATCH_NODE_MOUNTS_DIR, below the node root
-NODE_DIRECTORIES = ("startup", "shared", "applications", MOUNTS, "volatile", "workitems")
+APPLICATIONS = "applications"  # unpacked packages
+NODE_DIRECTORIES = ("startup", "shared", APPLICATIONS, MOUNTS, "volatile", "workitems")
 TRASH = ".trash"  # replaced task directories, emptied by the host agent
 
 POOL_USER = "_azbatch"

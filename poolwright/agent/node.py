@@ -87,6 +87,7 @@ class NodeAgent:
                 "troubles": self._watch.troubles,
             }
         )
+        self._tell_trash()
 
     def _on_troubles(self, troubles: Troubles) -> None:
         self._send({"op": "health", "troubles": troubles})

@@ -197,6 +197,9 @@ class MachineRequest:
     labels: dict[str, str] = field(default_factory=dict)
     accounts: tuple[UserAccount, ...] = ()  # of a node; no other name may be run as there
     certificates: tuple[MachineCertificate, ...] = ()  # of nodes only
+    packages: tuple[
+        str, ...
+    ] = ()  # of a node: directories of application packages to keep from an earlier life
     forwards: tuple[Forward, ...] = ()
     network: str = ""  # machines reach one another when they say the same here, others not
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from poolwright.domain.package import NO_PACKAGES, InstalledPackage, NodePackages, PackageReference
+from poolwright.domain.pool import Pool
+from poolwright.engines.base import MachineRequest
 from poolwright.store.base import Tx
 
 
@@ -50,3 +54,12 @@ def of_node(
     except PackageMissing as missing:
         return NodePackages(pending=True, containers=containers), f"{missing}."
     return NodePackages(found, pending=True, containers=containers), None
+
+
+def keep(tx: Tx, pool: Pool, requests: Sequence[MachineRequest]) -> list[MachineRequest]:
+    """The requests, each with the directories that stay on its node: those of what the pool refers to now."""
+    names = []
+    for reference in pool.spec.packages:
+        with contextlib.suppress(PackageMissing):
+            names.append(resolve(tx, pool.account, reference).name)
+    return [replace(request, packages=tuple(names)) for request in requests] if names else list(requests)

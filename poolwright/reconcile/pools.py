@@ -29,6 +29,7 @@ from poolwright.reconcile import (
     gangs,
     hello,
     node_storage,
+    packages,
     preemption,
     snapshots,
 )
@@ -110,6 +111,7 @@ def run(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolWork:
     if view.disks is not None and work.creates:
         asked = [(life.node, request) for life, request in work.creates]
         kept = keep_versions(tx, kit, nodes, asked, view.disks)
+        kept = packages.keep(tx, plan.pool, kept)
         kept = certificates.give(tx, plan.pool, nodes, [(r[0], k) for r, k in zip(asked, kept, strict=True)])
         work.creates = [(life, request) for (life, _), request in zip(work.creates, kept, strict=True)]
     _place(tx, kit, plan.pool, list(nodes.values()), now, work)

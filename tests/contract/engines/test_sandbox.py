@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,17 @@ from pathlib import Path
 import pytest
 
 import poolwright
-from poolwright.engines.base import DiskMount, Machine, MachineRequest, NotFound, Rejected, Transient
+from poolwright.domain.limits import ACCOUNT_KEYS_MAX, CERTIFICATE_BYTES_MAX, CERTIFICATE_REFERENCES_MAX
+from poolwright.domain.pool import UserAccount
+from poolwright.engines.base import (
+    DiskMount,
+    Machine,
+    MachineCertificate,
+    MachineRequest,
+    NotFound,
+    Rejected,
+    Transient,
+)
 from poolwright.engines.sandbox.host import loopdev
 from tests.contract.engines.rig import Rig, make_disk, node
 
@@ -88,6 +99,25 @@ async def test_data_disks_are_thin_and_at_their_lun(rig: Rig, image: Path) -> No
     assert await out(rig, "b", "e4", read) == "reference data\n"
     await rig.engine.delete(["a", "b"])
     assert data.read_bytes() == before
+
+
+async def test_a_node_may_have_all_the_secrets_that_a_pool_may_have(rig: Rig, image: Path) -> None:
+    data = base64.b64encode(bytes(CERTIFICATE_BYTES_MAX)).decode()
+    seen = ("starttask", "task", "remoteuser")
+    many = tuple(
+        MachineCertificate(f"sha1-{number:040x}.pfx", data, "opens", seen)
+        for number in range(CERTIFICATE_REFERENCES_MAX)
+    )
+    keys = tuple(
+        UserAccount(f"u{number}", private_key="k" * (ACCOUNT_KEYS_MAX // 4), public_key="ssh-rsa AA")
+        for number in range(4)
+    )
+    await made(rig, node("a", image, certificates=many, accounts=keys))
+    assert await out(rig, "a", "e1", "cat /mnt/batch/certs/task/*.pfx | wc -c") == "102400\n"
+    record = (rig.data_dir / "nodes/a/machine.json").read_text()
+    assert data not in record
+    assert "opens" not in record
+    await rig.engine.delete(["a"])
 
 
 async def test_a_reboot_keeps_changes_and_files(rig: Rig, image: Path) -> None:

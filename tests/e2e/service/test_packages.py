@@ -13,6 +13,7 @@ from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobClient
 
 from tests.e2e.service.live import POLL, Live
+from tests.support.waiting import wait_until
 
 AT_ONCE = Reboot(node_reboot_kind="requeue")
 
@@ -135,3 +136,38 @@ def test_a_node_without_its_package_says_so_and_waits_for_a_reboot(live: Live) -
     desk.upload("render", "1", archive("two"))
     live.batch.begin_reboot_node("pool", node.id, AT_ONCE, **POLL)
     live.wait_nodes("pool", {"idle": 1})
+
+
+def unpacked(live: Live, node: str) -> list[str]:
+    """Names of directories of packages on the node, without what makes them unique."""
+    found = live.batch.list_node_files(
+        "pool", node, recursive=True, filter="startswith(name,'applications/')"
+    )
+    places = {str(one["name"]).split("/")[1] for one in found}
+    return sorted(place.rpartition("-")[0] for place in places if not place.startswith("."))
+
+
+def test_what_nobody_refers_to_is_removed_when_the_node_restarts(live: Live) -> None:
+    desk = Desk(live)
+    for name in ("old", "kept", "task"):
+        desk.application(name)
+        desk.upload(name, "1", archive(name))
+    live.idle_pool(
+        dedicated=1, application_package_references=[reference("old", "1"), reference("kept", "1")]
+    )
+    live.job()
+    live.task("uses", f"sh -c '{RUN % 'task_1'}'", application_package_references=[reference("task", "1")])
+    live.wait_completed(1)
+    (node,) = [str(found["id"]) for found in live.batch.list_nodes("pool")]
+    assert unpacked(live, node) == ["kept-1", "old-1", "task-1"]
+    change = batch.BatchPoolUpdateOptions(application_package_references=[reference("kept", "1")])
+    live.batch.update_pool("pool", change)
+    assert "old-1" in unpacked(live, node), "a node follows when it restarts"
+    live.batch.begin_reboot_node("pool", node, AT_ONCE, **POLL).result()
+    live.wait_nodes("pool", {"idle": 1})
+    assert unpacked(live, node) == ["kept-1"]
+    trash = next((live.data_dir / "nodes").glob("*/temp")) / ".trash"
+    wait_until(lambda: not any(trash.iterdir()), 30, lambda: str(list(trash.iterdir())))
+    live.task("again", f"sh -c '{RUN % 'task_1'}'", application_package_references=[reference("task", "1")])
+    live.wait_completed(2)
+    assert live.output("again").split() == ["task", "task"]

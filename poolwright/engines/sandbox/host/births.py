@@ -102,6 +102,7 @@ class Birth:
             },
             accounts=machine.accounts,
             certificates=machine.certificates,
+            packages=machine.packages,
         )
         if machine.kind == "node":
             _make_temp(host.layout.temp(machine.name))

@@ -67,6 +67,7 @@ class Plan:
     config: dict[str, Any] = field(default_factory=dict)  # for the first process
     accounts: list[dict[str, Any]] = field(default_factory=list)  # of the pool, with their secrets
     certificates: list[dict[str, Any]] = field(default_factory=list)  # likewise
+    packages: list[str] = field(default_factory=list)  # directories of application packages that stay
 
 
 # Between builder and first process: the tree stands (with a link or alone), own user namespace, ids are written.
@@ -278,6 +279,7 @@ def _be_first(
             certificates.write("/" + CERTIFICATES, plan.certificates)
             plan.certificates.clear()
             rootfs.prepare_node_root("/" + NODE_ROOT)
+            rootfs.discard_packages("/" + NODE_ROOT, frozenset(plan.packages))
         phases.enter("end")
         _report(channel, {"ready": phases.ms, "notes": notes})
         _await_answer(channel)  # a host agent that died before it wrote this machine down leaves none behind

@@ -53,6 +53,7 @@ class Machine:
     own_disks: list[dict[str, Any]] = field(default_factory=list)  # recorded: lun, size_bytes
     accounts: list[dict[str, Any]] = field(default_factory=list)  # with secrets, so never recorded
     certificates: list[dict[str, Any]] = field(default_factory=list)  # with secrets, so never recorded
+    packages: list[str] = field(default_factory=list)  # of an earlier life, to be kept; not recorded
     mounts: list[dict[str, Any]] = field(default_factory=list)  # recorded: as the engine contract's NodeMount
     troubles: list[dict[str, Any]] = field(default_factory=list)  # recorded: what went wrong at its birth
     network: str = ""  # machines of the same one reach one another
@@ -151,6 +152,7 @@ def from_request(request: dict[str, Any]) -> Machine:
     made.own_disks = _own_disks(request, kind, luns)
     made.accounts = [dict(account) for account in request.get("accounts") or []]
     made.certificates = certificates.checked(request.get("certificates") or [])
+    made.packages = [str(name) for name in request.get("packages") or []]
     made.mounts = places.from_request(request, kind)
     _read_network(made, request)
     return made

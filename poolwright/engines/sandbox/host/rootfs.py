@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import time
 
 from poolwright.agent import syscalls
 from poolwright.agent.layout import (
+    APPLICATIONS,
     NODE_DIRECTORIES,
     POOL_UID,
     POOL_USER,
@@ -141,6 +143,18 @@ def prepare_node_root(path: str) -> None:
                 os.chmod(where, 0o1777)
     with contextlib.suppress(FileExistsError):
         os.mkdir(f"{path}/{TRASH}", 0o700)
+
+
+def discard_packages(path: str, kept: frozenset[str]) -> None:
+    """Move directories of application packages that nobody refers to any more to the trash, which the host agent
+    empties. Nothing runs in the machine yet; packages of tasks are unpacked again when a task wants them."""
+    holder = f"{path}/{APPLICATIONS}"
+    if os.path.islink(holder):  # what a task of an earlier life put there is nothing of ours
+        return
+    for name in os.listdir(holder):
+        plain = name.removeprefix(".").removesuffix(".mark").removesuffix(".new") if name[0] == "." else name
+        if plain not in kept:
+            os.rename(f"{holder}/{name}", f"{path}/{TRASH}/package-{time.monotonic_ns()}")
 
 
 def resolver_of_host() -> str:

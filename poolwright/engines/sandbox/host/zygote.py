@@ -19,7 +19,7 @@ from typing import Any
 from poolwright.engines.sandbox.host import boot
 from poolwright.engines.sandbox.host.network import Link
 
-_MESSAGE_BYTES = 128 * 1024
+_MESSAGE_BYTES = 256 * 1024  # a plan with all the certificates and keys that a pool may have
 _MAX_DESCRIPTORS = 70  # channel, root disk, 64 data disks
 
 
@@ -35,6 +35,7 @@ class Zygote:
         gc.collect()
         gc.freeze()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * _MESSAGE_BYTES)  # a message is sent whole
         if os.fork() == 0:
             _run(theirs, self._first_process)
         theirs.close()
