@@ -85,6 +85,7 @@ def test_resource_files(live: Live, storage: Storage, server: Faulty) -> None:
     assert not [name for name in storage.blobs(box) if name.startswith("never")], "it never started"
 
 
+CONDITIONS = ("completion", "success", "failure")
 MAKE = """#!/bin/sh
 mkdir -p out/deep .dir
 for name in a.gif b.gif .c.gif ab.txt xb.txt 'star*' out/d.gif out/deep/e.gif .dir/f.gif; do
@@ -94,7 +95,7 @@ exit ${1:-0}
 """
 
 
-def test_output_files(live: Live, storage: Storage) -> None:
+def test_patterns_of_output_files(live: Live, storage: Storage) -> None:
     box = storage.container(make=MAKE.encode())
     make = batch.ResourceFile(http_url=storage.signed(box, "make"), file_path="make", file_mode="0700")
     patterns = {
@@ -124,36 +125,29 @@ def test_output_files(live: Live, storage: Storage) -> None:
         assert found == wanted, pattern
         assert live.batch.get_task("job", id)["executionInfo"]["result"] == "success", pattern
 
-    kept = storage.container()
+
+def test_conditions_and_names_of_output_files(live: Live, storage: Storage) -> None:
+    box, kept = storage.container(make=MAKE.encode()), storage.container()
+    make = batch.ResourceFile(http_url=storage.signed(box, "make"), file_path="make", file_mode="0700")
     url = storage.signed(kept)
-    by = {
-        "root": output(
-            "out/*.gif", url
-        ),  # without a path: the container's root, with the file's relative name
-        "name": output("out/d.gif", url, path="renamed"),  # without wildcards the path is the blob's name
-        "done": output("a.gif", url, "taskcompletion", path="done"),
-        "good": output("a.gif", url, "tasksuccess", path="good"),
-        "bad": output("a.gif", url, "taskfailure", path="bad"),
-    }
+    live.idle_pool(dedicated=1)
+    live.job()
     for id, code in (("succeeds", 0), ("fails", 3)):
-        outputs = [by[name] for name in ("done", "good", "bad")]
-        outputs += [by["root"], by["name"]] if code == 0 else []
-        for one in outputs:
-            container: Any = one.destination.container
-            if container.path in ("done", "good", "bad"):
-                container.path = f"{container.path}-{id}"
+        outputs = [output("a.gif", url, f"task{when}", path=f"{when}-{id}") for when in CONDITIONS]
+        if code == 0:
+            # without a path: the container's root, with the file's relative name
+            outputs.append(output("out/*.gif", url))
+            # without wildcards the path is the blob's name
+            outputs.append(output("out/d.gif", url, path="renamed"))
         live.task(id, f"./make {code}", resource_files=[make], output_files=outputs)
-        live.wait_task(id, "completed")
-        for name in ("done", "good", "bad"):
-            changed: Any = by[name].destination.container
-            changed.path = name
+    live.wait_completed(2)
     assert set(storage.blobs(kept)) == {
         "d.gif",
         "renamed",
-        "done-succeeds",
-        "good-succeeds",
-        "done-fails",
-        "bad-fails",
+        "completion-succeeds",
+        "success-succeeds",
+        "completion-fails",
+        "failure-fails",
     }
     live.task("quiet", "true")
     live.wait_task("quiet", "completed")
