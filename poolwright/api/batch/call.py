@@ -143,12 +143,14 @@ class Listing:
     test: odata.Predicate | None
     names: frozenset[str] | None
     version: ApiVersion
+    prefix: str = ""  # in lower case; when it is all that the filter asks for, rows without it need no look
 
 
 def read_listing(call: Call, kind: str, fields: filters.Fields) -> Listing:
     """The page, filter and selection of a list of pools, nodes, jobs or tasks. Raises ServiceError."""
     test = odata.read_filter(call.query, fields)
-    return Listing(kind, paging.read_page(call.query), test, call.select(kind), call.version)
+    prefix = odata.only_prefix(call.query, "id").lower() if "id" in fields else ""
+    return Listing(kind, paging.read_page(call.query), test, call.select(kind), call.version, prefix)
 
 
 def collect(
@@ -162,6 +164,8 @@ def collect(
     `fetch(after, limit)` reads rows in order, `name` is what a row is continued after.
     """
     limit, after, test = listing.page.limit, listing.page.after, listing.test
+    if listing.prefix:
+        after = max((after or "").lower(), _before(listing.prefix))
     found: list[Document] = []
     looked_at = 0
     while looked_at < _SCAN_MAX:
@@ -171,6 +175,8 @@ def collect(
         for row in rows:
             if len(found) == limit:
                 return found, after
+            if listing.prefix and not name(row).lower().startswith(listing.prefix):
+                return found, None
             document = show(row)
             if test is None or test(document):
                 found.append(odata.selected(shape(listing.kind, document, listing.version), listing.names))
@@ -179,3 +185,8 @@ def collect(
             return found, None
         looked_at += len(rows)
     return found, after
+
+
+def _before(prefix: str) -> str:
+    """What every id with the prefix, and nearly none before these, comes after (ids are ASCII, ordered as bytes)."""
+    return prefix[:-1] + chr(max(0, ord(prefix[-1]) - 1)) + "\x7f"

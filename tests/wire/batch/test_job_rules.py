@@ -82,6 +82,12 @@ def test_a_filter_goes_on_where_a_page_had_to_end(
     sizes = [len(list(page)) for page in pages]
     assert sum(sizes) == 300
     assert max(sizes) == 7
+    listed = client.list_tasks("many", filter="startswith(id,'t29')", select=["id"], max_results=4)
+    assert [task.id for task in listed] == [f"t{n}" for n in range(290, 300)]
+    (asked,) = [Caller(live)("GET", "/jobs/many/tasks", query="$filter=startswith(id,'t29')")]
+    assert "odata.nextLink" not in asked.document, "what cannot match is not looked at"
+    for none in ("t3", "a", "zz", "~", "T29999"):
+        assert not list(client.list_tasks("many", filter=f"startswith(id,'{none}')"))
     for n in range(90):
         client.create_job(job_options(f"many-{n:02d}"))
     last = client.list_jobs(filter="id ge 'many-85' and startswith(id,'many-')", select=["id"])
