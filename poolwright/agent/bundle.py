@@ -160,6 +160,8 @@ def _mounts(container: Mapping[str, Any], work: str, bundle: str, uid: int, gid:
         # Nothing of the task's directory is seen, but the process begins there.
         found.append(_mount(work, "tmpfs", "wd", "nosuid", "nodev", "mode=770", f"uid={uid}", f"gid={gid}"))
     found += [_bind(path, path, read_only=only) for path, only in lent]
+    if container.get("certificates"):
+        found.append(_bind(str(container["certificates"]), str(container["certificates"]), read_only=True))
     for name in ("hosts", "resolv.conf"):
         found.append(_bind(f"/etc/{name}", f"/etc/{name}", read_only=True))
     for name in ("hostname", "passwd"):

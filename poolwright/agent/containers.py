@@ -19,7 +19,7 @@ from typing import Any
 
 from poolwright.agent import bundle, syscalls
 from poolwright.agent.bundle import SettingsRefused
-from poolwright.agent.layout import CONTAINERS, IMAGES, NODE_ROOT, RUNTIME, TRASH
+from poolwright.agent.layout import CERTIFICATES, CONTAINERS, IMAGES, NODE_ROOT, RUNTIME, TRASH
 from poolwright.agent.users import Identity
 
 _PLACE = f"/{NODE_ROOT}/{CONTAINERS}"
@@ -84,6 +84,9 @@ class Containers:
         for name in ("", "upper", "work", "root", "state"):
             os.mkdir(f"{place}/{name}", 0o700 if name in ("", "state") else 0o755)
         accounts = _read_inside(f"{image}/rootfs", "etc/passwd")
+        certificates = own.get("AZ_BATCH_CERTIFICATES_DIR", "")
+        if os.path.dirname(certificates) == f"/{CERTIFICATES}" and os.path.isdir(certificates):
+            container = {**container, "certificates": certificates}
         try:
             settings = bundle.configuration(
                 container,

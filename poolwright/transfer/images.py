@@ -193,7 +193,7 @@ def _config(config: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:
         "environment": [str(one) for one in given.get("Env") or ()],
         "entrypoint": [str(one) for one in given.get("Entrypoint") or ()],
         "command": [str(one) for one in given.get("Cmd") or ()],
-        "directory": str(given.get("WorkingDir") or "/"),
+        "directory": "/" + str(given.get("WorkingDir") or "").lstrip("/"),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from azure.batch import models as batch
 from azure.batch.models._models import BatchNodeRebootOptions as Reboot  # not exported by its own package
 
 from tests.e2e.service.live import POLL, Live
+from tests.support import faulty
+from tests.support.faulty import Faulty
 from tests.support.registry import Registry, registry
 from tests.support.waiting import wait_until
 
@@ -168,6 +171,8 @@ def test_what_a_container_sees_of_its_node(live: Live, hub: Registry) -> None:
     assert "wd/f" not in [file["name"] for file in live.batch.list_task_files("job", nothing, recursive=True)]
     lent = tasks.add("cat /in; cat /all/data", f"-v {ROOT}/shared/data:/in:ro -v {ROOT}/shared:/all")
     assert tasks.said(lent) == ["data", "data"]
+    file = batch.ResourceFile(http_url=f"http://{hub.server}/v2/", file_path="in/file.json")
+    assert tasks.said(tasks.add("cat in/file.json", resource_files=[file])) == ["{}"]
     code, message = tasks.failed(tasks.add("true", "-v /nowhere/secret:/in"))
     assert (code, "/nowhere/secret" in message) == ("ContainerInvalidSettings", True)
     hidden = f"mkdir -m 700 {ROOT}/shared/closed; mkdir -m 755 {ROOT}/shared/closed/open"
@@ -210,6 +215,26 @@ def test_what_cannot_run_says_why(live: Live, hub: Registry) -> None:
     live.task("t", "true", job="plain", container_settings=inside(tasks.image))
     refused = live.wait_task("t", "completed", job="plain")["executionInfo"]["failureInfo"]
     assert (refused["category"], refused["code"]) == ("usererror", "ContainerInvalidSettings")
+
+
+def test_a_pull_that_hangs_is_told_and_can_be_stopped(live: Live, hub: Registry) -> None:
+    tasks = shop(live, hub)
+    server, over = Faulty(), threading.Event()
+    server.plan = lambda _, request: (over.wait(120), faulty.answer(request, 404))[1]
+    try:
+        image = f"{server.url.removeprefix('http://')}/tools/never"
+        id = tasks.add("true", image=image)
+        wait_until(
+            lambda: "container image" in live.why("jobs", "job", "tasks", id), 60, live.service.log_tail
+        )
+        live.batch.terminate_task("job", id)
+        end = tasks.end(id)
+        assert end["failureInfo"]["code"] == "TaskEnded"
+        assert "containerId" not in end["containerInfo"], "there never was one"
+        assert tasks.said(tasks.add("echo free")) == ["free"], "its slot is free"
+    finally:
+        over.set()
+        server.close()
 
 
 def test_a_node_without_its_pools_image_waits_for_its_user(live: Live, hub: Registry) -> None:

@@ -85,6 +85,8 @@ def test_what_is_seen_of_the_node() -> None:
     assert "ro" in some["/mnt/batch/tasks/shared"]["options"]
     assert TASK in some
     assert f"{TASK}/wd" not in some
+    certificates = targets(made({"certificates": "/mnt/batch/certs/task"}))["/mnt/batch/certs/task"]
+    assert "ro" in certificates["options"]
     volumes = [["/data", "/srv/x", True, None], ["/t", None, False, 4096]]
     more = targets(made({"volumes": volumes}))
     assert (more["/data"]["source"], more["/t"]["type"]) == ("/b/volume0", "tmpfs")
