@@ -1,15 +1,17 @@
 """Container images onto nodes, and what a node's agent is told of a task's container.
 
-Nothing is kept of what a node has: the worker sees whether the machine was shown an image in its present life. The name
-of an image is looked up once in a life of a node, so its tasks do not change when a tag moves on.
+Nothing is stored of what a node has: the worker sees whether the machine was shown an image in its present life, and
+what it said is remembered, so that most tasks start without asking it. The name of an image is looked up once in a life
+of a node, so its tasks do not change when a tag moves on.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from poolwright.domain.containers import (
@@ -34,6 +36,8 @@ _PLACES = {
     "Applications": f"{ROOT}/applications",
 }
 _VARIABLES = {"Task": "AZ_BATCH_TASK_DIR", "JobPrep": "AZ_BATCH_JOB_PREP_DIR"}
+T = TypeVar("T")
+_REMEMBERED_MAX = 20_000
 _IMAGES = ".images"  # tells the worker's jobs for one machine apart; nothing is written there
 
 
@@ -66,8 +70,10 @@ class Containers:
         self._do = do
         self._runtime = runtime
         self._images = images
-        #: One machine at a time for an image: the first pulls it, and the others find it there.
+        #: One machine at a time for an image: the first pulls it, and the others find it on the host.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._pulled: set[str] = set()
+        self._shown: set[tuple[str, int, str]] = set()  # (machine, fence, key): an image stays for its life
 
     async def of_node(self, machine: str, fence: int, pool: PoolContainers) -> Json | None:
         """Bring the runtime and the images of the pool; the outcome of the first that fails, or of the last."""
@@ -92,10 +98,26 @@ class Containers:
             pool = None if node is None else tx.pools.get(node.account, node.pool)
             return None if pool is None else pool.spec.containers
 
+        if self._has(item["machine"], item["fence"], settings.image):
+            return {"ok": True}
         pool = await self._store.read(query)
         return await self._show(
             item["machine"], item["fence"], settings.image, settings, pool or PoolContainers()
         )
+
+    def _has(self, machine: str, fence: int, image: str) -> bool:
+        return (machine, fence, read_image_name(image).key) in self._shown
+
+    def ready(self, item: Json) -> Json | None:
+        """The start of a task as it is sent, where all that it needs is known to be on its node; else None."""
+        settings: ContainerSettings | None = item.get("container")
+        if settings is None or item["fetch"] or "packages" in item or "refusal" in item:
+            return None
+        if not self._has(item["machine"], item["fence"], settings.image):
+            return None
+        container, _ = agents_container(item["exec"], settings, item["env"])
+        left = {key: value for key, value in item.items() if key != "fetch"}
+        return None if container is None else {**left, "container": container}
 
     async def _show(
         self,
@@ -116,12 +138,22 @@ class Containers:
         if registry is not None:
             order |= {"username": registry.username, "password": registry.password}
         turn = self._turns.setdefault(str(name), asyncio.Lock())
-        async with turn:
+        async with contextlib.nullcontext() if name.key in self._pulled else turn:
             outcome = await self._do(machine, fence, f"i{machine}.{fence}.{name.key}", order)
-        if outcome is None or outcome.get("ok"):
+        if outcome is None:
+            return None
+        if outcome.get("ok"):
+            _remember(self._pulled, name.key)
+            _remember(self._shown, (machine, fence, name.key))
             return outcome
         said = f"The container image {image} cannot be brought to the node: {outcome.get('message')}"
         return {**outcome, "message": said}
+
+
+def _remember(known: set[T], one: T) -> None:
+    if len(known) >= _REMEMBERED_MAX:
+        known.clear()  # whoever was forgotten is asked about once more
+    known.add(one)
 
 
 def agents_container(

@@ -119,17 +119,22 @@ class Transfers:
 
     def send_start(self, items: Sequence[Json]) -> None:
         """See Fleet. Those with files wait for them here."""
-        plain = [item for item in items if "fetch" not in item]
+        plain, waiting = [], []
+        for item in items:
+            ready = self._containers.ready(item) if "fetch" in item else item
+            if ready is not None:
+                plain.append(ready)
+            else:
+                waiting.append(item)
         if plain:
             self._fleet.send_start(plain)
-        for item in items:
-            if "fetch" in item:
-                text = f"its {len(item['fetch'])} resource files are being downloaded"
-                if "packages" in item:
-                    text = f"its files and {len(item['packages'])} application packages are being brought"
-                if "container" in item:
-                    text = f"its container image {item['container'].image} and its files are being brought"
-                self._begin(item["exec"], item["machine"], text, partial(self._fetch, item))
+        for item in waiting:
+            text = f"its {len(item['fetch'])} resource files are being downloaded"
+            if "packages" in item:
+                text = f"its files and {len(item['packages'])} application packages are being brought"
+            if "container" in item:
+                text = f"its container image {item['container'].image} and its files are being brought"
+            self._begin(item["exec"], item["machine"], text, partial(self._fetch, item))
 
     def send_installs(self, installs: Sequence[Install]) -> None:
         """See Fleet."""
