@@ -70,7 +70,8 @@ class Containers:
         self._do = do
         self._runtime = runtime
         self._images = images
-        #: One machine at a time for an image: the first pulls it, and the others find it on the host.
+        #: One machine at a time for an image: the first pulls it, and the others find it on the host. And one request
+        #: at a time for an image on one machine.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._pulled: set[str] = set()
         self._shown: set[tuple[str, int, str]] = set()  # (machine, fence, key): an image stays for its life
@@ -105,6 +106,9 @@ class Containers:
             item["machine"], item["fence"], settings.image, settings, pool or PoolContainers()
         )
 
+    def _turn(self, what: str) -> asyncio.Lock:
+        return self._turns.setdefault(what, asyncio.Lock())
+
     def _has(self, machine: str, fence: int, image: str) -> bool:
         return (machine, fence, read_image_name(image).key) in self._shown
 
@@ -137,9 +141,13 @@ class Containers:
         }
         if registry is not None:
             order |= {"username": registry.username, "password": registry.password}
-        turn = self._turns.setdefault(str(name), asyncio.Lock())
-        async with contextlib.nullcontext() if name.key in self._pulled else turn:
-            outcome = await self._do(machine, fence, f"i{machine}.{fence}.{name.key}", order)
+        async with self._turn(
+            f"{machine} {name}"
+        ):  # who asks with other credentials is not answered by theirs
+            if self._has(machine, fence, image):
+                return {"ok": True}
+            async with contextlib.nullcontext() if name.key in self._pulled else self._turn(str(name)):
+                outcome = await self._do(machine, fence, f"i{machine}.{fence}.{name.key}", order)
         if outcome is None:
             return None
         if outcome.get("ok"):

@@ -213,6 +213,8 @@ def _attach(kept: Path, namespace: int, image: ImageName) -> None:
 
         def put(place: str) -> str:
             syscalls.set_fs_ids(MACHINE_BASE, MACHINE_BASE)
+            if os.path.ismount(place):
+                return "done"
             os.makedirs(place, mode=0o755, exist_ok=True)
             syscalls.set_fs_ids(0, 0)
             syscalls.attach_tree(tree, place)

@@ -123,6 +123,26 @@ def test_one_machine_pulls_and_the_others_follow() -> None:
     asyncio.run(story())
 
 
+def test_one_tasks_credentials_do_not_answer_for_anothers() -> None:
+    async def story() -> None:
+        worker = Worker()
+        worker.go.clear()
+        containers = made(worker)
+        settings = ContainerSettings(IMAGE, registry=Registry("lab.example", "eve", "other"))
+        first = asyncio.create_task(containers.of_task(start(container=settings)))
+        await until(lambda: len(worker.orders) == 1)
+        worker.outcome = {"ok": False, "code": "ContainerInvalidRegistry", "message": "denied"}
+        second = asyncio.create_task(containers.of_task(start()))
+        worker.go.set()
+        denied = await first
+        assert denied is not None
+        assert not denied["ok"]
+        await second
+        assert [order["username"] for order in worker.orders] == ["eve", "ann"]
+
+    asyncio.run(story())
+
+
 def test_failures_name_the_image_and_are_not_remembered() -> None:
     async def story() -> None:
         worker = Worker()
