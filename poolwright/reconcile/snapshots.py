@@ -60,7 +60,7 @@ def load(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolView | No
         now=now,
         image=ImageReady(answer.image) if isinstance(answer, DiskSet) else answer,
         held={node: Held(count, ordered[node], slots[node]) for node, count in live.items()},
-        retained_until=_retained(tx, nodes, live),
+        retained_until=_retained(tx, pool, nodes, live),
         headroom=headroom(tx, kit, pool, len(nodes)),
         quotas=kit.settings.quotas,
         host_refuses=None if simulated else _refusal(kit, disks),
@@ -161,11 +161,15 @@ def _managers(tx: Tx, pool: Pool) -> frozenset[str]:
     return frozenset(found)
 
 
-def _retained(tx: Tx, nodes: Sequence[Node], live: Counter[str]) -> dict[str, Instant]:
-    """Until when nodes that wait for it must keep the data of finished tasks."""
+def _retained(tx: Tx, pool: Pool, nodes: Sequence[Node], live: Counter[str]) -> dict[str, Instant]:
+    """Until when nodes that wait for it must keep the data of finished tasks; also those that a resize may choose to
+    go in this very pass."""
+    resizes = pool.allocation is AllocationState.RESIZING
+    chosen = pool.resize.option if resizes else None
     until = {}
     for node in nodes:
-        if node.drain is None or node.drain.option is not DeallocationOption.RETAINED_DATA or live[node.id]:
+        option = chosen if node.drain is None else node.drain.option
+        if option is not DeallocationOption.RETAINED_DATA or live[node.id]:
             continue
         tasks = tx.tasks.recent_of_node(node.account, node.pool, node.id, RETAINED_TASKS_MAX)
         kept = [task.ended_at + task.spec.retention for task in tasks if task.ended_at is not None]

@@ -6,6 +6,7 @@ import pytest
 
 from poolwright.decide.room import Room
 from poolwright.decide.snapshot import ImageMissing, ImagePreparing
+from poolwright.domain.clock import MINUTE
 from poolwright.domain.node import Drain
 from poolwright.domain.pool import Resize, StartTask
 from poolwright.domain.states import (
@@ -161,6 +162,21 @@ def test_a_start_task_nobody_heard_of_is_not_sent_again_while_its_node_is_put_as
     assert greet(world, [start.machine], []).reaction.starts == [], "nor when its agent comes back"
     world.kit.room = Room
     assert [spec.name for spec in world.look().starts] == [start.name]
+
+
+def test_a_shrink_with_retained_data_keeps_the_node_that_has_some_from_its_first_pass_on() -> None:
+    world = World(nodes=2)
+    world.add("a", retention=10 * MINUTE)
+    (spec,) = world.look().starts
+    world.hear(exited(spec))
+    resize = Resize(NOW, 15 * MINUTE, DeallocationOption.RETAINED_DATA)
+    world.set_pool(target_dedicated=0, allocation=AllocationState.RESIZING, resize=resize)
+    world.look()
+    assert world.states() == [NodeState.IDLE, NodeState.LEAVING_POOL]
+    world.clock.at += 11 * MINUTE
+    world.write(lambda tx: tx.nodes.touch(["mn0"], world.clock.at))
+    world.look()
+    assert world.states() == [NodeState.LEAVING_POOL, NodeState.LEAVING_POOL]
 
 
 def test_removal_needs_the_engines_word_that_nothing_is_left() -> None:
