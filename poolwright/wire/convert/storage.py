@@ -14,6 +14,7 @@ from poolwright.wire.scalars import WireEnum
 
 _MACHINE = "virtualMachineConfiguration."
 _OS_DISK = _MACHINE + "osDisk."
+_OS_CACHING = {"Premium_LRS": "readonly"}  # where none is asked for; of every other type none
 _MANAGED_NOT_KEPT = ("disk_encryption_set", "security_profile")
 _PATH = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 _SOURCE = re.compile(r"[A-Za-z0-9.-]+:[!-~]+|\[[0-9A-Fa-f:.]+\]:[!-~]+")
@@ -61,7 +62,7 @@ def read_os_disk(body: models.BatchOsDisk | None) -> PoolDisk | None:
         return None
     if body.disk_size_gb is not None:
         _check_size(body.disk_size_gb, _OS_DISK)
-    return PoolDisk(None, body.disk_size_gb or 0, kind, _word(body.caching, "none"))
+    return PoolDisk(None, body.disk_size_gb or 0, kind, _word(body.caching, _OS_CACHING.get(kind, "none")))
 
 
 def read_data_disks(body: Sequence[models.DataDisk] | None) -> tuple[PoolDisk, ...]:

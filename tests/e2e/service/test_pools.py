@@ -171,3 +171,19 @@ def test_a_pool_of_an_image_this_host_cannot_build_says_so(live: Live) -> None:
     errors = live.batch.get_pool("foreign")["resizeErrors"]
     assert errors[0]["code"] == "AllocationFailed"
     assert "cannot build" in errors[0]["message"]
+
+
+def test_tasks_of_a_deleted_pool_run_again_in_another(live: Live) -> None:
+    live.idle_pool(id="first", dedicated=1, slots=1)
+    live.job(pool="first")
+    live.task("twice", "test $AZ_BATCH_POOL_ID = second || sleep 600")
+    live.wait_task("twice", "running")
+    live.batch.begin_delete_pool("first", **POLL).result()
+    back = live.wait_task("twice", "active")
+    assert back["executionInfo"]["requeueCount"] == 1
+    live.idle_pool(id="second", dedicated=1, slots=1)
+    disable = batch.BatchJobDisableOptions(disable_tasks="requeue")
+    live.batch.begin_disable_job("job", disable, **POLL).result()
+    live.batch.update_job("job", batch.BatchJobUpdateOptions(pool_info=batch.BatchPoolInfo(pool_id="second")))
+    live.batch.begin_enable_job("job", **POLL).result()
+    assert live.wait_task("twice", "completed")["executionInfo"]["exitCode"] == 0
