@@ -35,12 +35,13 @@ _Key = tuple[str, ...]
 
 @dataclass(slots=True)
 class Figures:
-    """Counts by labels: (account, pool, kind, state), (account, pool, kind), (account, pool, state)."""
+    """Counts by labels: (account, pool, kind, state), (account, pool, kind), (account, pool, state or reason)."""
 
     nodes: Counter[_Key] = field(default_factory=Counter)
     cores: Counter[_Key] = field(default_factory=Counter)
     targets: Counter[_Key] = field(default_factory=Counter)
     tasks: Counter[_Key] = field(default_factory=Counter)
+    waits: Counter[_Key] = field(default_factory=Counter)
     pools: Counter[_Key] = field(default_factory=Counter)
     events: Counter[_Key] = field(default_factory=Counter)  # by (account, public event)
     newest: int = 0
@@ -85,6 +86,8 @@ def gather(tx: Tx) -> Figures:
         figures.targets[pool.account, name, "low_priority"] += pool.target_low_priority
         for task_state, count in tx.tasks.state_counts_of_pool(pool.account, pool.id).items():
             figures.tasks[pool.account, name, task_state.value] += count
+        for reason, count in tx.tasks.waits_of_pool(pool.account, pool.id).items():
+            figures.waits[pool.account, name, reason] += count
     for account, kind, count in tx.journal.totals():
         if kind in EVENTS:
             figures.events[account, EVENTS[kind][0]] += count
@@ -108,6 +111,8 @@ class _Now(Collector):
         yield _family("cores", "Cores of the nodes of pools.", (*by_pool, "kind"), figures.cores)
         yield _family("target_nodes", "Nodes pools are to have.", (*by_pool, "kind"), figures.targets)
         yield _family("tasks", "Tasks of the jobs of pools.", (*by_pool, "state"), figures.tasks)
+        waits = "Active tasks by what they wait for: other tasks, their job, room on a node."
+        yield _family("waiting_tasks", waits, (*by_pool, "reason"), figures.waits)
         events = CounterMetricFamily(
             "poolwright_events", "Public events that were recorded.", labels=["account", "event"]
         )

@@ -251,6 +251,11 @@ class Tasks(Protocol):
         """Tasks of jobs bound to the pool by state (from job counters)."""
         ...
 
+    def waits_of_pool(self, account: str, pool: str) -> dict[str, int]:
+        """Active tasks of jobs bound to the pool by what they wait for (from job counters): other `tasks`, their `job`
+        (it is not active), or `room` on a node."""
+        ...
+
 
 class Resources(Protocol):
     """Management resources, lineage, disks and operations."""

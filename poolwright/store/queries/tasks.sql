@@ -107,3 +107,9 @@ ORDER BY t.started_at DESC LIMIT ?
 -- name: state_counts_of_pool
 SELECT coalesce(sum(c.active), 0), coalesce(sum(c.running), 0), coalesce(sum(c.succeeded + c.failed), 0)
 FROM job j CROSS JOIN task_count c ON c.job_pk = j.pk WHERE j.account = ? AND j.pool_key = ?
+
+-- name: waits_of_pool
+SELECT coalesce(sum(c.waiting), 0),
+    coalesce(sum(CASE WHEN j.state = 'active' THEN 0 ELSE c.active - c.waiting END), 0),
+    coalesce(sum(CASE WHEN j.state = 'active' THEN c.active - c.waiting ELSE 0 END), 0)
+FROM job j CROSS JOIN task_count c ON c.job_pk = j.pk WHERE j.account = ? AND j.pool_key = ?

@@ -225,6 +225,11 @@ class TaskTable:
         assert row is not None
         return {TaskState.ACTIVE: row[0], TaskState.RUNNING: row[1], TaskState.COMPLETED: row[2]}
 
+    def waits_of_pool(self, account: str, pool: str) -> dict[str, int]:
+        row = self._db.one(_SQL["waits_of_pool"], (account, pool.lower()))
+        assert row is not None
+        return dict(zip(("tasks", "job", "room"), row, strict=True))
+
     @staticmethod
     def _read(rows: Iterable[tuple[Any, ...]]) -> list[Task]:
         return [_TASK.read(row) for row in rows]

@@ -205,6 +205,11 @@ async def test_running_tasks_by_pool_node_and_job(store: Store) -> None:
     assert _ids(await store.read(lambda tx: tx.tasks.running_of_job(made.pk, 9))) == ["a", "b", "c"]
     counts = await store.read(lambda tx: tx.tasks.state_counts_of_pool(A, "pool-1"))
     assert counts == {TaskState.ACTIVE: 1, TaskState.RUNNING: 3, TaskState.COMPLETED: 0}
+    waits = await store.read(lambda tx: tx.tasks.waits_of_pool(A, "Pool-1"))
+    assert waits == {"tasks": 0, "job": 0, "room": 1}
+    await store.write(lambda tx: tx.jobs.update(replace(made, state=JobState.DISABLED)))
+    waits = await store.read(lambda tx: tx.tasks.waits_of_pool(A, "Pool-1"))
+    assert waits == {"tasks": 0, "job": 1, "room": 0}
 
 
 async def test_recent_tasks_of_a_node(store: Store) -> None:

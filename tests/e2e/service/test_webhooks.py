@@ -89,6 +89,7 @@ def _metrics(live: Live, client: Any) -> dict[tuple[str, str], float]:
                 sample.labels.get("state")
                 or sample.labels.get("operation")
                 or sample.labels.get("event")
+                or sample.labels.get("reason")
                 or sample.labels.get("result", "")
             )
             found[sample.name, label] = sample.value
@@ -123,10 +124,15 @@ def test_events_arrive_in_order_whatever_dies_and_metrics_tell_of_it(
     submit("a", "b")
     wait_until(lambda: {"job/a", "job/b"} <= set(receiver.subjects), 60, state)
     list(live.clients.compute.snapshots.list())
+    live.task("t", "true", "a")
+    live.task("u", "true", "b")
+    live.batch.begin_disable_job("b", batch.BatchJobDisableOptions(disable_tasks="wait"))
     figures = _metrics(live, live.batch)
     assert figures["poolwright_webhook_deliveries_total", "failure"] >= 1
     assert figures["poolwright_api_requests_total", "create_job"] == 2
     assert figures["poolwright_api_requests_total", "GET Microsoft.Compute/snapshots"] == 1
+    assert figures["poolwright_waiting_tasks", "room"] == figures["poolwright_waiting_tasks", "job"] == 1
+    assert figures["poolwright_waiting_tasks", "tasks"] == 0
     assert figures["poolwright_events_total", "JobStartEvent"] == 2
     assert figures["poolwright_events_total", "PoolCreateEvent"] == 1
     assert figures["poolwright_store_commit_duration_seconds_count", ""] > 0
