@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from poolwright.commands import network_rules
@@ -19,8 +20,15 @@ from poolwright.domain.limits import (
     RESIZE_TIMEOUT_MIN,
     SLOTS_PER_NODE_MAX,
 )
-from poolwright.domain.pool import PoolSpec
-from poolwright.domain.resource_id import GALLERY_IMAGES, GALLERY_VERSIONS, IMAGES, image_key, parse
+from poolwright.domain.pool import ImageReference, PoolSpec
+from poolwright.domain.resource_id import (
+    GALLERY_IMAGES,
+    GALLERY_VERSIONS,
+    IMAGE_TYPES,
+    IMAGES,
+    image_key,
+    parse,
+)
 from poolwright.domain.states import ResourceState
 from poolwright.store.base import Tx
 
@@ -157,6 +165,30 @@ def check_caller(ctx: Context, spec: PoolSpec) -> None:
             " are linked."
         )
         raise ServiceError("AuthenticationFailed", None, (("AuthenticationErrorDetail", detail),))
+
+
+def settle_image(tx: Tx, spec: PoolSpec, before: ImageReference | None = None) -> PoolSpec:
+    """The specification with the id of an image that is there, where the caller's names none.
+
+    Ids may come from another subscription or resource group, of the public cloud for example: what counts then are
+    their last segments, which must fit one image of this service. What fits `before`, which the pool has, means that.
+    Raises InvalidPropertyValue (400) when they fit several; what fits none is left to `check_image`.
+    """
+    id = spec.image.image_id
+    if id is None or tx.resources.get(image_key(id)) is not None:
+        return spec
+    wanted = parse(image_key(id))
+    if wanted is None or wanted.type not in (*IMAGE_TYPES, GALLERY_IMAGES):
+        return spec
+    name = wanted.name.lower()
+    known = None if before is None else parse(image_key(before.image_id or ""))
+    if before is not None and known and (known.type, known.name.lower()) == (wanted.type, name):
+        return replace(spec, image=before)
+    found = [one.id for one in tx.resources.of_type(wanted.type) if one.name.lower() == name]
+    if len(found) > 1:
+        reason = f"There is no such image, and its last segments fit several: {', '.join(found[:5])}."
+        raise bad_property(IMAGE_ID, id, reason)
+    return replace(spec, image=replace(spec.image, image_id=found[0])) if found else spec
 
 
 def check_image(tx: Tx, spec: PoolSpec) -> str | None:

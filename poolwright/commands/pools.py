@@ -72,10 +72,9 @@ def create(
     """Make a pool, resizing from the start (also towards 0 nodes, as the public service does).
 
     An omitted target is 0; at least one must be given. A pool with autoscale begins steady and empty, and its first
-    run is due at once. Raises 400 as `autoscale_rules.new_settings`, InvalidPropertyValue, MissingRequiredProperty;
-    403 AuthenticationFailed (custom image and shared key); 404 NodeAgentSKUNotFound; 409 PoolExists,
-    PoolBeingDeleted, PoolQuotaReached, InvalidApplicationPackageReferences, InvalidCertificateReferences. Form is
-    judged before the caller, the caller before the image.
+    run is due at once. Form is judged before the caller, the caller before the image. Raises 400 InvalidPropertyValue,
+    MissingRequiredProperty, and as `autoscale_rules.new_settings`; 403 AuthenticationFailed (custom image and shared
+    key); 404 NodeAgentSKUNotFound; 409 PoolExists, PoolBeingDeleted, PoolQuotaReached, Invalid...References.
     """
     check_id("pool", id)
     pool_rules.check_spec(spec)
@@ -88,6 +87,7 @@ def create(
     _check_new(tx, ctx, account, id)
     _check_named(tx, ctx, account, spec)
     pool_rules.check_support(ctx, spec)
+    spec = pool_rules.settle_image(tx, spec)
     image = pool_rules.check_image(tx, spec)
     now = ctx.now
     grows = (target_dedicated or 0) + (target_low_priority or 0) > 0
@@ -173,6 +173,7 @@ def patch(tx: Tx, ctx: Context, account: str, id: str, change: PoolChange, pre: 
     """
     pool = changeable(tx, account, id, pre)
     spec, document = change(pool)
+    spec = pool_rules.settle_image(tx, spec, pool.spec.image)
     pool_rules.check_spec(spec)
     check_pool_files(tx, ctx, pool.account, spec)
     if spec.packages != pool.spec.packages:

@@ -55,7 +55,8 @@ def _read_image(body: models.BatchVmImageReference) -> ImageReference:
 def show_machine(spec: PoolSpec, document: Document) -> Document:
     """The configuration as the caller gave it, with the image's defaults spelled out."""
     shown = dict(document)
-    shown["imageReference"] = show_image(spec.image)
+    sent = document.get("imageReference", {}).get("virtualMachineImageId")  # may be one that `spec` settled
+    shown["imageReference"] = show_image(spec.image) if sent is None else {"virtualMachineImageId": sent}
     shown["nodeAgentSKUId"] = spec.agent_sku
     return shown
 

@@ -42,6 +42,34 @@ def test_image_lineage_and_nodes(live: Live) -> None:
     assert "imageInfo" not in call("GET", "/pools/frozen", query="$select=id").document
 
 
+def test_an_id_of_another_cloud_means_the_image_of_its_last_segments(live: Live) -> None:
+    made = replace(image("Elsewhere"), inner=INNER)
+    live.write(lambda tx: tx.resources.insert(made))
+    call = Caller(live)
+    foreign = "/subscriptions/other/resourceGroups/cloud/providers/Microsoft.Compute/images/ELSEWHERE"
+    reference = {"imageReference": {"virtualMachineImageId": foreign}}
+    body = {**POOL, **machine(**reference), "id": "foreign", "targetDedicatedNodes": 0}
+    assert call("POST", "/pools", body).status == 201
+    shown = call("GET", "/pools/foreign").document
+    kept = shown["virtualMachineConfiguration"]["imageReference"]
+    assert kept == {"virtualMachineImageId": foreign}, "the string is kept as it was sent"
+    assert (shown["imageInfo"]["id"], shown["imageInfo"]["exists"]) == (made.id, True)
+    assert call("PATCH", "/pools/foreign", {"metadata": []}).status == 200
+    again = replace(
+        image("Elsewhere"), id=made.id.replace("resourceGroups/", "resourceGroups/b"), inner=INNER
+    )
+    live.write(lambda tx: tx.resources.insert(again))
+    refused = call("POST", "/pools", {**body, "id": "which"})
+    assert refused.code == "InvalidPropertyValue"
+    assert again.id in refused.values["Reason"]
+    live.write(lambda tx: tx.resources.delete(made.key))
+    live.write(lambda tx: tx.resources.delete(again.key))
+    assert call("PATCH", "/pools/foreign", {"metadata": []}).status == 200, (
+        "the pool keeps what it was made of"
+    )
+    assert "no such image" in call("POST", "/pools", {**body, "id": "gone"}).values["Reason"]
+
+
 @pytest.mark.parametrize("name", ["sharedGalleryImageId", "communityGalleryImageId"])
 def test_galleries_of_others_are_refused_by_name(live: Live, name: str) -> None:
     body = {**POOL, **machine(imageReference={name: "/SharedGalleries/g/images/i"}), "id": "foreign"}
