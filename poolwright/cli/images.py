@@ -36,7 +36,7 @@ def import_image(
     file: Annotated[
         Path,
         typer.Argument(
-            help="VHD, VHDX, qcow2 or raw disk, a tar of a root file system, or a container image saved as an archive."
+            help="VHD, VHDX, qcow2, VMDK, raw disk, tar of a root file system, or container image saved as an archive."
         ),
     ],
     name: Annotated[str, typer.Option(help="Name of the image.")],

@@ -241,7 +241,7 @@ class ImagePlane(Protocol):
         """ext4 on the whole of a writable disk of zeros. Raises DiskFrozen, DiskNotEmpty, BuildFailed."""
 
     def import_file(self, name: DiskName, source: Path, length: int | None = None) -> DiskInfo:
-        """A writable disk from a file: raw, VHD, VHDX, qcow2 or an archive of a root file system, told by its bytes.
+        """A writable disk from a file: raw, VHD, VHDX, qcow2, VMDK, archive of a root file system; told by its bytes.
 
         Only the first ``length`` bytes count. The file must not change meanwhile. Raises DiskExists, UnsupportedImage.
         """

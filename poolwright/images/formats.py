@@ -1,4 +1,4 @@
-"""Files of other formats made into raw disks: VHD, VHDX and qcow2; archives are unpacked by archives.py.
+"""Files of other formats made into raw disks: VHD, VHDX, qcow2 and VMDK; archives are unpacked by archives.py.
 
 The format is told by the file's own bytes, never by its name. qemu-img reads what is not plain bytes; it is given the
 format and an open file, and images that refer to other files are refused, because those would be files of this host.
@@ -22,20 +22,25 @@ from poolwright.images.base import (
 from poolwright.images.programs import run
 from poolwright.images.sparse import copy_disk, grow
 
-RAW, FIXED_VHD, DYNAMIC_VHD, VHDX, QCOW2, TAR = "raw", "fixed VHD", "dynamic VHD", "VHDX", "qcow2", "tar"
-FORMATS = (RAW, FIXED_VHD, DYNAMIC_VHD, VHDX, QCOW2, TAR)
+RAW, FIXED_VHD, DYNAMIC_VHD, VHDX, QCOW2, VMDK, TAR = (
+    "raw", "fixed VHD", "dynamic VHD", "VHDX", "qcow2", "VMDK", "tar",
+)  # fmt: skip
+FORMATS = (RAW, FIXED_VHD, DYNAMIC_VHD, VHDX, QCOW2, VMDK, TAR)
 CONVERT_TIMEOUT_S = 3600.0
 _DRIVERS = {
     DYNAMIC_VHD: "driver=vpc,force_size_calc=current_size",
     VHDX: "driver=vhdx",
     QCOW2: "driver=qcow2",
+    VMDK: "driver=vmdk",
 }
 _MAGIC = (
     (b"QFI\xfb", QCOW2), (b"vhdxfile", VHDX), (b"\x1f\x8b", TAR), (b"\xfd7zXZ\x00", TAR), (b"BZh", TAR),
     (b"\x28\xb5\x2f\xfd", TAR),
 )  # fmt: skip
 _TAR_MAGIC_AT, _TAR_MAGIC = 257, b"ustar"
-_VMDK = (b"KDMV", b"COWD", b"# Disk Descri")
+_VMDK = b"KDMV"
+_VMDK_CAPACITY_AT = 12  # after magic, version and flags; 8 bytes
+_VMDK_ELSEWHERE = (b"COWD", b"# Disk Descri")
 
 
 def detect(path: Path, length: int) -> str:
@@ -47,8 +52,8 @@ def detect(path: Path, length: int) -> str:
         head = file.read(vhd.FOOTER_BYTES)
         file.seek(max(0, length - vhd.FOOTER_BYTES))
         tail = file.read(vhd.FOOTER_BYTES)
-    if head.startswith(_VMDK):
-        raise UnsupportedImage("VMDK is not read here: convert the disk to VHD, VHDX, qcow2 or raw first")
+    if head.startswith(_VMDK) or head.startswith(_VMDK_ELSEWHERE):
+        return _whole_vmdk(head)
     for magic, format in _MAGIC:
         if head.startswith(magic):
             return format
@@ -59,6 +64,15 @@ def detect(path: Path, length: int) -> str:
     if not tail.startswith(vhd.COOKIE):
         return RAW
     return _kind_of_vhd(tail, length)
+
+
+def _whole_vmdk(head: bytes) -> str:
+    """A header without a capacity leads to a description of other files, which would be files of this host."""
+    if head.startswith(_VMDK_ELSEWHERE) or not any(head[_VMDK_CAPACITY_AT : _VMDK_CAPACITY_AT + 8]):
+        raise UnsupportedImage(
+            "the VMDK has its data in other files: make it one file first (qemu-img convert, or an OVA's disk)"
+        )
+    return VMDK
 
 
 def _kind_of_vhd(tail: bytes, size: int) -> str:

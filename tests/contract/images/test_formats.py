@@ -14,7 +14,7 @@ import pytest
 
 from poolwright.images import vhd
 from poolwright.images.base import InvalidDiskArgument, UnsupportedImage
-from poolwright.images.formats import DYNAMIC_VHD, FIXED_VHD, QCOW2, RAW, VHDX, detect
+from poolwright.images.formats import DYNAMIC_VHD, FIXED_VHD, QCOW2, RAW, VHDX, VMDK, detect
 from poolwright.images.raw import RawImagePlane
 from tests.contract.images.harness import MIB, OS_RELEASE, tiny_plane
 
@@ -28,6 +28,7 @@ _QEMU = {
     DYNAMIC_VHD: ("vpc", "subformat=dynamic,force_size=on"),
     VHDX: ("vhdx", ""),
     QCOW2: ("qcow2", ""),
+    VMDK: ("vmdk", ""),
 }
 
 
@@ -74,6 +75,15 @@ def test_every_format_gives_the_very_bytes(plane: RawImagePlane, disk: Path, for
     assert made.allocated_bytes < SIZE
     assert [info.name for info in plane.list()] == ["imported"]
     assert plane.recover().clean
+
+
+@needs_qemu_img
+def test_disks_out_of_virtual_appliances_are_read(plane: RawImagePlane, disk: Path) -> None:
+    file = disk.with_suffix(".packed")
+    argv = ["qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized"]
+    subprocess.run([*argv, str(disk), str(file)], check=True)
+    assert detect(file, file.stat().st_size) == VMDK
+    assert plane.import_file("imported", file).path.read_bytes() == disk.read_bytes()
 
 
 @needs_qemu_img
@@ -132,8 +142,13 @@ def test_images_that_name_other_files_are_refused(plane: RawImagePlane, disk: Pa
     outside = disk.with_suffix(".outside")
     argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-o", f"data_file={disk}.data,data_file_raw=on"]
     subprocess.run([*argv, str(outside), "8M"], check=True)
-    for file in (backed, outside):
-        with pytest.raises(UnsupportedImage):
+    parts, child, parent = (disk.with_suffix(f".{name}.vmdk") for name in ("parts", "child", "parent"))
+    for extra in (["-o", "subformat=monolithicFlat", str(parts)], [str(parent)]):
+        subprocess.run(["qemu-img", "create", "-q", "-f", "vmdk", *extra, "8M"], check=True)
+    argv = ["qemu-img", "create", "-q", "-f", "vmdk", "-F", "vmdk", "-b", str(parent), str(child)]
+    subprocess.run(argv, check=True)
+    for file in (backed, outside, parts, child):
+        with pytest.raises(UnsupportedImage, match="other file"):
             plane.import_file("stolen", file)
     assert plane.list() == ()
     assert plane.recover().clean
@@ -149,7 +164,7 @@ def test_damaged_and_foreign_files_are_refused(plane: RawImagePlane, disk: Path)
         with pytest.raises(UnsupportedImage, match=reason):
             plane.import_file("bad", bad)
     bad.write_bytes(b"KDMV" + bytes(MIB))
-    with pytest.raises(UnsupportedImage, match="VMDK"):
+    with pytest.raises(UnsupportedImage, match="in other files"):
         plane.import_file("bad", bad)
     assert plane.list() == ()
 
