@@ -231,6 +231,13 @@ def preempt(pool: str, node: str, data_dir: DataDir = None) -> None:
     typer.echo(f"{node} is being preempted")
 
 
+@node_app.command("logs")
+def logs(pool: str, node: str, data_dir: DataDir = None) -> None:
+    """Print the logs of a node: what the service and the host agent know of it, and how its machine is made."""
+    for file in _ask(data_dir, "GET", "pools", pool, "nodes", node, "logs").get("value", []):
+        typer.echo(f"--- {file['name']}\n{file['content'].rstrip()}")
+
+
 def main() -> None:
     """Run the command line; errors a user can mend are one line on stderr and exit code 1."""
     try:

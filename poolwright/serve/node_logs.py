@@ -62,16 +62,11 @@ class NodeLogUploads:
         """Begin an upload of the files that have something of the time asked for."""
         if len(self._running) >= LOG_UPLOADS_MAX:
             raise NodeUnreachable(f"{LOG_UPLOADS_MAX} uploads of logs run already")
-        if not self._hub.connected:
-            raise NodeUnreachable("the host agent is not there")
+        self._check_agent()
         directory = f"{node.pool}/{node.id}/{self._ids.uuid()}"
         if not overlaps(node, request, self._clock.now()):
             return LogUpload(directory, 0)
-        try:
-            told = await self._hub.call("logs", {"machine": node.machine}, _CALL_S)
-        except EngineError as error:
-            raise NodeUnreachable(str(error)) from None
-        texts = [["node.log", node_log(node, facts)], *told["files"]]
+        texts = await self.texts(node, facts)
         job = {"kind": "logs", "url": request.container, "prefix": directory, "texts": texts}
         promised = PromisedLogs(
             f"l{self._ids.uuid()}",
@@ -84,6 +79,22 @@ class NodeLogUploads:
         await self._store.write(lambda tx: tx.log_uploads.insert(promised))
         self._start(promised)
         return LogUpload(directory, len(texts))
+
+    async def texts(self, node: Node, facts: Sequence[Fact]) -> list[tuple[str, str]]:
+        """See api/batch/services.py, NodeLogs."""
+        self._check_agent()
+        try:
+            told = await self._hub.call("logs", {"machine": node.machine}, _CALL_S)
+        except EngineError as error:
+            raise NodeUnreachable(str(error)) from None
+        return [
+            ("node.log", node_log(node, facts)),
+            *((str(name), str(text)) for name, text in told["files"]),
+        ]
+
+    def _check_agent(self) -> None:
+        if not self._hub.connected:
+            raise NodeUnreachable("the host agent is not there")
 
     def _start(self, promised: PromisedLogs) -> None:
         task = asyncio.create_task(self._send(promised), name="node logs")

@@ -1,10 +1,13 @@
-"""Handler of uploads of a node's logs."""
+"""Handlers of a node's logs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from poolwright.api.batch.answers import Answer, json_answer
 from poolwright.api.batch.call import Call
-from poolwright.api.batch.services import NodeUnreachable
+from poolwright.api.batch.services import NodeLogs, NodeUnreachable
 from poolwright.commands import nodes, pools
 from poolwright.domain.errors import ServiceError
 from poolwright.domain.facts import Fact
@@ -17,7 +20,25 @@ _FACTS_MAX = 1000  # told of one node, the newest
 
 async def upload(call: Call) -> Answer:
     """POST /pools/{poolId}/nodes/{nodeId}/uploadbatchservicelogs: answered at once, uploaded afterwards."""
-    request, params = convert.read_log_upload(call.body), call.params
+    request = convert.read_log_upload(call.body)
+    node, facts, logs = await _of_node(call)
+    with _told():
+        started = await logs.upload(node, facts, request)
+    metadata = call.links.metadata("Microsoft.Azure.Batch.Protocol.Entities.UploadBatchServiceLogsResult")
+    return json_answer({"odata.metadata": metadata, **convert.show_log_upload(started)})
+
+
+async def read(call: Call) -> Answer:
+    """GET /pools/{poolId}/nodes/{nodeId}/logs, our extension: the same logs in the answer."""
+    node, facts, logs = await _of_node(call)
+    with _told():
+        texts = await logs.texts(node, facts)
+    files = [{"name": name, "content": text} for name, text in texts]
+    return json_answer({"odata.metadata": call.links.metadata("nodelogs"), "value": files})
+
+
+async def _of_node(call: Call) -> tuple[Node, list[Fact], NodeLogs]:
+    params = call.params
 
     def query(tx: Tx) -> tuple[Node, list[Fact]]:
         pool = pools.get(tx, call.account, params["poolId"])
@@ -25,12 +46,14 @@ async def upload(call: Call) -> Answer:
         return node, tx.journal.of_subject(call.account, f"node/{pool.id}/{node.id}", _FACTS_MAX)
 
     node, facts = await call.read(query)
-    logs = call.services.node_logs
-    if logs is None:
+    if call.services.node_logs is None:
         raise ServiceError("NotImplemented", "This service keeps no logs of nodes.")
+    return node, facts, call.services.node_logs
+
+
+@contextmanager
+def _told() -> Iterator[None]:
     try:
-        started = await logs.upload(node, facts, request)
+        yield
     except NodeUnreachable as away:
         raise ServiceError("NodeNotReady", None, (("Reason", str(away)),)) from None
-    metadata = call.links.metadata("Microsoft.Azure.Batch.Protocol.Entities.UploadBatchServiceLogsResult")
-    return json_answer({"odata.metadata": metadata, **convert.show_log_upload(started)})

@@ -191,6 +191,7 @@ SERVED: tuple[Operation, ...] = (
     _operation(
         "upload_node_logs", "POST", _NODE + "/uploadbatchservicelogs", "nodes/action", 200, node_logs.upload
     ),
+    _operation("read_node_logs", "GET", _NODE + "/logs", "nodes/read", 200, node_logs.read),
     _operation("preempt_node", "POST", _NODE + "/preempt", "nodes/action", 202, nodes.preempt),
     _operation("get_node_history", "GET", _NODE + "/history", "nodes/read", 200, nodes.history),
     _operation("explain_node", "GET", _NODE + "/explain", "nodes/read", 200, explain.node),

@@ -139,6 +139,10 @@ class NodeLogs(Protocol):
         """Begin an upload; `facts` are the journal's of the node, newest first. Raises NodeUnreachable."""
         ...
 
+    async def texts(self, node: Node, facts: Sequence[Fact]) -> Sequence[tuple[str, str]]:
+        """The logs as they are now: names of files and what is in them. Raises NodeUnreachable."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class BatchServices:

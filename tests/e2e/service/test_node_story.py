@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -52,6 +54,14 @@ def test_a_node_says_why_it_failed_and_what_it_went_through(live: Live) -> None:
     assert again["nodeAgentInfo"] == node["nodeAgentInfo"], "another boot, but no other agent"
     info = again["startTaskInfo"]
     assert (info["result"], info.get("failureInfo")) == ("success", None)
+    command = [sys.executable, "-m", "poolwright.cli", "node", "logs", "pool", id]
+    where = ["--data-dir", str(live.data_dir)]
+    printed = subprocess.run(
+        [*command, *where], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    assert "--- node.log" in printed
+    assert "starttaskfailed" in printed
+    assert ": running" in printed.partition("--- agent.log")[2]
     story = _story(live, id)
     assert [move["state"] for move in story["value"]] == [
         "creating",

@@ -33,6 +33,14 @@ def test_logs_are_promised_at_once(call: Caller, path: str) -> None:
     assert call("POST", "/pools/logs/nodes/none/uploadbatchservicelogs", GOOD).code == "NodeNotFound"
 
 
+def test_logs_are_read_at_once(call: Caller, path: str) -> None:
+    place = path.removesuffix("/uploadbatchservicelogs")
+    read = call("GET", f"{place}/logs")
+    assert read.status == 200
+    assert read.document["value"] == [{"name": "node.log", "content": f"{place.rpartition('/')[2]}\n"}]
+    assert call("GET", "/pools/logs/nodes/none/logs").code == "NodeNotFound"
+
+
 @pytest.mark.parametrize(
     ("change", "code", "name"),
     [
