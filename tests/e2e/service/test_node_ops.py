@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from azure.batch import models as batch
 
 # The client's own package forgets to export these.
@@ -91,3 +92,37 @@ def test_a_reimaged_node_has_nothing_of_its_former_life(live: Live) -> None:
     assert str(_node(live)["id"]) == node
     assert live.ledger() == ["life"], "the temporary disk is a new one"
     assert not _root_is_marked(live, "after")
+
+
+@pytest.mark.parametrize(
+    ("option", "state", "requeues", "failure"),
+    [
+        ("requeue", "active", 1, None),
+        ("terminate", "completed", 0, "TaskEnded"),
+        ("taskcompletion", "completed", 0, None),
+    ],
+)
+def test_what_runs_when_scheduling_is_disabled(
+    live: Live, option: str, state: str, requeues: int, failure: str | None
+) -> None:
+    live.idle_pool(dedicated=1, slots=1)
+    live.job()
+    live.task("t", "until test -e $AZ_BATCH_NODE_SHARED_DIR/go; do sleep 0.1; done")
+    live.wait_task("t", "running")
+    node = str(_node(live)["id"])
+    how = batch.BatchNodeDisableSchedulingOptions(node_disable_scheduling_option=option)
+    live.batch.disable_node_scheduling("pool", node, how)
+    if option == "taskcompletion":
+        seen = _node(live)
+        assert (seen["state"], seen["schedulingState"]) == ("running", "disabled")
+        live.task("opens", "touch $AZ_BATCH_NODE_SHARED_DIR/go")
+        assert live.state("opens") == "active", "it gets no more tasks"
+        [shared] = live.data_dir.glob("nodes/*/temp/shared")
+        (shared / "go").touch()
+    live.wait_nodes("pool", {"offline": 1})
+    counts = next(iter(live.batch.list_pool_node_counts())).dedicated
+    assert counts is not None
+    assert (counts.offline, counts.total) == (1, 1)
+    told = live.wait_task("t", state)["executionInfo"]
+    assert told["requeueCount"] == requeues
+    assert (told.get("failureInfo") or {}).get("code") == failure
