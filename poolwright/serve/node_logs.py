@@ -17,7 +17,7 @@ from poolwright.domain.node_logs import LogRequest, LogUpload, PromisedLogs
 from poolwright.domain.transfer import USER_CODES
 from poolwright.engines.base import EngineError
 from poolwright.engines.hub import AgentHub
-from poolwright.serve.transfers import HubCarrier
+from poolwright.reconcile.transfers import Carrier
 from poolwright.store.base import Store
 from poolwright.wire.times import iso
 
@@ -40,12 +40,15 @@ class NodeLogUploads:
         self,
         store: Store,
         hub: AgentHub,
-        carrier: HubCarrier,
+        carrier: Carrier,
         clock: Clock,
         ids: Ids,
         networks: Sequence[str] | None,
+        first_wait_s: float = 2.0,
     ) -> None:
+        """`first_wait_s`: before the second try; doubled before each that follows, up to a minute."""
         self._store = store
+        self._first_wait_s = first_wait_s
         self._hub = hub
         self._carrier = carrier
         self._clock = clock
@@ -110,7 +113,7 @@ class NodeLogUploads:
             old = self._clock.now() - promised.promised_at > _PATIENCE
             if outcome.get("ok") or code in USER_CODES or old or (code not in _AGAIN and failed >= _TRIES):
                 break
-            await asyncio.sleep(min(_LAST_WAIT_S, 2 ** min(failed, 10)))
+            await asyncio.sleep(min(_LAST_WAIT_S, self._first_wait_s * 2 ** min(failed - 1, 10)))
         if not outcome.get("ok"):
             _log.warning("logs of node %s could not be uploaded: %s", promised.node, outcome.get("message"))
         await self._store.write(lambda tx: tx.log_uploads.delete(promised.id))

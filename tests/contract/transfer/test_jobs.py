@@ -11,13 +11,10 @@ from typing import Any
 
 import pytest
 
-from poolwright.agent import frames
-from poolwright.transfer.parting import MOVER_ID
-from tests.contract.transfer.worker import Worker, movers
+from tests.contract.transfer.worker import Worker
 from tests.support import faulty
 from tests.support.faulty import DATA, Faulty
 from tests.support.storage import Storage
-from tests.support.waiting import wait_until
 
 HASTY = {"tries": 3, "first_wait_s": 0.01}
 TASK = "workitems/j/job-1/t"
@@ -155,40 +152,6 @@ def test_a_transfer_has_an_end(root: Path, server: Faulty) -> None:
     assert (outcome["ok"], outcome["code"]) == (False, "BlobDownloadTimedOut")
     assert "all the time" in outcome["message"]
     assert not list((root / WD).iterdir())
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
-def test_who_speaks_with_servers_has_no_rights(root: Path, server: Faulty, worker: Worker) -> None:
-    over = threading.Event()
-
-    def plan(_: int, request: Any) -> None:
-        faulty.broken(request, 10)
-        request.wfile.flush()
-        over.wait(60)
-
-    server.plan = plan
-    item = {"from": "http", "path": "file", "mode": 0o770, "url": server.url + "/f"}
-    order = {"kind": "fetch", "root": str(root), "dir": TASK, "fresh": True, "items": [item]}
-    number = worker.begin(order)
-    wait_until(lambda: len(server.requests) == 1 and movers(worker), 30, "no process speaks with the server")
-    (mover,) = movers(worker)
-    status = dict(
-        line.split(":\t", 1) for line in (mover / "status").read_text().splitlines() if ":\t" in line
-    )
-    assert status["Uid"].split() == status["Gid"].split() == [str(MOVER_ID)] * 4
-    assert status["Groups"].split() == []
-    rights = {name: int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
-    assert set(rights.values()) == {0}, rights
-    assert status["NoNewPrivs"] == "1"
-    opened = {str(link.readlink()) for link in (mover / "fd").iterdir()}
-    of_node = {name for name in opened if str(root) in name}
-    assert len(of_node) == 1, opened
-    assert all(name.endswith(".poolwright-part") for name in of_node), "no directory of the node is open"
-
-    worker.socket.sendall(frames.encode({"op": "stop", "id": number}))
-    assert worker.end(number)["code"] == "Stopped"
-    assert not movers(worker), "a stop is told when nothing is left"
-    over.set()
 
 
 def test_a_file_that_changed_in_between_is_fetched_anew(root: Path, server: Faulty) -> None:

@@ -40,16 +40,25 @@ class Worker:
         return str(self._number)
 
     def end(self, number: str) -> dict[str, Any]:
-        """The outcome of an order that is not followed by others."""
+        """The outcome of the only order under way."""
+        ((told, outcome),) = self.ends(1).items()
+        assert told == number
+        return outcome
+
+    def ends(self, many: int) -> dict[str, dict[str, Any]]:
+        """Outcomes of so many orders, by their numbers."""
         self.socket.settimeout(120)
-        while True:
+        found: dict[str, dict[str, Any]] = {}
+        while len(found) < many:
             for _, body in frames.split(self._received):
                 told = frames.decode(body)
-                assert (told["op"], told["id"]) == ("done", number)
-                return dict(told["outcome"])
-            data = self.socket.recv(65536)
-            assert data, "the worker ended"
-            self._received += data
+                assert told["op"] == "done"
+                found[told["id"]] = dict(told["outcome"])
+            if len(found) < many:
+                data = self.socket.recv(65536)
+                assert data, "the worker ended"
+                self._received += data
+        return found
 
     def run(self, order: dict[str, Any]) -> dict[str, Any]:
         return self.end(self.begin(order))
