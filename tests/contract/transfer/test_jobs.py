@@ -31,21 +31,6 @@ def worker() -> Iterator[Worker]:
     WORKER.close()
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A node's root directory."""
-    made = tmp_path / "node"
-    (made / ".trash").mkdir(parents=True)
-    return made
-
-
-@pytest.fixture
-def server() -> Iterator[Faulty]:
-    made = Faulty()
-    yield made
-    made.close()
-
-
 def fetch(root: Path, *items: dict[str, Any], **more: Any) -> dict[str, Any]:
     told = [{"from": "http", "path": "file", "mode": 0o770, **item} for item in items]
     order = {"kind": "fetch", "root": str(root), "dir": TASK, "fresh": True, "items": told, "patience": HASTY}

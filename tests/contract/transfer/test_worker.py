@@ -23,21 +23,6 @@ WD = TASK + "/wd"
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A node's root directory."""
-    made = tmp_path / "node"
-    (made / ".trash").mkdir(parents=True)
-    return made
-
-
-@pytest.fixture
-def server() -> Iterator[Faulty]:
-    made = Faulty()
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def worker() -> Iterator[Worker]:
     made = Worker()
     made.open()
