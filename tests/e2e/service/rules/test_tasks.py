@@ -288,3 +288,15 @@ def test_deleting_a_task_takes_its_process_and_its_directory_along(live: Live) -
         return [str(entry["name"]) for entry in names if "/t/" in str(entry["name"])]
 
     wait_until(lambda: not left(), 60, left)
+
+
+def test_who_started_stays_when_the_parent_is_reactivated(live: Live) -> None:
+    live.job(uses_task_dependencies=True)
+    satisfies = batch.ExitConditions(default=options("satisfy"))
+    live.task("parent", "exit 1", exit_conditions=satisfies)
+    live.task("child", "sleep 600", depends_on=after("parent"))
+    live.wait_task("child", "running")
+    live.batch.reactivate_task("job", "parent")
+    ended(live, "parent")
+    child = live.batch.get_task("job", "child")
+    assert (child["state"], child["executionInfo"]["requeueCount"]) == ("running", 0)
