@@ -56,20 +56,22 @@ class _NoRuntime:
 
 @dataclass(frozen=True, slots=True)
 class ContainerHost:
-    """What a host has for containers: the runtime, and the directory of its store of images."""
+    """What a host has for containers: the runtime, the directory of its store of images, and the bytes of its disk that
+    images leave free."""
 
     runtime: ContainerRuntime = field(default_factory=_NoRuntime)
     images: str = ""
+    kept_free: int = 0
 
 
 class Containers:
-    """Images under way. `do` carries a job to the node's host; `images` is the store's directory there."""
+    """Images under way. `do` carries a job to the node's host."""
 
-    def __init__(self, store: Store, do: Doer, runtime: ContainerRuntime, images: str) -> None:
+    def __init__(self, store: Store, do: Doer, host: ContainerHost) -> None:
         self._store = store
         self._do = do
-        self._runtime = runtime
-        self._images = images
+        self._runtime = host.runtime
+        self._host = host
         #: One machine at a time for an image: the first pulls it, and the others find it on the host. And one request
         #: at a time for an image on one machine.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -137,7 +139,8 @@ class Containers:
             "kind": "image",
             "dir": f"{_IMAGES}/{name.key}",
             "image": str(name),
-            "store": self._images,
+            "store": self._host.images,
+            "kept_free": self._host.kept_free,
         }
         if registry is not None:
             order |= {"username": registry.username, "password": registry.password}

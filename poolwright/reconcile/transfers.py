@@ -109,8 +109,7 @@ class Transfers:
         self._stops: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(TRANSFERS_AT_ONCE)
         self._installs = Installs(store, contents, self._do_alone)
-        host = containers or ContainerHost()
-        self._containers = Containers(store, self._do_alone, host.runtime, host.images)
+        self._containers = Containers(store, self._do_alone, containers or ContainerHost())
         self._report: Callable[[list[Any]], None] = lambda _: None
 
     def connect(self, report: Callable[[list[Any]], None]) -> None:

@@ -271,10 +271,16 @@ class ResourceHandlers:
         return [ALL_RESOURCES]
 
 
+#: The public name of what such images can.
+CONTAINERS = "DockerCompatible"
+
+
 def supported_images(catalogue: Catalogue, ends: Iterable[tuple[str, Instant]]) -> Sequence[SupportedImage]:
-    """The published list; "verified" are those this host can build."""
+    """The published list; "verified" are those this host can build, all of whose nodes can run containers."""
     offered = catalogue()
     return [
-        replace(image, verified=find(offered, image.publisher, image.offer, image.sku) is not None)
+        replace(image, verified=True, capabilities=(*image.capabilities, CONTAINERS))
+        if find(offered, image.publisher, image.offer, image.sku) is not None
+        else replace(image, verified=False)
         for image in with_ends(SUPPORTED_IMAGES, ends)
     ]

@@ -11,10 +11,12 @@ import os
 import time
 from pathlib import Path
 
+from poolwright.decide.room import reserve
 from poolwright.domain.clock import SECOND, Clock, Instant, Micros
 from poolwright.domain.facts import DirtyKey
 from poolwright.reconcile.containers import ContainerHost
 from poolwright.serve.kits import BroughtRuntime
+from poolwright.serve.options import Options
 from poolwright.store.base import Tx
 from poolwright.transfer.images import locked
 
@@ -26,7 +28,9 @@ ALL = DirtyKey("containers", "", "all")
 class ContainerImages:
     """Those of one data directory; `cache` is that of base images."""
 
-    def __init__(self, data_dir: Path, cache: Path, clock: Clock) -> None:
+    def __init__(self, options: Options, cache: Path, clock: Clock) -> None:
+        data_dir = options.data_dir
+        self._reserve_mib = options.reserve_disk_mib
         self._folder, self._nodes = (data_dir / "containers").absolute(), data_dir / "nodes"
         self._clock = clock
         self.runtime = BroughtRuntime(data_dir, cache)
@@ -35,7 +39,9 @@ class ContainerImages:
     @property
     def host(self) -> ContainerHost:
         """For the loops."""
-        return ContainerHost(self.runtime, str(self._folder))
+        disk = os.statvfs(self._nodes.parent)
+        kept = reserve(disk.f_blocks * disk.f_frsize, self._reserve_mib)
+        return ContainerHost(self.runtime, str(self._folder), kept)
 
     def keys(self, _: Tx) -> list[DirtyKey]:
         """What the periodic pass adds."""

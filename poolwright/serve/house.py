@@ -105,7 +105,7 @@ class House:
         self.doors = LoginDoors(self.store, options.host)
         cache = options.base_cache or options.data_dir / "images" / "bases"
         self.login_server = BroughtLoginServer(options.data_dir, cache)
-        self.containers = ContainerImages(options.data_dir, cache, self.clock)
+        self.containers = ContainerImages(options, cache, self.clock)
         self.packages = StoredPackages(options.data_dir / "packages", self.store, self.clock)
         self.feed = Feed(self.store)
         self.meter = Meter()

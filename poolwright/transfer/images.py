@@ -57,7 +57,7 @@ def show(order: Mapping[str, Any], http: requests.Session, patience: Patience) -
             pulled = 0
             if not _is_whole(kept):
                 shutil.rmtree(kept, ignore_errors=True)
-                pulled = make(registry, manifest, image, work, kept)
+                pulled = make(registry, manifest, image, work, kept, int(order["kept_free"]))
             os.utime(kept)
             _attach(kept, namespace, image)
         return {"reused": not pulled, "bytes": pulled, "digest": manifest.digest}
@@ -107,13 +107,15 @@ def _namespace(pid: int, start: int) -> int:
     return fd
 
 
-def make(registry: Registry, manifest: Manifest, image: ImageName, work: Path, kept: Path) -> int:
+def make(
+    registry: Registry, manifest: Manifest, image: ImageName, work: Path, kept: Path, kept_free: int = 0
+) -> int:
     """Pull and unpack an image in the directory `work`, and put it in place at `kept`; returns the bytes of its layers.
-    Raises TransferFailed."""
+    `kept_free` bytes of the disk are for others. Raises TransferFailed."""
     total = sum(layer.size for layer in manifest.layers)
     space = os.statvfs(work)
-    if total * _GROWS > space.f_bavail * space.f_frsize:
-        text = f"{image}: its layers have {total} bytes; unpacked they may not fit on the host's disk"
+    if total * _GROWS > space.f_bavail * space.f_frsize - kept_free:
+        text = f"{image}: its layers have {total} bytes, for which the host's disk may not have room unpacked"
         raise TransferFailed("DiskFull", text)
     for leftover in work.iterdir():
         shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink()

@@ -96,6 +96,10 @@ def test_layers_are_laid_one_over_the_other_by_nobody(hub: Served, tmp_path: Pat
     below = layer({"etc": None, "etc/old": b"old", "etc/kept": b"kept", "bin/su": b"x"}, 0o4755)
     above = layer({"etc/.wh.old": b"", "etc/new": b"new", "link": "/etc/kept"})
     hub.push("layers/two", [below, above], Cmd=["run"], WorkingDir="/w", Entrypoint=None)
+    digest = client(f"{hub.server}/layers/two").manifest().digest.partition(":")[2]
+    left = tmp_path / "store" / "tmp" / digest  # by a process that was killed
+    (left / "image" / "rootfs").mkdir(parents=True)
+    (left / "layer0").write_bytes(b"half")
     made = unpacked(hub, tmp_path, "layers/two")
     tree = made / "rootfs"
     assert sorted(path.name for path in (tree / "etc").iterdir()) == ["kept", "new"]
@@ -104,6 +108,19 @@ def test_layers_are_laid_one_over_the_other_by_nobody(hub: Served, tmp_path: Pat
     assert owners == {100_000}
     about = json.loads((made / "config.json").read_text())
     assert (about["command"], about["entrypoint"], about["directory"]) == (["run"], [], "/w")
+
+
+@root_only
+def test_what_is_kept_free_on_the_disk_stays_so(hub: Served, tmp_path: Path) -> None:
+    hub.push("room/one", [layer({"f": b"1"})])
+    name = f"{hub.server}/room/one"
+    made = client(name)
+    with images.locked(tmp_path, "x") as work:
+        whole = os.statvfs(work).f_blocks * os.statvfs(work).f_frsize
+        code, _ = refusal(
+            lambda: images.make(made, made.manifest(), read_image_name(name), work, tmp_path / "k", whole)
+        )
+    assert code == "DiskFull"
 
 
 @root_only

@@ -92,6 +92,8 @@ def shop(live: Live, hub: Registry, dedicated: int = 1, **more: Any) -> Shop:
 
 
 def test_a_task_runs_in_an_image_that_its_pool_brought(live: Live, hub: Registry) -> None:
+    offered = [image for image in live.batch.list_supported_images() if image.verification_type == "verified"]
+    assert all("DockerCompatible" in (image.capabilities or ()) for image in offered)
     tasks = shop(live, hub, dedicated=2)
     id = tasks.add("echo $GREETING from $AZ_BATCH_TASK_ID; id -u; echo kept >f; ls /; exit 3")
     end = tasks.end(id)

@@ -16,7 +16,7 @@ from poolwright.domain.containers import (
     RunOptions,
     Volume,
 )
-from poolwright.reconcile.containers import Containers, agents_container
+from poolwright.reconcile.containers import ContainerHost, Containers, agents_container
 from poolwright.reconcile.fleet import Json
 from poolwright.store.base import Store
 from tests.support.waiting import wait_until_async
@@ -66,7 +66,7 @@ class NoStore:
 def made(worker: Worker, problem: str | None = None) -> Containers:
     store: Any = NoStore()
     checked: Store = store
-    return Containers(checked, worker.do, Runtime(problem), "/store")
+    return Containers(checked, worker.do, ContainerHost(Runtime(problem), "/store", 7))
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -99,6 +99,7 @@ def test_a_start_waits_for_nothing_that_its_node_has() -> None:
         assert containers.ready(start(packages=("p",))) is None
         assert containers.ready({"fetch": ()}) is None
         assert worker.orders[0]["username"] == "ann"
+        assert (worker.orders[0]["store"], worker.orders[0]["kept_free"]) == ("/store", 7)
 
     asyncio.run(story())
 
