@@ -227,3 +227,12 @@ def test_answers_are_told_apart_by_their_request(call: Caller) -> None:
 @pytest.mark.parametrize("query", ["timeout=5", "timeOut=30", "timeout=3000", "timeOut=3000"])
 def test_timeouts_in_both_spellings(call: Caller, query: str) -> None:
     assert call("GET", "/jobs", query=query).status == 200, "a larger one is silently replaced"
+
+
+def test_a_node_tells_its_ten_newest_tasks(live: Live, call: Caller) -> None:
+    node = live.add_node("filtered", 8)
+    for number in range(12):
+        assert call("POST", "/jobs/filtered/tasks", {"id": f"r{number}", "commandLine": "x"}).status == 201
+        live.place("filtered", f"r{number}", node)
+    recent = call("GET", f"/pools/filtered/nodes/{node.id}").document["recentTasks"]
+    assert [task["taskId"] for task in recent] == [f"r{number}" for number in range(11, 1, -1)]
