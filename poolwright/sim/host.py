@@ -38,6 +38,8 @@ class Host:
         self.faults = faults
         self.fleet = FakeFleet(time.now, rng, script=self._script)
         self.hears: list[Callable[[str, str], None]] = []
+        self.works: list[Callable[[str, str, str], None]] = []
+        """Told of the directory in which a process begins: (machine, execution, directory)."""
         self.deletes: list[Callable[[Sequence[str]], None]] = []
         """Told of machines that are to go with all they have."""
         self.exits: dict[str, set[int]] = {}
@@ -128,6 +130,8 @@ class Host:
     def _script(self, spec: Mapping[str, Any]) -> tuple[Micros, int]:
         for hear in self.hears:
             hear(spec["machine"], spec["exec"])
+        for work in self.works:
+            work(spec["machine"], spec["exec"], spec["dir"])
         return read_command(spec["command"])
 
     def _down(self, order: Callable[[Any], None], items: Sequence[Any]) -> None:

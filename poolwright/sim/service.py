@@ -15,9 +15,11 @@ from poolwright.domain.limits import Settings
 from poolwright.reconcile.agents import Agents
 from poolwright.reconcile.apply import Applier
 from poolwright.reconcile.dispatch import Dispatcher
+from poolwright.reconcile.files import TaskFiles
 from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.room import HostRoom
 from poolwright.sim.engine import HostEngine
+from poolwright.sim.files import HostFiles
 from poolwright.sim.host import Host, Json
 from poolwright.sim.images import Builder, Plane, SimImages
 from poolwright.sim.virtual import SeededIds, Timeline, Wait
@@ -68,6 +70,7 @@ class World:
     plane: Plane
     images: SimImages
     disk: HostRoom
+    files: HostFiles
 
 
 class SimService:
@@ -93,8 +96,16 @@ class SimService:
         self.agents.connect(applier, self._mail)
         builder = Builder(slow, world.plane, engine, time)
         make_job = JobFactory(time, self.kit.ids, settings)
+        files = TaskFiles(slow, world.files, time)
+        others = {**builder.handlers, "files": files.one}
         self._dispatcher = Dispatcher(
-            slow, engine, applier, self.kit, builder.handlers, builder.keys, make_job=make_job
+            slow,
+            engine,
+            applier,
+            self.kit,
+            others,
+            lambda tx: builder.keys(tx) + files.keys(tx),
+            make_job=make_job,
         )
         self._queue: dict[DirtyKey, None] = {}
         self._busy: set[DirtyKey] = set()

@@ -17,6 +17,7 @@ from poolwright.reconcile.room import LOOK_S, HostRoom, wake_pools
 from poolwright.sim import checkers, images, schedules
 from poolwright.sim.disk import DiskSpared
 from poolwright.sim.faults import Faults, harsh
+from poolwright.sim.files import FilesRetained, HostFiles
 from poolwright.sim.host import Host
 from poolwright.sim.images import Plane, SimImages
 from poolwright.sim.job_rules import JobTasksInOrder
@@ -75,7 +76,7 @@ class Story:
         self.images = SimImages(plane, self.time)
         self.free_mib = ROOM_MIB
         disk = HostRoom(lambda: (self.free_mib * MIB, 10 * ROOM_MIB * MIB), "the host", ROOM_MIB // 2)
-        self.world = World(plane, self.images, disk)
+        self.world = World(plane, self.images, disk, HostFiles(self.host))
         ids = SeededIds(self.rng)
         quotas = choose(self.rng)
         self.settings = Settings(quotas=quotas)
@@ -100,6 +101,7 @@ class Story:
             told.counted,
             told.ordered,
             DataRetained(self.store, self.host),
+            FilesRetained(self.store, self.host, self.world.files),
             QuotasKept(quotas),
             images.ImagesStay(self.host),
             DiskSpared(self.host, self.world.disk),

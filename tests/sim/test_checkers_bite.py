@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from poolwright.decide import explain, job_life, node_troubles, placement, pool_size, task_life
+from poolwright.decide import explain_task, job_life, node_troubles, placement, pool_size, task_life
 from poolwright.decide import schedule as schedule_rules
 from poolwright.decide.job_nodes import Preparation
 from poolwright.decide.task_life import End
@@ -16,10 +16,11 @@ from poolwright.domain.clock import MINUTE
 from poolwright.domain.facts import DirtyKey, Explanation
 from poolwright.domain.node import Node
 from poolwright.domain.occurrences import occurrence
-from poolwright.domain.states import ScheduleState
+from poolwright.domain.states import ScheduleState, TaskState
 from poolwright.domain.task import Task
 from poolwright.images.fake import FakeImagePlane
 from poolwright.reconcile import confirm, endings, events, gangs, hello, job_nodes, jobs, placer, snapshots
+from poolwright.reconcile import files as task_files
 from poolwright.reconcile import schedules as schedule_loop
 from poolwright.reconcile.fleet import ExecEvent
 from poolwright.sim import images, story
@@ -136,7 +137,7 @@ def test_a_pool_that_grows_although_the_disk_is_low(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_wait_without_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explain, "_tasks_hold", lambda _: Explanation("", ""))
+    monkeypatch.setattr(explain_task, "_tasks_hold", lambda _: Explanation("", ""))
     caught("WaitingExplained")
 
 
@@ -213,6 +214,11 @@ def test_a_release_that_does_not_wait_for_the_tasks(monkeypatch: pytest.MonkeyPa
 def test_data_that_is_given_up_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshots, "_retained", lambda *_: {})
     caught("DataRetained")
+
+
+def test_files_that_are_removed_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_files, "_expired", lambda task, _: task.state is TaskState.COMPLETED)
+    caught("FilesRetained")
 
 
 def test_a_pool_that_grows_beyond_the_quota(monkeypatch: pytest.MonkeyPatch) -> None:
