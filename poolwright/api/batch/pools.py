@@ -20,6 +20,7 @@ from poolwright.wire.convert.image import show_image_info
 from poolwright.wire.convert.shared import Document
 from poolwright.wire.convert.stats import show_pool_stats
 from poolwright.wire.odata import wants_stats
+from poolwright.wire.versions import OS_UPGRADE_UNTIL
 
 
 async def create(call: Call) -> Answer:
@@ -130,6 +131,9 @@ async def delete(call: Call) -> Answer:
 
 async def upgrade_os(call: Call) -> Answer:
     """POST /pools/{poolId}/upgradeos of the oldest version: only cloud services had it."""
+    if call.version >= OS_UPGRADE_UNTIL:
+        gone = f"Since {OS_UPGRADE_UNTIL} there is no such operation."
+        raise ServiceError("InvalidUri", None, (("Reason", gone),))
     await call.read(lambda tx: pools.get(tx, call.account, call.params["poolId"]))
     reason = (
         "Only cloud service pools are upgraded so; nodes of an image get a newer one when they are made anew."

@@ -215,3 +215,4 @@ def test_the_upgrade_of_cloud_services_is_told_as_such(call: Caller) -> None:
     assert call("POST", "/pools", {**POOL, "id": "upgrades", "targetDedicatedNodes": 0}).status == 201
     refused = call("POST", "/pools/upgrades/upgradeos", {"targetOSVersion": "*"}, version="2018-08-01.7.0")
     assert (refused.status, refused.code) == (409, "OperationNotValidOnPool")
+    assert call("POST", "/pools/upgrades/upgradeos", {}, version="2018-12-01.8.0").code == "InvalidUri"
