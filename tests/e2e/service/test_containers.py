@@ -282,6 +282,8 @@ def test_credentials_of_registries_stay_secret(live: Live, tmp_path: Path) -> No
             batch.BatchJobCreateOptions(id="other", pool_info=batch.BatchPoolInfo(pool_id="none"))
         )
         live.task("denied", "true", job="other", container_settings=inside(image))
+        # First this one: as with docker, an image that is on the node needs no credentials.
+        live.wait_task("denied", "completed", job="other")
         own = inside(image, registry=login(password))
         live.task("allowed", "echo own", job="other", container_settings=own)
         live.wait_completed(2, "other")
