@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -202,9 +203,7 @@ def programs() -> Path:
         finally:
             os.close(lock)
         (work / "rootfs").rename(kept)
-        (work / "lock").unlink()
-        with contextlib.suppress(OSError):
-            work.rmdir()
+        shutil.rmtree(work)
     return kept
 
 
