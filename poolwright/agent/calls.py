@@ -95,6 +95,7 @@ class Calls:
         port = params.get("port")
         opened = tuple(int(one) for one in params.get("opened") or ())
         self._machines.expose(str(params["front"]), None if port is None else int(port), opened)
+        self._machines.speak_for(str(params.get("authority") or ""))
         answer({})
 
     def _delete(self, _call_id: int, params: Params, answer: Answer) -> None:

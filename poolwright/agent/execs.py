@@ -13,6 +13,7 @@ from poolwright.agent import certificates, launch, rusage, tree
 from poolwright.agent.loop import Loop, Timer
 from poolwright.agent.rusage import Ended
 from poolwright.agent.services import Services
+from poolwright.agent.trust import Trust
 from poolwright.agent.users import Identity, UnknownUser, Users
 
 MAX_REMEMBERED = (
@@ -80,6 +81,7 @@ class Executions:
         report: Callable[[dict[str, Any]], None],
         accounts: Iterable[str] = (),
         with_certificates: bool = False,
+        trust: Trust | None = None,
     ) -> None:
         self._loop = loop
         self._fence = fence
@@ -87,6 +89,7 @@ class Executions:
         self._launcher = launch.Launcher()
         self._users = Users(accounts)
         self._certificates = with_certificates  # whether there are any to see
+        self._trust = trust or Trust("")
         self._known: dict[str, Execution] = {}
         self._by_pid: dict[int, Execution] = {}
         self._draining: dict[str, Execution] = {}
@@ -132,6 +135,10 @@ class Executions:
             raise launch.LaunchError(
                 "CommandLaunchFailed", f"{MAX_REMEMBERED} ended executions are not acknowledged"
             )
+        try:
+            spec = {**spec, "env": self._trust.told(spec.get("env") or {})}
+        except OSError as failure:
+            raise launch.LaunchError("CommandLaunchFailed", f"the file of authorities: {failure}") from None
         order = launch.check(spec)
         execution.directory, execution.contained = order.directory, order.container is not None
         execution.identity = self._identity(spec, order.directory)

@@ -78,6 +78,10 @@ class Machines(Protocol):
         ports of the host that are `opened` to machines."""
         ...
 
+    def speak_for(self, authority: str) -> None:
+        """The authority (PEM) that issued the service's certificate: machines made from now on are told."""
+        ...
+
     def facts(self) -> dict[str, Any]:
         """`usable`, `limits`, `network` and `missing` of the capabilities."""
         ...

@@ -18,6 +18,7 @@ from poolwright.agent.execs import Executions
 from poolwright.agent.frames import Connection, Message
 from poolwright.agent.loop import Loop, Timer
 from poolwright.agent.rusage import Ended
+from poolwright.agent.trust import Trust
 from poolwright.agent.watch import Troubles, Watch
 
 _LAST_WORDS = 4000
@@ -47,7 +48,9 @@ class NodeAgent:
         self._flush_waits = False
         self._grace: Timer | None = None
         named, certified = config.get("accounts") or (), bool(config.get("certificates"))
-        self._executions = Executions(self._loop, config["fence"], self._report, named, certified)
+        self._executions = Executions(
+            self._loop, config["fence"], self._report, named, certified, Trust(config.get("authority", ""))
+        )
         self._commands = Commands(self._loop, self._send)
         self._watch = Watch(self._loop, config.get("watch") or {}, self._on_troubles)
 

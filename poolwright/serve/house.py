@@ -11,6 +11,7 @@ from pathlib import Path
 
 from starlette.types import ASGIApp
 
+from poolwright.agent.layout import SERVICE_NAME
 from poolwright.api import arm
 from poolwright.api.batch.app import BatchApp
 from poolwright.api.batch.feed import Feed
@@ -143,7 +144,7 @@ class House:
         data_dir = self.options.data_dir
         self.settings = replace(self.settings, service_port=port)
         endpoint = f"https://localhost:{port}"
-        tls = ensure_tls(data_dir, self.clock)
+        tls = ensure_tls(data_dir, self.clock, [SERVICE_NAME])
         identity, account, secret = await first_start.ensure(
             self.store, self.clock, self.ids, self.settings, data_dir
         )
@@ -161,7 +162,8 @@ class House:
         logs = self._log_uploads = NodeLogUploads(
             self.store, hub, carrier, self.clock, self.ids, self.options.transfer_networks
         )
-        exposure = Exposure(front_address(self.options.host), port, self.options.open_to_nodes)
+        front, opened = front_address(self.options.host), self.options.open_to_nodes
+        exposure = Exposure(front, port, opened, tls.ca_file.read_text())
         engine = SandboxEngine(hub, self.login_server, exposure)
         self._resources = ResourceReconciler(
             self.store, self.images, engine, HostCommander(engine), self.clock, self.ids
@@ -269,7 +271,7 @@ class House:
             room=lambda: self.rooms.data.now,
             class_rooms=self.rooms.by_type,
             account_url=lambda name: (
-                f"https://{self._account_endpoint(callers.known, name, f'localhost:{port}')}"
+                f"https://{self._account_endpoint(callers.known, name, f'{SERVICE_NAME}:{port}')}"
             ),
         )
         kit.served = self.meter.served

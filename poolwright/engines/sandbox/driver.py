@@ -36,11 +36,13 @@ class LoginServer(Protocol):
 @dataclass(frozen=True)
 class Exposure:
     """Where this host is met. `front`: the IPv4 address at which forwarded ports are reached, "0.0.0.0" for every one
-    of the host; `port`: the service's own, which machines may reach on the host, as they may those `opened` to them."""
+    of the host; `port`: the service's own, which machines may reach on the host, as they may those `opened` to them;
+    `authority`: PEM text of what issued the service's certificate."""
 
     front: str = "127.0.0.1"
     port: int | None = None
     opened: tuple[int, ...] = ()
+    authority: str = ""
 
 
 @dataclass(frozen=True)

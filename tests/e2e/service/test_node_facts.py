@@ -29,7 +29,7 @@ def of_node(live: Live, node: str) -> dict[str, str]:
     """What everything that runs on a low-priority node is told."""
     return {
         "AZ_BATCH_ACCOUNT_NAME": live.ready.account_name,
-        "AZ_BATCH_ACCOUNT_URL": f"https://{live.ready.account_endpoint}",
+        "AZ_BATCH_ACCOUNT_URL": live.ready.endpoint.replace("localhost", "service.poolwright.internal"),
         "AZ_BATCH_POOL_ID": "pool",
         "AZ_BATCH_NODE_ID": node,
         "AZ_BATCH_NODE_IS_DEDICATED": "false",

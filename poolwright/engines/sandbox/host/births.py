@@ -95,6 +95,7 @@ class Birth:
                 "name": machine.name,
                 "fence": machine.fence,
                 "kind": machine.kind,
+                "authority": host.authority,
                 "grace_s": host.grace_s,
                 "accounts": [str(account["name"]) for account in machine.accounts],
                 "certificates": bool(machine.certificates),

@@ -270,7 +270,8 @@ def _be_first(
                 break
         syscalls.set_not_dumpable()
         phases.enter("files")
-        rootfs.write_identity(plan.hostname, address, plan.resolver)
+        host = plan.link.gateway if address and plan.link else None
+        rootfs.write_identity(plan.hostname, address, host, plan.resolver)
         notes: list[str] = []
         if plan.kind == "node":
             rootfs.add_accounts()

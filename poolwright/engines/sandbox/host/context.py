@@ -25,6 +25,7 @@ class Host:
     scratch: str
     zygote: Zygote
     grace_s: float
+    authority: str = ""  # PEM of what issued the service's certificate
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ meta l4proto { tcp, udp } fib daddr type local ip daddr @front_hosts dnat ip to 
 }
 chain lead_coming {
 type nat hook prerouting priority dstnat;
+TO_SERVICE
 jump lead
 }
 chain lead_own {
@@ -202,9 +203,11 @@ class Firewall:
     def _tables(self, network: str) -> str:
         own = f"elements = {{ {self.own_port} }}" if self.own_port else ""
         opened = f"elements = {{ {', '.join(map(str, self.open_ports))} }}" if self.open_ports else ""
+        service = f"iifname OURS fib daddr type local tcp dport @own_ports dnat ip to {self.front}"
         front = "0.0.0.0/0" if self.front == "0.0.0.0" else self.front
         return (
-            _TABLE.replace("TABLE", self._table)
+            _TABLE.replace("TO_SERVICE", "" if self.front == "0.0.0.0" else service)
+            .replace("TABLE", self._table)
             .replace("NETWORK", network)
             .replace("OURS", f'"{self._prefix}*"')
             .replace("FRONT", front)

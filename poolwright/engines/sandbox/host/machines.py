@@ -267,6 +267,10 @@ class SandboxMachines:
         """Where forwarded ports are reached, the port of the service and others `opened` to machines."""
         self._host.network.expose(front, port, opened)
 
+    def speak_for(self, authority: str) -> None:
+        """The authority of the service's certificate, for machines to come."""
+        self._host.authority = authority
+
     def facts(self) -> dict[str, Any]:
         """What machines can have on this host, and what is missing."""
         missing = [

@@ -109,8 +109,7 @@ class Network:
         index = self._netlink.add_pair(link.interface, "eth0", pid)
         self._netlink.add_address(index, link.gateway)
         self._netlink.add_route(index, link.address)
-        if link.address in self._forwards:
-            _admit_loopback(link.interface)
+        _admit_loopback(link.interface)
 
     def is_gone(self, link: Link) -> bool:
         """Has the kernel taken the host's end away (it does so soon after the last process of the machine)?"""
@@ -255,7 +254,8 @@ def free_low_ports(proc: int) -> None:
 
 
 def _admit_loopback(interface: str) -> None:
-    """Let what host programs send from 127.0.0.1 through a forwarded port go this way (ip-sysctl: route_localnet).
+    """Let pass here what host programs send from 127.0.0.1 through a forwarded port, and what the service answers to
+    machines when it listens there (ip-sysctl: route_localnet).
 
     The machine itself gains nothing: the table drops whatever it sends to the host's loopback network.
     """

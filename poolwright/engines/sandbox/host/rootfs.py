@@ -18,6 +18,7 @@ from poolwright.agent.layout import (
     NODE_DIRECTORIES,
     POOL_UID,
     POOL_USER,
+    SERVICE_NAME,
     START_TASK_GID,
     START_TASK_GROUP,
     TASK_GID,
@@ -109,11 +110,13 @@ def mount_proc() -> None:
     syscalls.mount("proc", "/proc", "proc", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
 
 
-def write_identity(hostname: str, address: str | None, resolver: str) -> None:
-    """Host name, hosts table and resolver of this machine."""
+def write_identity(hostname: str, address: str | None, host: str | None, resolver: str) -> None:
+    """Host name, hosts table (with the service, which is at the address `host`) and resolver of this machine."""
     own = address or "127.0.1.1"
     _replace("/etc/hostname", hostname + "\n")
     hosts = f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{own}\t{hostname}\n"
+    if host is not None:
+        hosts += f"{host}\t{SERVICE_NAME}\n"
     _replace("/etc/hosts", hosts)
     _replace("/etc/resolv.conf", resolver)
 

@@ -78,6 +78,9 @@ class UnusableMachines:
     def expose(self, front: str, port: int | None, opened: tuple[int, ...] = ()) -> None:
         """Nothing to expose."""
 
+    def speak_for(self, authority: str) -> None:
+        """Nobody to tell."""
+
     def facts(self) -> dict[str, Any]:
         missing = [{"what": "sandbox machines", "consequence": f"none can be made: {self._reason}"}]
         return {"usable": False, "limits": [], "network": False, "missing": missing}
