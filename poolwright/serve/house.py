@@ -73,7 +73,7 @@ from poolwright.serve.rooms import Rooms
 from poolwright.serve.simulation import SYSTEMS, Simulation
 from poolwright.serve.storage import storage_of
 from poolwright.serve.system import SystemClock, SystemIds
-from poolwright.serve.transfers import HubCarrier
+from poolwright.serve.transfers import HubCarrier, trusted_file
 from poolwright.serve.webhooks import Webhooks
 from poolwright.store.sqlite import SqliteStore, Tuning
 
@@ -158,7 +158,7 @@ class House:
         reconciler = self._reconciler = Reconciler(self.store, kit)
         listener = BesideListener(reconciler.agents)
         hub = self._hub = AgentHub(str(data_dir / "run" / "agents.sock"), agents_token(data_dir), listener)
-        carrier = self._carrier = HubCarrier(hub, port, tls.ca_file.read_text())
+        carrier = self._carrier = HubCarrier(hub, port, tls.ca_file.read_text(), trusted_file())
         logs = self._log_uploads = NodeLogUploads(
             self.store, hub, carrier, self.clock, self.ids, self.options.transfer_networks
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import ssl
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -83,8 +84,8 @@ def plain(address: Address) -> Address:
 def session(policy: Policy, connections: int = 8, authority: str = "") -> requests.Session:
     """A session for http and https that connects to permitted addresses only, without proxies or stored logins.
 
-    Certificates are judged by the host's store, so that an operator's own authority counts, and by the service's
-    `authority` (PEM).
+    Certificates are judged by the host's store, so that an operator's own authority counts, and by `authority` (PEM):
+    the service's own, and those of the operator's file (serve/transfers.py).
     """
     made = requests.Session()
     made.trust_env = False
@@ -100,6 +101,14 @@ def session(policy: Policy, connections: int = 8, authority: str = "") -> reques
 def certificates() -> str | bool:
     """The host's certificate store; True (the library's) where there is none."""
     return _SYSTEM_CERTIFICATES if Path(_SYSTEM_CERTIFICATES).exists() else True
+
+
+def tls_fault(fault: BaseException) -> ssl.SSLError | None:
+    """What TLS itself said, inside what the HTTP libraries made of it."""
+    inner: object = fault
+    while isinstance(inner, BaseException) and not isinstance(inner, ssl.SSLError):
+        inner = getattr(inner, "reason", None) or (inner.args[0] if inner.args else None)
+    return inner if isinstance(inner, ssl.SSLError) else None
 
 
 class _Adapter(HTTPAdapter):

@@ -3,9 +3,9 @@
 Orders have `kind` and what it takes: `fetch` (`root`, `dir`, `fresh`, `items`; with `shared` into the directory itself,
 not its `wd`), `deliver` (`root`, `dir`, `items`, `env`), `install` (`root`, `dir`, `file`), `image` (`root`, `dir`,
 `image`, `store`, `kept_free`, `username`, `password`, `pid`, `pid_start`), `logs` (`url`, `prefix`, `texts`); all may
-have `networks`, and `own` (`port`, `authority`): where the service itself answers, and by whose certificate.
-Outcomes: `{"ok": true, ...}` or `ok` false with `code`, `message` and `details` as
-the public service words them.
+have `networks`, and `own` (`port`, `authority`, `trusted`): where the service itself answers, by whose certificate
+(PEM), and the file of those whom its operator trusts besides.
+Outcomes: `{"ok": true, ...}` or `ok` false with `code`, `message` and `details` as the public service words them.
 """
 
 from __future__ import annotations

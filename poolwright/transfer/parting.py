@@ -13,12 +13,14 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
 from poolwright.agent import syscalls
 from poolwright.transfer import jobs
 from poolwright.transfer.desk import Desk, FarHands
+from poolwright.transfer.failures import TransferFailed
 from poolwright.transfer.fetching import PATIENCE, Patience
 from poolwright.transfer.hands import OwnHands
 
@@ -42,12 +44,30 @@ _TIMED_OUT = {
 def run(order: Mapping[str, Any], life: int) -> Json:
     """Do one job; nothing of it is left when this returns. `life` is a pipe that both processes keep open. Where this
     process is not root there is nothing to part with. Never raises."""
+    return jobs.told(order, lambda: _run(_trusting(order), life))
+
+
+def _run(order: Mapping[str, Any], life: int) -> Json:
     patience = Patience(**order["patience"]) if "patience" in order else PATIENCE
     if os.geteuid() != 0 or order.get("kind") == "image":
         return jobs.run(
             order, patience
         )  # images have their layers unpacked in a process without rights (apart.py)
     return jobs.told(order, lambda: _parted(order, patience, life))
+
+
+def _trusting(order: Mapping[str, Any]) -> Mapping[str, Any]:
+    """With the certificates of the operator's file in its words: who moves may not be able to read that. Raises
+    TransferFailed."""
+    own = order.get("own") or {}
+    if not own.get("trusted"):
+        return order
+    try:
+        text = Path(str(own["trusted"])).read_text("ascii", "ignore")
+    except OSError as error:
+        told = f"the certificates of the service's SSL_CERT_FILE cannot be read: {error}"
+        raise TransferFailed(jobs.MISC.get(str(order.get("kind")), "Unknown"), told) from None
+    return {**order, "own": {**own, "authority": f"{own.get('authority') or ''}\n{text}"}}
 
 
 def _parted(order: Mapping[str, Any], patience: Patience, life: int) -> Json:

@@ -13,6 +13,7 @@ import ipaddress
 import json
 import platform
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +30,7 @@ from poolwright.domain.containers import (
     PUBLIC_REGISTRY,
     ImageName,
 )
-from poolwright.transfer.addresses import CONNECT_S, READ_S, AddressRefused
+from poolwright.transfer.addresses import CONNECT_S, READ_S, AddressRefused, tls_fault
 from poolwright.transfer.failures import TransferFailed, disk_errors
 from poolwright.transfer.fetching import Patience
 
@@ -42,6 +43,16 @@ _ACCEPT = ", ".join(sorted(_MANIFESTS | _INDEXES))
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
+#: What OpenSSL says (SSLError.reason) when the other side does not speak TLS at all.
+_NO_TLS = frozenset(
+    {
+        "HTTP_REQUEST",
+        "PACKET_LENGTH_TOO_LONG",
+        "RECORD_LAYER_FAILURE",
+        "UNEXPECTED_EOF_WHILE_READING",
+        "WRONG_VERSION_NUMBER",
+    }
+)
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 DOCUMENT_BYTES_MAX = 4 * 1024**2  # the specification lets registries refuse larger ones
 LAYERS_MAX = 127  # docker's own bound
@@ -194,7 +205,8 @@ class Registry:
         raise self._failed(INVALID_IMAGE, f"the registry answered {status}")
 
     def _send(self, path: str, headers: Mapping[str, str]) -> requests.Response:
-        """The answer by the first scheme that is spoken there: plain HTTP only on this host itself."""
+        """The answer by the first scheme that is spoken there: plain HTTP only on this host itself, and only where
+        nothing speaks TLS: a registry that does has to be trusted."""
         for scheme in list(self._schemes):
             url = f"{scheme}://{self._host}/v2/{self._image.path}/{path}"
             given = dict(headers)
@@ -203,7 +215,7 @@ class Registry:
             try:
                 answer = self._ask(url, given)
             except (requests.exceptions.SSLError, requests.ConnectionError, requests.Timeout) as fault:
-                if scheme != self._schemes[-1]:
+                if scheme != self._schemes[-1] and not _speaks_tls(fault):
                     continue
                 raise self._unreached(fault) from None
             self._schemes = [scheme]
@@ -299,16 +311,28 @@ class Registry:
         )
 
     def _unreached(self, fault: Exception) -> Exception:
-        if isinstance(fault, requests.exceptions.SSLError):
-            return self._failed(
-                INVALID_REGISTRY, "the certificate of the registry is not trusted by this host"
-            )
+        tls = tls_fault(fault)
+        if tls is not None and not isinstance(tls, ssl.SSLEOFError):
+            request = getattr(fault, "request", None)
+            place = urlsplit(str(getattr(request, "url", "") or f"//{self._host}")).netloc.rpartition("@")[2]
+            if isinstance(tls, ssl.SSLCertVerificationError):
+                why = f"the certificate of {place} is not trusted by this host: {tls.verify_message}"
+            elif tls.reason in _NO_TLS:
+                why = f"{place} does not speak TLS; plain HTTP is for registries on the host itself"
+            else:
+                why = f"no TLS connection with {place}: {tls.reason or 'unknown reason'}"
+            return self._failed(INVALID_REGISTRY, why)
         if isinstance(fault, requests.Timeout):
             return _Passing(MISC_ERROR, "no answer in time")
         return _Passing(INVALID_REGISTRY, "the registry cannot be reached")
 
     def _failed(self, code: str, text: str) -> TransferFailed:
         return TransferFailed(code, f"{self._image}: {text}", (("ImageName", str(self._image)),))
+
+
+def _speaks_tls(fault: Exception) -> bool:
+    tls = tls_fault(fault)
+    return tls is not None and (tls.reason or "") not in _NO_TLS
 
 
 def _pieces(answer: requests.Response) -> Any:

@@ -24,8 +24,10 @@ from typing import Any
 
 import requests
 
+from poolwright.api.identity import ensure_tls
 from poolwright.images.osrelease import parse_os_release
 from poolwright.images.rootfs import Build, HostRootfs
+from poolwright.serve.system import SystemClock
 from tests.support.waiting import wait_until
 
 CACHE = Path(__file__).parents[2] / ".dev" / "cache"
@@ -41,9 +43,10 @@ _START_S = 60.0
 
 
 class Registry:
-    """One running registry. `login` is (user name, password) if it asks for one."""
+    """One running registry. `login` is (user name, password) if it asks for one; with `tls` it speaks HTTPS only, by a
+    certificate of an authority of its own (`ca_file`)."""
 
-    def __init__(self, directory: Path, login: tuple[str, str] | None = None) -> None:
+    def __init__(self, directory: Path, login: tuple[str, str] | None = None, tls: bool = False) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._log, self._login = directory / "registry.log", login
         tree = programs()
@@ -59,6 +62,17 @@ class Registry:
         if login is not None:
             (directory / "htpasswd").write_text(f"{login[0]}:{_hashed(login[1])}\n")
             settings["auth"] = {"htpasswd": {"realm": "test", "path": str(directory / "htpasswd")}}
+        self._scheme = "http"
+        self._session = requests.Session()
+        self._session.trust_env = False
+        if tls:
+            made = ensure_tls(directory, SystemClock())
+            self.ca_file = made.ca_file
+            self._scheme, self._session.verify = "https", str(made.ca_file)
+            settings["http"]["tls"] = {
+                "certificate": str(made.certificate_file),
+                "key": str(made.key_file),
+            }
         config = directory / "config.yml"
         config.write_text(json.dumps(settings))
         self._directory, self._config, self._tree = directory, config, tree
@@ -134,8 +148,8 @@ class Registry:
     def manifest(self, name: str, tag: str, manifest: Mapping[str, Any]) -> str:
         """Put a manifest or an index there; returns its digest."""
         raw = json.dumps(manifest).encode()
-        url = f"http://{self.server}/v2/{name}/manifests/{tag}"
-        answer = requests.put(
+        url = f"{self._scheme}://{self.server}/v2/{name}/manifests/{tag}"
+        answer = self._session.put(
             url, raw, headers={"Content-Type": str(manifest["mediaType"])}, auth=self._login, timeout=30
         )
         assert answer.status_code == 201, answer.text
@@ -144,20 +158,21 @@ class Registry:
     def blob(self, name: str, data: bytes, kind: str) -> dict[str, Any]:
         """Put a blob there; returns its descriptor."""
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-        begun = requests.post(f"http://{self.server}/v2/{name}/blobs/uploads/", auth=self._login, timeout=30)
+        uploads = f"{self._scheme}://{self.server}/v2/{name}/blobs/uploads/"
+        begun = self._session.post(uploads, auth=self._login, timeout=30)
         assert begun.status_code == 202, begun.text
         join = "&" if "?" in begun.headers["Location"] else "?"
         url = f"{begun.headers['Location']}{join}digest={digest}"
         headers = {"Content-Type": "application/octet-stream"}
-        done = requests.put(url, data, headers=headers, auth=self._login, timeout=60)
+        done = self._session.put(url, data, headers=headers, auth=self._login, timeout=60)
         assert done.status_code == 201, done.text
         return {"mediaType": kind, "digest": digest, "size": len(data)}
 
 
 @contextlib.contextmanager
-def registry(directory: Path, login: tuple[str, str] | None = None) -> Iterator[Registry]:
+def registry(directory: Path, login: tuple[str, str] | None = None, tls: bool = False) -> Iterator[Registry]:
     """A registry for the time of a `with`."""
-    made = Registry(directory, login)
+    made = Registry(directory, login, tls)
     try:
         yield made
     finally:

@@ -166,6 +166,28 @@ def test_addresses_obey_the_rules_of_transfers(hub: Served, server: Faulty) -> N
     assert (code, "does not connect" in text) == ("ContainerInvalidRegistry", True)
 
 
+def test_a_registry_that_speaks_tls_has_to_be_trusted(tmp_path: Path, server: Faulty) -> None:
+    with registry(tmp_path / "registry", LOGIN, tls=True) as secure:
+        digest = secure.push("tls/one", [layer({"f": b"1"})])
+        name = f"{secure.server}/tls/one"
+        code, text = refusal(client(name, LOGIN).manifest)
+        assert code == "ContainerInvalidRegistry"
+        assert f"the certificate of {secure.server} is not trusted by this host: " in text
+        assert "issuer certificate" in text
+        trusting = session(Policy(None), authority=secure.ca_file.read_text())
+        made = Registry(trusting, read_image_name(name), LOGIN, HASTY)
+        found = made.manifest()
+        assert found.digest == digest
+        with (tmp_path / "blob").open("w+b") as stream:
+            made.fetch(found.layers[0], stream)
+            assert stream.tell() or stream.seek(0, 2)
+    wrong = str(server.url.replace("http://127.0.0.1", "https://127.0.0.1"))
+    challenge = f'Bearer realm="{wrong}/token",service="x"'
+    server.plan = lambda _, request: faulty.answer(request, 401, WWW_Authenticate=challenge)
+    code, text = refusal(client(f"{_place(server)}/a/b", LOGIN).manifest)
+    assert (code, f"{_place(server)} does not speak TLS" in text) == ("ContainerInvalidRegistry", True)
+
+
 def test_tokens_are_asked_for_as_the_registry_says(server: Faulty) -> None:
     seen: list[tuple[str, str | None]] = []
 

@@ -305,6 +305,30 @@ def test_credentials_of_registries_stay_secret(live: Live, tmp_path: Path) -> No
         assert not [path for path in files if password in path.read_text(errors="replace")]
 
 
+def test_a_registry_by_https_is_trusted_by_the_file_of_the_operator(
+    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with registry(tmp_path / "secure", tls=True) as secure:
+        secure.push("tools/shell")
+        image = f"{secure.server}/tools/shell"
+        live.pool("wary", dedicated=1, machine=containers(image))
+        live.wait_nodes("wary", {"unusable": 1})
+        (node,) = live.batch.list_nodes("wary")
+        (error,) = node["errors"]
+        assert f"the certificate of {secure.server} is not trusted by this host: " in error["message"]
+        # Only its owner may read it: the half of a transfer that speaks with servers is somebody else.
+        secure.ca_file.chmod(0o600)
+        secure.ca_file.parent.chmod(0o700)
+        with monkeypatch.context() as own:
+            own.setenv("SSL_CERT_FILE", str(secure.ca_file))
+            live.start_again()
+        live.idle_pool(dedicated=1, machine=containers(image))
+        live.job()
+        tasks = Shop(live, image)
+        file = batch.ResourceFile(http_url=f"https://{secure.server}/v2/", file_path="file.json")
+        assert tasks.said(tasks.add("cat file.json", resource_files=[file])) == ["{}"]
+
+
 def layers(live: Live) -> list[str]:
     """What containers left on their nodes, seen from the host."""
     nodes = live.data_dir / "nodes"
