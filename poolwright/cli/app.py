@@ -19,6 +19,7 @@ from poolwright.cli.events import EventSettings, events
 from poolwright.cli.images import BadFile, image_app
 from poolwright.cli.life import show_life
 from poolwright.cli.limits import (
+    AllowMismatch,
     AllowReimage,
     CoreQuota,
     Grace,
@@ -101,6 +102,7 @@ def up(
     pool_quota: PoolQuota = 500,
     active_job_quota: JobQuota = 1000,
     relax_custom_image_auth: RelaxAuth = False,
+    allow_agent_mismatch: AllowMismatch = False,
     allow_reimage: AllowReimage = False,
     simulate: Simulate = False,
     regrow: Regrow = True,
@@ -124,14 +126,13 @@ def up(
     settings = Settings(
         Quotas(pool_quota, active_job_quota, core_quota_dedicated, core_quota_low_priority,
                image_limit_dedicated, image_limit_low_priority),
-        not relax_custom_image_auth, allow_reimage, regrow_large_pools=regrow, exports=read_exports(export),
+        strict_custom_image_auth=not relax_custom_image_auth, match_image_agent=not allow_agent_mismatch,
+        allow_reimage=allow_reimage, regrow_large_pools=regrow, exports=read_exports(export),
         storage_classes=read_classes(storage_class), autoscale_max_step=autoscale_max_step,
         support_ends=read_ends(image_support_ends),
     )  # fmt: skip
     options = Options(
-        data_dir=(data_dir or default_data_dir()).resolve(),
-        host=host,
-        port=port,
+        (data_dir or default_data_dir()).resolve(), host, port,
         ready_file=ready_file.resolve() if ready_file else None,
         base_cache=base_cache.resolve() if base_cache else None,
         grace_s=grace,
@@ -145,7 +146,7 @@ def up(
         transfer_networks=networks(transfer_networks),
         open_to_nodes=ports(open_to_nodes),
         event_settings=whole(event_settings),
-    )
+    )  # fmt: skip
     raise typer.Exit(run(options))
 
 

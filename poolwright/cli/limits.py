@@ -32,6 +32,13 @@ JobQuota = Annotated[int, typer.Option(min=0, help="Most active jobs and schedul
 RelaxAuth = Annotated[
     bool, typer.Option("--relax-custom-image-auth", help="Let shared keys make pools from custom images.")
 ]
+AllowMismatch = Annotated[
+    bool,
+    typer.Option(
+        "--allow-agent-mismatch",
+        help="Let pools name another node agent SKU than the one of their custom image's operating system.",
+    ),
+]
 AllowReimage = Annotated[
     bool,
     typer.Option("--allow-reimage", help="Serve the reimage operation, which the public service refuses."),

@@ -191,9 +191,10 @@ def settle_image(tx: Tx, spec: PoolSpec, before: ImageReference | None = None) -
     return replace(spec, image=replace(spec.image, image_id=found[0])) if found else spec
 
 
-def check_image(tx: Tx, spec: PoolSpec) -> str | None:
+def check_image(tx: Tx, ctx: Context, spec: PoolSpec) -> str | None:
     """The key of what the pool names (None for a marketplace image), whose image must be ready and fit the agent.
 
+    The operator may let a pool name any agent that there is (Settings.match_image_agent), of a custom image only.
     Raises InvalidPropertyValue (400), or NodeAgentSKUNotFound (404) for an agent that nothing knows.
     """
     id = spec.image.image_id
@@ -216,10 +217,12 @@ def check_image(tx: Tx, spec: PoolSpec) -> str | None:
         raise bad_property(IMAGE_ID, id, reason)
     check_image_disks(spec, state)
     agent = state.agent_sku
-    if agent is None:  # an operating system without an agent of its own: the caller must know
-        check_agent_sku(spec.agent_sku)
-    elif agent.lower() != spec.agent_sku.lower():
-        check_agent_sku(spec.agent_sku)
-        reason = f"The image holds the operating system of '{agent}', the pool asks for '{spec.agent_sku}'."
+    check_agent_sku(spec.agent_sku)
+    # An image whose operating system has no agent of its own: the caller must know.
+    if ctx.settings.match_image_agent and agent is not None and agent.lower() != spec.agent_sku.lower():
+        reason = (
+            f"The image holds the operating system of '{agent}', the pool asks for '{spec.agent_sku}'."
+            " (The operator can allow it: poolwright up --allow-agent-mismatch.)"
+        )
         raise bad_property(AGENT_SKU, spec.agent_sku, reason)
     return image_key(id)

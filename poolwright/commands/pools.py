@@ -88,7 +88,7 @@ def create(
     _check_named(tx, ctx, account, spec)
     pool_rules.check_support(ctx, spec)
     spec = pool_rules.settle_image(tx, spec)
-    image = pool_rules.check_image(tx, spec)
+    image = pool_rules.check_image(tx, ctx, spec)
     now = ctx.now
     grows = (target_dedicated or 0) + (target_low_priority or 0) > 0
     pool = Pool(
@@ -189,9 +189,9 @@ def patch(tx: Tx, ctx: Context, account: str, id: str, change: PoolChange, pre: 
         if image_changed:
             pool_rules.check_caller(ctx, spec)
             pool_rules.check_support(ctx, spec)
-            image = pool_rules.check_image(tx, spec)
+            image = pool_rules.check_image(tx, ctx, spec)
         elif {"os_disk", "data_disks"} & set(fixed):
-            pool_rules.check_image(tx, spec)
+            pool_rules.check_image(tx, ctx, spec)
         if "mounts" in fixed:
             check_mounts(spec, ctx.settings.exports)
         if tx.nodes.counts(pool.account, pool.id):

@@ -151,6 +151,7 @@ class Settings:
     strict_custom_image_auth: bool = (
         True  # shared key may not make pools from custom images, as in the public service
     )
+    match_image_agent: bool = True  # a pool names the node agent that was found in its custom image
     allow_reimage: bool = False  # the public service refuses to reimage nodes of virtual-machine pools
     location: str = "local"
     regrow_large_pools: bool = True  # resizes of large pools go on by themselves while they get nodes

@@ -120,6 +120,7 @@ def test_images_of_every_origin_serve_pools(live: Live) -> None:
     assert [shop.version_of(pool) for pool in ("a", "pinned", "latest")] == [None, "1.0.0", "1.0.0"]
     newer_versions_are_for_new_nodes(live, shop, system)
     images_are_protected(live, shop, str(frozen.id))
+    the_operator_may_allow_another_agent(live, shop, str(one.id))
 
 
 def newer_versions_are_for_new_nodes(live: Live, shop: Workshop, system: str) -> None:
@@ -158,3 +159,13 @@ def images_are_protected(live: Live, shop: Workshop, image: str) -> None:
     for pool in ("b", "a"):
         live.batch.begin_delete_pool(pool, polling_interval=1).result()
     shop.compute.images.begin_delete(GROUP, "captured", **POLL).result()
+
+
+def the_operator_may_allow_another_agent(live: Live, shop: Workshop, image: str) -> None:
+    with pytest.raises(HttpResponseError, match="InvalidPropertyValue"):
+        shop.pool("foreign", image, "batch.node.opensuse 15.6")
+    live.start_again("--allow-agent-mismatch")
+    shop.pool("foreign", image, "batch.node.opensuse 15.6")
+    live.job("foreign", "foreign")
+    live.wait_nodes("foreign", {"idle": 1})
+    assert shop.says("foreign", "t") == "reference\nprepared\n"

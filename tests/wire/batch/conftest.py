@@ -183,6 +183,7 @@ class Live:
     files: DirectoryFiles
     database: Path
     feed: Feed
+    services: BatchServices
 
     @property
     def url(self) -> str:
@@ -301,7 +302,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         )
         app = Starlette(routes=[*identity_routes(parts.issuer), *routes(services)])
         with _served(app, tls, listener):
-            yield Live(parts, tls, port, store, files, data_dir / "store" / "poolwright.db", feed)
+            yield Live(parts, tls, port, store, files, data_dir / "store" / "poolwright.db", feed, services)
     asyncio.run(store.close())
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
+from typing import Any
 
+import httpx
 import pytest
+from starlette.applications import Starlette
 
+from poolwright.api.batch.app import routes
 from poolwright.domain.compute import ImageState, dump
 from poolwright.domain.resource import Lineage
 from tests.unit.commands.values import IMAGE, image
 from tests.wire.batch.bad_bodies import POOL, machine
-from tests.wire.batch.conftest import Live
+from tests.wire.batch.conftest import NEW_VERSION, Live
 from tests.wire.batch.raw import Caller
 
 DEBIAN: dict[str, str | None] = {"id": "debian", "version": "12", "pretty": "Debian 12"}
@@ -68,6 +73,41 @@ def test_an_id_of_another_cloud_means_the_image_of_its_last_segments(live: Live)
         "the pool keeps what it was made of"
     )
     assert "no such image" in call("POST", "/pools", {**body, "id": "gone"}).values["Reason"]
+
+
+async def without_the_rule(live: Live, token: str, *bodies: dict[str, Any]) -> list[tuple[int, str]]:
+    """Status and code of making each pool where the operator allows other agents, over the same store."""
+    settings = replace(live.services.settings, match_image_agent=False)
+    relaxed = Starlette(routes=[*routes(replace(live.services, settings=settings))])
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json; odata=minimalmetadata"}
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=relaxed),
+        base_url=live.url,
+        params={"api-version": NEW_VERSION},
+        headers=headers,
+    ) as client:
+        answers = [await client.post("/pools", json=body) for body in bodies]
+    return [(answer.status_code, answer.json()["code"] if answer.content else "") for answer in answers]
+
+
+def test_the_operator_may_let_pools_name_another_agent(live: Live) -> None:
+    live.write(lambda tx: tx.resources.insert(replace(image("Other"), inner=INNER)))
+    call = Caller(live)
+    reference = {"imageReference": {"virtualMachineImageId": IMAGE + "Other"}}
+    body = {**POOL, **machine(**reference, nodeAgentSKUId="batch.node.ubuntu 24.04"), "id": "otherAgent"}
+    refused = call("POST", "/pools", body)
+    assert (refused.status, refused.code) == (400, "InvalidPropertyValue")
+    assert refused.values["PropertyName"] == "virtualMachineConfiguration.nodeAgentSKUId"
+    assert refused.values["PropertyValue"] == "batch.node.ubuntu 24.04"
+    assert "'batch.node.debian 12'" in refused.values["Reason"]
+    assert "--allow-agent-mismatch" in refused.values["Reason"]
+    unknown = {**POOL, **machine(**reference, nodeAgentSKUId="batch.node.plan9"), "id": "plan9"}
+    market = {**POOL, **machine(nodeAgentSKUId="batch.node.ubuntu 24.04"), "id": "market"}
+    answers = asyncio.run(without_the_rule(live, call.token, body, unknown, market))
+    assert [status for status, _ in answers] == [201, 404, 400]
+    assert [code for _, code in answers[1:]] == ["NodeAgentSKUNotFound", "InvalidPropertyValue"]
+    shown = call("GET", "/pools/otherAgent").document
+    assert shown["virtualMachineConfiguration"]["nodeAgentSKUId"] == "batch.node.ubuntu 24.04"
 
 
 @pytest.mark.parametrize("name", ["sharedGalleryImageId", "communityGalleryImageId"])
