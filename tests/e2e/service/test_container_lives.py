@@ -54,7 +54,7 @@ def _output(live: Live, id: str) -> str:
 
 def test_the_end_of_a_task_is_the_end_of_its_container(live: Live, hub: Registry) -> None:
     tasks = shop(live, hub, slots=4)
-    busy = tasks.add("i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done")
+    busy = tasks.add("head -c 8388608 /dev/zero >f; i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done")
     listens = tasks.add("trap 'echo bye; exit 4' TERM; echo begun; while :; do sleep 1 & wait; done")
     asked = tasks.add(SLEEPS)
     limit = batch.BatchTaskConstraints(max_wall_clock_time=timedelta(seconds=1))
@@ -64,6 +64,11 @@ def test_the_end_of_a_task_is_the_end_of_its_container(live: Live, hub: Registry
     used = live.batch.get_task("job", busy, expand=["stats"]).task_statistics
     assert used is not None
     assert used.user_cpu_time > timedelta(milliseconds=50), "what a container used is its task's"
+    assert used.write_io_gib >= 8 / 1024
+    assert used.write_iops >= 8
+    other = live.batch.get_task("job", late, expand=["stats"]).task_statistics
+    assert other is not None
+    assert other.write_io_gib < 1 / 1024, "what another task's container used is not this one's"
     begun(live, listens, asked)
     info = live.batch.get_task("job", asked)["executionInfo"]["containerInfo"]
     assert info["state"] == "running"
