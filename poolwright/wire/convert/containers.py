@@ -6,6 +6,10 @@ import re
 from collections.abc import Sequence
 
 from poolwright.domain.containers import (
+    INVALID_IMAGE,
+    INVALID_REGISTRY,
+    INVALID_SETTINGS,
+    MISC_ERROR,
     PUBLIC_REGISTRY,
     BadImageName,
     BindMount,
@@ -28,6 +32,17 @@ from poolwright.wire.generated import batch_models as models
 
 _SHORT = 300  # characters of a value repeated in an error
 _SECRET_MAX = 8192  # characters; a token that serves as a password has some thousands
+#: Codes of a failure to make a container or to start its program, public list of task failure codes.
+_OF_CONTAINERS = frozenset(
+    {
+        INVALID_IMAGE,
+        INVALID_REGISTRY,
+        INVALID_SETTINGS,
+        MISC_ERROR,
+        "CommandLaunchFailed",
+        "CommandProgramNotFound",
+    }
+)
 _SERVER = re.compile(r"(https?://)?[^/\s@]+/?\Z", re.IGNORECASE)
 
 
@@ -91,14 +106,16 @@ def read_command(command_line: str, name: str, container: object | None) -> str:
 
 
 def show_container(run: Run, container: ContainerSettings | None, execution: str) -> Document:
-    """`containerInfo`, if the run was begun in a container or failed to."""
+    """`containerInfo`, if the run was begun in a container, or if that failed for a reason of the container itself."""
     if container is None or run.started_at is None:
         return {}
     shown: Document = {"state": "running" if run.ended_at is None else "exited"}
     if run.ended_at is None or run.exit_code is not None:
         shown["containerId"] = container_id(execution)
-    elif run.failure is not None:  # no process of it ever ran
+    elif run.failure is not None and run.failure.code in _OF_CONTAINERS:  # no process of it ever ran
         shown |= {"state": "created", "error": run.failure.message}
+    else:  # ended, or its files failed, before there was a container
+        return {}
     return {"containerInfo": shown}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 import pytest
 
@@ -18,7 +19,22 @@ from poolwright.domain.containers import (
     registry_for,
     registry_name,
 )
+from poolwright.domain.node import Failure
+from poolwright.domain.states import ExecutionResult
+from poolwright.wire.convert.containers import show_container
 from poolwright.wire.convert.run_options import read_run_options
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run went."""
+
+    started_at: int | None = None
+    ended_at: int | None = None
+    exit_code: int | None = None
+    failure: Failure | None = None
+    result: ExecutionResult | None = None
+
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 BAD = [
@@ -108,3 +124,23 @@ def test_answers_hold_no_password() -> None:
     assert shown == {"value": [{"a": {"registry": public}}, {"b": [public]}]}
     plain = {"text": 'a "password" in a text', "n": 1}
     assert json.loads(json_answer(plain).body) == plain
+
+
+@pytest.mark.parametrize(
+    ("run", "state"),
+    [
+        (Outcome(), None),
+        (Outcome(1), "running"),
+        (Outcome(1, 2, exit_code=3), "exited"),
+        (Outcome(1, 2, failure=Failure("usererror", "ContainerInvalidImage", "why")), "created"),
+        (Outcome(1, 2, failure=Failure("usererror", "TaskEnded", "asked")), None),
+        (Outcome(1, 2, failure=Failure("usererror", "BlobNotFound", "file")), None),
+        (Outcome(1, 2, exit_code=137, failure=Failure("usererror", "TaskEnded", "asked")), "exited"),
+    ],
+)
+def test_containers_are_shown_where_there_was_one(run: Outcome, state: str | None) -> None:
+    shown = show_container(run, ContainerSettings("a"), "exec")
+    assert (shown["containerInfo"]["state"] if shown else None) == state
+    if state == "created":
+        assert shown["containerInfo"] == {"state": "created", "error": "why"}
+    assert show_container(run, None, "exec") == {}
