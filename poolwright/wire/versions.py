@@ -171,13 +171,15 @@ def _prune(document: Document, since: tuple[tuple[str, str], ...], version: ApiV
 def _job(job: Document, version: ApiVersion) -> None:
     for name in _JOB_TASKS:
         _prune(job.get(name, {}), _CONTAINER_SINCE, version)
-    auto = job.get("poolInfo", {}).get("autoPoolSpecification", {}).get("pool", {})
-    if version < "2020-09-01" and "taskSlotsPerNode" in auto:
-        auto["maxTasksPerNode"] = auto.pop("taskSlotsPerNode")
+    _pool(job.get("poolInfo", {}).get("autoPoolSpecification", {}).get("pool", {}), version)
     if version < "2022-01-01":
         job.pop("allowTaskPreemption", None)
     if version < "2021-06-01":
         job.pop("maxParallelTasks", None)
+
+
+def _schedule(schedule: Document, version: ApiVersion) -> None:
+    _job(schedule.get("jobSpecification", {}), version)
 
 
 def _task(task: Document, version: ApiVersion) -> None:
@@ -205,6 +207,7 @@ _SHAPES: dict[str, Callable[[Document, ApiVersion], None]] = {
     "pool": _pool,
     "node": _node,
     "job": _job,
+    "jobschedule": _schedule,
     "task": _task,
     "nodecounts": _node_counts,
     "taskcounts": _task_counts,

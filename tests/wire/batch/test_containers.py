@@ -116,5 +116,12 @@ def test_versions_know_the_members_they_had(call: Caller, version: str, missing:
     pool = call("GET", "/pools/c", version=version).document
     assert set(pool["startTask"]["containerSettings"]) == wanted
     job = call("GET", "/jobs/c", version=version).document
-    for name in ("jobManagerTask", "jobPreparationTask", "jobReleaseTask"):
-        assert set(job[name]["containerSettings"]) == wanted, json.dumps(job)
+    schedule = call("GET", "/jobschedules/s", version=version).document
+    (listed,) = call("GET", "/jobschedules", version=version).document["value"]
+    specified = schedule["jobSpecification"]
+    assert listed["jobSpecification"] == specified
+    for one in (job, specified):
+        for name in ("jobManagerTask", "jobPreparationTask", "jobReleaseTask"):
+            assert set(one[name]["containerSettings"]) == wanted, json.dumps(one)
+    auto = specified["poolInfo"]["autoPoolSpecification"]["pool"]
+    assert set(auto["startTask"]["containerSettings"]) == wanted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from poolwright.domain.clock import FOREVER
@@ -85,6 +87,31 @@ def test_the_pool_of_an_older_clients_job_is_what_its_version_means(call: Caller
     assert call("POST", "/jobschedules", {**hourly, "id": "older-sch"}, version=OLDEST).status == 201
     kept = call("GET", "/jobschedules/older-sch").document["jobSpecification"]["poolInfo"]
     assert kept["autoPoolSpecification"]["pool"]["startTask"]["waitForSuccess"] is False
+
+
+def test_the_jobs_of_schedules_are_shown_as_each_version_knows_jobs(call: Caller) -> None:
+    pool = {name: value for name, value in POOL.items() if name != "id"}
+    pool |= {"upgradePolicy": {"mode": "manual"}, "taskSlotsPerNode": 4}
+    auto = {"autoPoolSpecification": {"poolLifetimeOption": "jobschedule", "pool": pool}}
+    body = {
+        "id": "shown",
+        "schedule": {"doNotRunUntil": "2999-01-01T00:00:00Z"},
+        "jobSpecification": {"poolInfo": auto, "maxParallelTasks": 3, "allowTaskPreemption": True},
+    }
+    assert call("POST", "/jobschedules", body).status == 201
+
+    def shown(version: str) -> dict[str, Any]:
+        document = call("GET", "/jobschedules/shown", version=version).document
+        found: dict[str, Any] = document["jobSpecification"]
+        return found
+
+    new, old = shown("2025-06-01"), shown(OLDEST)
+    assert (new["maxParallelTasks"], new["allowTaskPreemption"]) == (3, True)
+    assert not {"maxParallelTasks", "allowTaskPreemption"} & old.keys()
+    asked, older = (one["poolInfo"]["autoPoolSpecification"]["pool"] for one in (new, old))
+    assert (asked["taskSlotsPerNode"], asked["upgradePolicy"]) == (4, {"mode": "manual"})
+    assert "upgradePolicy" not in older
+    assert (older["maxTasksPerNode"], older.get("taskSlotsPerNode")) == (4, None)
 
 
 def test_what_only_cloud_services_had_is_refused_as_such(live: Live, call: Caller) -> None:
