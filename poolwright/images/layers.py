@@ -30,7 +30,9 @@ class BadLayer(Exception):
 class Layer:
     """One layer being laid over the present root directory."""
 
-    def __init__(self) -> None:
+    def __init__(self, owners: int | None = None) -> None:
+        """`owners`: how many users and groups there are, from 0; None for all that the kernel knows."""
+        self._owners = owners
         self._own: set[str] = set()  # what this layer brought: its whiteouts are about the layers below
 
     def lay(self, archive: tarfile.TarFile) -> None:
@@ -52,6 +54,7 @@ class Layer:
     def _bring(self, archive: tarfile.TarFile, entry: tarfile.TarInfo, path: str) -> None:
         if entry.ischr() or entry.isblk():
             return  # machines have devices of their own
+        self._judge(entry)
         folder = path.rpartition("/")[0]
         if folder:
             os.makedirs(folder, mode=0o755, exist_ok=True)
@@ -76,6 +79,12 @@ class Layer:
         while path and path not in self._own:
             self._own.add(path)
             path = path.rpartition("/")[0]
+
+    def _judge(self, entry: tarfile.TarInfo) -> None:
+        for kind, number in (("user", entry.uid), ("group", entry.gid)):
+            if self._owners is not None and not 0 <= number < self._owners:
+                known = f"a node has the numbers 0 to {self._owners - 1}"
+                raise BadLayer(f"the file {entry.name!r} is of the {kind} {number}; {known}")
 
     def _hide(self, path: str) -> None:
         if path not in self._own:
@@ -141,15 +150,15 @@ def _dress(entry: tarfile.TarInfo, path: str) -> None:
                 os.setxattr(place, name.removeprefix(_XATTR), raw, follow_symlinks=False)
 
 
-def lay(fd: int) -> str:
+def lay(fd: int, owners: int | None = None) -> str:
     """Lay the layer in the open file over the present directory, which becomes the root of this process: nothing else
-    can be done with it afterwards. Returns why that failed, or nothing."""
+    can be done with it afterwards. `owners`: see Layer. Returns why that failed, or nothing."""
     with open(fd, "rb") as file:
         os.chroot(".")
         os.umask(0o022)
         try:
             with tarfile.open(fileobj=file, mode="r:*") as archive:
-                Layer().lay(archive)
+                Layer(owners).lay(archive)
         except (BadLayer, tarfile.TarError, EOFError, OSError) as error:
             return f"{type(error).__name__}: {error}"
     return ""

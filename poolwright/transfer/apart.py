@@ -8,7 +8,7 @@ from collections.abc import Callable
 from poolwright.agent import syscalls
 
 MACHINE_BASE = 100_000  # the host's number of a machine's root; a machine's users are the 65,536 from there
-_USERS = 65_536
+MACHINE_USERS = 65_536
 _SAID_MAX = 4000
 
 
@@ -47,7 +47,7 @@ def as_machine_root(work: Callable[[], str]) -> str:
         if os.read(ready[0], 1) == b"1":
             for name in ("uid_map", "gid_map"):
                 with open(f"/proc/{child}/{name}", "w", encoding="ascii") as stream:
-                    stream.write(f"0 {MACHINE_BASE} {_USERS}")
+                    stream.write(f"0 {MACHINE_BASE} {MACHINE_USERS}")
             os.write(go[1], b"1")
 
     try:

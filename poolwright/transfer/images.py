@@ -24,7 +24,7 @@ from poolwright.agent import syscalls
 from poolwright.agent.layout import IMAGES
 from poolwright.domain.containers import INVALID_IMAGE, MISC_ERROR, ImageName, read_image_name
 from poolwright.images import layers
-from poolwright.transfer.apart import MACHINE_BASE, ApartFailed, as_machine_root, in_namespace
+from poolwright.transfer.apart import MACHINE_BASE, MACHINE_USERS, ApartFailed, as_machine_root, in_namespace
 from poolwright.transfer.failures import TransferFailed, disk_errors
 from poolwright.transfer.fetching import Patience
 from poolwright.transfer.registry import Manifest, Registry
@@ -157,7 +157,7 @@ def _unpack(file: Path, number: int, tree: Path, image: ImageName) -> None:
 
     def work() -> str:
         os.fchdir(folder)
-        return layers.lay(fd)
+        return layers.lay(fd, MACHINE_USERS)
 
     fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     folder = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

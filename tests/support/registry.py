@@ -179,13 +179,17 @@ def registry(directory: Path, login: tuple[str, str] | None = None, tls: bool = 
         made.stop()
 
 
-def layer(files: Mapping[str, bytes | str | None], mode: int = 0o755) -> bytes:
-    """A layer: contents by path; text stands for the target of a link, None for a directory."""
+def layer(
+    files: Mapping[str, bytes | str | None], mode: int = 0o755, owner: tuple[int, int] = (0, 0)
+) -> bytes:
+    """A layer: contents by path; text stands for the target of a link, None for a directory. `owner` is user and
+    group of all."""
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w") as archive:
         for path, content in files.items():
             entry = tarfile.TarInfo(path)
             entry.mode = mode
+            entry.uid, entry.gid = owner
             if content is None:
                 entry.type = tarfile.DIRTYPE
             elif isinstance(content, str):

@@ -111,6 +111,25 @@ def test_layers_are_laid_one_over_the_other_by_nobody(hub: Served, tmp_path: Pat
 
 
 @root_only
+@pytest.mark.parametrize(
+    ("owner", "told"),
+    [((65_536, 0), "user 65536"), ((7, 1_000_000), "group 1000000"), ((65_535, 65_535), "")],
+)
+def test_files_belong_to_users_that_nodes_have(
+    hub: Served, tmp_path: Path, owner: tuple[int, int], told: str
+) -> None:
+    hub.push("owned/one", [layer({"srv": None, "srv/far": b"1"}), layer({"srv/far": b"2"}, owner=owner)])
+    if not told:
+        about = (unpacked(hub, tmp_path, "owned/one") / "rootfs/srv/far").stat()
+        assert (about.st_uid, about.st_gid) == (165_535, 165_535)
+        return
+    code, text = refusal(lambda: unpacked(hub, tmp_path, "owned/one"))
+    assert code == "ContainerInvalidImage"
+    assert f"layer 1 cannot be unpacked: BadLayer: the file 'srv/far' is of the {told}" in text
+    assert "0 to 65535" in text
+
+
+@root_only
 def test_what_is_kept_free_on_the_disk_stays_so(hub: Served, tmp_path: Path) -> None:
     hub.push("room/one", [layer({"f": b"1"})])
     name = f"{hub.server}/room/one"
