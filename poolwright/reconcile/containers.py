@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from poolwright.domain.containers import (
+    INVALID_IMAGE,
+    INVALID_REGISTRY,
     MISC_ERROR,
     ContainerSettings,
     PoolContainers,
@@ -36,6 +38,8 @@ _PLACES = {
     "Applications": f"{ROOT}/applications",
 }
 _VARIABLES = {"Task": "AZ_BATCH_TASK_DIR", "JobPrep": "AZ_BATCH_JOB_PREP_DIR"}
+#: Failures that are counted under their own code.
+_COUNTED = frozenset({INVALID_IMAGE, INVALID_REGISTRY, MISC_ERROR, "DiskFull"})
 T = TypeVar("T")
 _REMEMBERED_MAX = 20_000
 _IMAGES = ".images"  # tells the worker's jobs for one machine apart; nothing is written there
@@ -54,14 +58,20 @@ class _NoRuntime:
         return "no engine of this service runs containers"
 
 
+def _uncounted(_: str, __: int, ___: float) -> None:
+    """For who has no meter."""
+
+
 @dataclass(frozen=True, slots=True)
 class ContainerHost:
     """What a host has for containers: the runtime, the directory of its store of images, and the bytes of its disk that
-    images leave free."""
+    images leave free. `count` is told of each request for an image on a node: how it ended (`pulled`, `present` on the
+    host or the node, a failure code, `other`, `stopped`, `gone` with the node), bytes that were pulled, and seconds."""
 
     runtime: ContainerRuntime = field(default_factory=_NoRuntime)
     images: str = ""
     kept_free: int = 0
+    count: Callable[[str, int, float], None] = _uncounted
 
 
 class Containers:
@@ -150,7 +160,7 @@ class Containers:
             if self._has(machine, fence, image):
                 return {"ok": True}
             async with contextlib.nullcontext() if name.key in self._pulled else self._turn(str(name)):
-                outcome = await self._do(machine, fence, f"i{machine}.{fence}.{name.key}", order)
+                outcome = await self._ask(machine, fence, f"i{machine}.{fence}.{name.key}", order)
         if outcome is None:
             return None
         if outcome.get("ok"):
@@ -159,6 +169,28 @@ class Containers:
             return outcome
         said = f"The container image {image} cannot be brought to the node: {outcome.get('message')}"
         return {**outcome, "message": said}
+
+    async def _ask(self, machine: str, fence: int, name: str, order: Json) -> Json | None:
+        clock = asyncio.get_running_loop().time
+        begun, how, size = clock(), "stopped", 0
+        try:
+            outcome = await self._do(machine, fence, name, order)
+            how, size = _ending(outcome)
+            return outcome
+        finally:
+            if not is_simulated(machine):
+                self._host.count(how, size, clock() - begun)
+
+
+def _ending(outcome: Json | None) -> tuple[str, int]:
+    """How a request for an image ended, and the bytes that were pulled."""
+    if outcome is None:
+        return "gone", 0
+    size = int(outcome.get("bytes") or 0)
+    if outcome.get("ok"):
+        return ("present" if outcome.get("reused") else "pulled"), size
+    code = str(outcome.get("code"))
+    return (code if code in _COUNTED else "other"), size
 
 
 def _remember(known: set[T], one: T) -> None:

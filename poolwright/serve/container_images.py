@@ -7,8 +7,10 @@ pool after another finds it there. What has no mark then is removed.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from poolwright.decide.room import reserve
@@ -28,11 +30,15 @@ ALL = DirtyKey("containers", "", "all")
 class ContainerImages:
     """Those of one data directory; `cache` is that of base images."""
 
-    def __init__(self, options: Options, cache: Path, clock: Clock) -> None:
+    def __init__(
+        self, options: Options, cache: Path, clock: Clock, count: Callable[[str, int, float], None]
+    ) -> None:
+        """`count`: see ContainerHost."""
         data_dir = options.data_dir
         self._reserve_mib = options.reserve_disk_mib
         self._folder, self._nodes = (data_dir / "containers").absolute(), data_dir / "nodes"
-        self._clock = clock
+        self._clock, self._count = clock, count
+        self._sizes: dict[str, int] = {}
         self.runtime = BroughtRuntime(data_dir, cache)
         self._collected_at: Instant = 0
 
@@ -41,7 +47,16 @@ class ContainerImages:
         """For the loops."""
         disk = os.statvfs(self._nodes.parent)
         kept = reserve(disk.f_blocks * disk.f_frsize, self._reserve_mib)
-        return ContainerHost(self.runtime, str(self._folder), kept)
+        return ContainerHost(self.runtime, str(self._folder), kept, self._count)
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many unpacked images there are, and the bytes of their files."""
+        there = {image.name: image for image in _entries(self._folder / "images")}
+        known = {name: size for name, size in self._sizes.items() if name in there}
+        known |= {name: _size(image) for name, image in there.items() if name not in known}
+        self._sizes = known
+        return len(known), sum(known.values())
 
     def keys(self, _: Tx) -> list[DirtyKey]:
         """What the periodic pass adds."""
@@ -80,6 +95,13 @@ def collect(folder: Path, nodes: Path, kept_s: float) -> list[str]:
 def _is_due(image: Path, nodes: Path, kept_s: float) -> bool:
     marked = any(os.path.lexists(machine / "images" / image.name) for machine in _entries(nodes))
     return not marked and image.exists() and _age(image) > kept_s
+
+
+def _size(image: Path) -> int:
+    try:
+        return int(json.loads((image / "config.json").read_text()).get("bytes") or 0)
+    except (OSError, ValueError):
+        return 0
 
 
 def _age(path: Path) -> float:

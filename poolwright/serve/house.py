@@ -106,10 +106,10 @@ class House:
         self.doors = LoginDoors(self.store, options.host)
         cache = options.base_cache or options.data_dir / "images" / "bases"
         self.login_server = BroughtLoginServer(options.data_dir, cache)
-        self.containers = ContainerImages(options, cache, self.clock)
+        self.meter = Meter()
+        self.containers = ContainerImages(options, cache, self.clock, self.meter.pull)
         self.packages = StoredPackages(options.data_dir / "packages", self.store, self.clock)
         self.feed = Feed(self.store)
-        self.meter = Meter()
         self.store.on_commit = self.meter.commit
         self.webhooks = Webhooks(
             self.store,
@@ -352,7 +352,8 @@ class House:
     def _present(self) -> Present:
         transfers, loop = self._transfers, self._reconciler
         dirty, moving = (loop.waiting if loop else 0), (transfers.under_way if transfers else 0)
-        return present(self.store.waiting_writes, dirty, moving, self.feed, self.webhooks.states)
+        waiting, images = self.store.waiting_writes, self.containers.sizes
+        return present(waiting, dirty, moving, images, self.feed, self.webhooks.states)
 
     def _move_files(self, fleet: Fleet, agents: Agents) -> Transfers:
         assert self._carrier is not None

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 
 _REQUEST_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0)
 _PASS_BUCKETS = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
+_PULL_BUCKETS = (0.05, 0.25, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0)
 _COMMIT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.0)
 
 
@@ -50,6 +51,18 @@ class Meter:
             buckets=_COMMIT_BUCKETS,
             registry=self.registry,
         )
+        self._pulls = Histogram(
+            "poolwright_image_pull_duration_seconds",
+            "Time until a container image was on a node or it was clear that it will not be, by how that ended.",
+            ("outcome",),
+            buckets=_PULL_BUCKETS,
+            registry=self.registry,
+        )
+        self._pulled = Counter(
+            "poolwright_image_pull_bytes",
+            "Bytes of the layers of images that were pulled from registries.",
+            registry=self.registry,
+        )
         self._writes = Counter("poolwright_store_writes", "Writes in those groups.", registry=self.registry)
 
     def data(self, operation: str, status: int, seconds: float) -> None:
@@ -74,3 +87,9 @@ class Meter:
         """A group of writes is durable."""
         self._commits.observe(seconds)
         self._writes.inc(writes)
+
+    def pull(self, outcome: str, size: int, seconds: float) -> None:
+        """A container image was asked for on a node; `size` bytes were pulled for it. Outcomes: see
+        reconcile/containers.py."""
+        self._pulls.labels(outcome).observe(seconds)
+        self._pulled.inc(size)

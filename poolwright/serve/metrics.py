@@ -56,13 +56,23 @@ class Present:
     hooks: Sequence[HookState]
 
 
-def present(writes: int, dirty: int, moving: int, feed: Feed, hooks: Sequence[HookState]) -> Present:
-    """`writes` wait for a commit, `dirty` nouns for a pass; `moving` transfers are under way."""
+def present(
+    writes: int,
+    dirty: int,
+    moving: int,
+    images: tuple[int, int],
+    feed: Feed,
+    hooks: Sequence[HookState],
+) -> Present:
+    """`writes` wait for a commit, `dirty` nouns for a pass; `moving` transfers are under way; `images` are the number
+    and the bytes of unpacked container images."""
     return Present(
         gauges=(
             ("store_waiting_writes", "Writes waiting for a commit.", writes),
             ("reconcile_waiting", "Nouns waiting for a pass.", dirty),
             ("transfers", "Transfers under way.", moving),
+            ("container_images", "Unpacked container images on the host.", images[0]),
+            ("container_image_bytes", "Bytes of the files of those.", images[1]),
             ("event_followers", "Clients that follow the events.", feed.followers),
         ),
         counters=(("event_followers_dropped", "Followers that were too slow.", feed.dropped),),

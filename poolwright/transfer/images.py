@@ -143,7 +143,8 @@ def make(
         for number, file in enumerate(files):
             _unpack(file, number, tree, image)
             file.unlink()
-        (whole / "config.json").write_text(json.dumps(_config(config, manifest)))
+        about = {**_config(config, manifest), "bytes": _bytes(tree)}
+        (whole / "config.json").write_text(json.dumps(about))
         (whole / "config.json").chmod(0o644)
         whole.rename(kept)
     return total
@@ -197,6 +198,16 @@ def _config(config: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:
         "command": [str(one) for one in given.get("Cmd") or ()],
         "directory": "/" + str(given.get("WorkingDir") or "").lstrip("/"),
     }
+
+
+def _bytes(tree: Path) -> int:
+    """What the files below a directory hold; a file of several names once."""
+    found: dict[int, int] = {}
+    for folder, _, names in os.walk(tree):
+        for name in names:
+            about = os.lstat(f"{folder}/{name}")
+            found[about.st_ino] = about.st_size
+    return sum(found.values())
 
 
 def _is_whole(kept: Path) -> bool:

@@ -108,6 +108,7 @@ def test_layers_are_laid_one_over_the_other_by_nobody(hub: Served, tmp_path: Pat
     assert owners == {100_000}
     about = json.loads((made / "config.json").read_text())
     assert (about["command"], about["entrypoint"], about["directory"]) == (["run"], [], "/w")
+    assert about["bytes"] == len(b"kept") + len(b"new") + len(b"x") + len("/etc/kept")
 
 
 @root_only

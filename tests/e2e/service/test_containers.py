@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from azure.batch import models as batch
 from azure.batch.models._models import BatchNodeRebootOptions as Reboot  # not exported by its own package
+from azure.core.rest import HttpRequest
 
 from tests.e2e.service.live import POLL, Live
 from tests.support.faulty import Faulty
@@ -107,6 +108,15 @@ def test_a_task_runs_in_an_image_that_its_pool_brought(live: Live, hub: Registry
     names = [str(file["name"]) for file in live.batch.list_node_files("pool", node, recursive=True)]
     assert not [name for name in names if ".containers" in name]
     wait_until(lambda: not layers(live), 60, lambda: layers(live))
+    answer = live.batch.send_request(HttpRequest("GET", f"{live.ready.endpoint}/metrics"))
+    answer.raise_for_status()
+    figures = dict(line.rsplit(" ", 1) for line in answer.text().splitlines() if "image" in line)
+    took = "poolwright_image_pull_duration_seconds_count"
+    assert figures[f'{took}{{outcome="pulled"}}'] == figures[f'{took}{{outcome="present"}}'] == "1.0"
+    assert float(figures["poolwright_image_pull_bytes_total"]) > 100_000
+    assert figures["poolwright_container_images"] == "1.0"
+    unpacked = (live.data_dir / "containers" / "images").glob("*/rootfs/bin/busybox")
+    assert float(figures["poolwright_container_image_bytes"]) >= sum(p.stat().st_size for p in unpacked) > 0
 
 
 def test_settings_of_tasks_are_in_force(live: Live, hub: Registry) -> None:

@@ -31,12 +31,12 @@ class Worker:
     def __init__(self) -> None:
         self.orders: list[Json] = []
         self.names: list[str] = []
-        self.outcome: Json = {"ok": True}
+        self.outcome: Json | None = {"ok": True}
         self.go = asyncio.Event()
         self.go.set()
         self.at_once = self.most = 0
 
-    async def do(self, _: str, __: int, name: str, order: Json) -> Json:
+    async def do(self, _: str, __: int, name: str, order: Json) -> Json | None:
         self.orders.append(order)
         self.names.append(name)
         self.at_once += 1
@@ -63,10 +63,22 @@ class NoStore:
         return PoolContainers((IMAGE,), (LOGIN,))
 
 
-def made(worker: Worker, problem: str | None = None) -> Containers:
+class Counts:
+    """What the meter is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, int]] = []
+
+    def count(self, how: str, size: int, seconds: float) -> None:
+        assert seconds >= 0
+        self.told.append((how, size))
+
+
+def made(worker: Worker, problem: str | None = None, counts: Counts | None = None) -> Containers:
     store: Any = NoStore()
     checked: Store = store
-    return Containers(checked, worker.do, ContainerHost(Runtime(problem), "/store", 7))
+    host = ContainerHost(Runtime(problem), "/store", 7, (counts or Counts()).count)
+    return Containers(checked, worker.do, host)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -120,6 +132,34 @@ def test_one_machine_pulls_and_the_others_follow() -> None:
         await until(lambda: worker.at_once == 5)
         worker.go.set()
         await asyncio.gather(*work)
+
+    asyncio.run(story())
+
+
+def test_each_request_for_an_image_is_counted_by_how_it_ended() -> None:
+    async def story() -> None:
+        worker, counts = Worker(), Counts()
+        containers = made(worker, counts=counts)
+        pool = PoolContainers((IMAGE,))
+        outcomes: list[Json | None] = [
+            {"ok": True, "reused": False, "bytes": 7},
+            {"ok": True, "reused": True, "bytes": 0},
+            {"ok": False, "code": "ContainerInvalidRegistry", "message": "denied"},
+            {"ok": False, "code": "of another kind", "message": "x"},
+            None,
+        ]
+        for number, outcome in enumerate(outcomes):
+            worker.outcome = outcome
+            await containers.of_node(f"m{number}", 1, pool)
+        await containers.of_node("m0", 1, pool)  # known to be there: nobody is asked
+        wanted = [("pulled", 7), ("present", 0), ("ContainerInvalidRegistry", 0), ("other", 0), ("gone", 0)]
+        assert counts.told == wanted
+        worker.go.clear()
+        pull = asyncio.create_task(containers.of_node("m9", 1, pool))
+        await until(lambda: worker.at_once == 1)
+        pull.cancel()
+        await asyncio.gather(pull, return_exceptions=True)
+        assert counts.told[len(wanted) :] == [("stopped", 0)]
 
     asyncio.run(story())
 
