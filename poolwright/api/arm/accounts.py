@@ -68,17 +68,18 @@ async def list_all(call: Call) -> Response:
 
 
 async def patch(call: Call) -> Response:
-    """Tags and properties."""
+    """Tags and properties. Storage stays linked unless the body links another or says null."""
     body = call.decode(wire.AccountBody)
     id = call.id(ACCOUNTS)
     changed = tags(body.tags) if body.tags is not None else None
     linked = wire.linked_storage(body)
+    unlinks = wire.unlinks_storage(call.body)
 
     def command(tx: Tx) -> Found:
         existing = resources.get(tx, id)
         document = wire.document(body, existing.properties) if body.properties is not None else None
         resource = batch_accounts.patch(tx, call.context, id, changed, document)
-        if linked is not None:
+        if linked is not None or unlinks:
             storage_accounts.link(tx, call.context, resource.name, linked)
         return _with_link(tx, resource)
 

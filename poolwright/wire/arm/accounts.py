@@ -107,6 +107,15 @@ def linked_storage(body: AccountBody) -> str | None:
     return given.storage_account_id
 
 
+def unlinks_storage(body: bytes) -> bool:
+    """Whether a body of PATCH, which was decoded before, says `autoStorage: null`: a merge (RFC 7396) takes it away.
+
+    The decoded body does not tell: for Resource Manager null is the same as left out.
+    """
+    properties = json.loads(body).get("properties") or {}
+    return "autoStorage" in properties and properties["autoStorage"] is None
+
+
 def _unsupported(target: str, value: str | None, reason: str) -> ManagementError:
     text = f"The value '{value}' of '{target}' is not supported: {reason}."
     return ManagementError(400, "InvalidParameter", text, target)

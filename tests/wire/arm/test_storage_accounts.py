@@ -187,6 +187,21 @@ def test_a_batch_account_is_linked_and_its_packages_lie_there(desk: Any, clients
     clients.batch.batch_account.begin_delete(GROUP, "farm").result()
 
 
+def test_a_null_takes_the_link_of_a_batch_account_away(desk: Any, clients: Clients) -> None:
+    store = made(desk, "merged")
+    accounts = clients.batch.batch_account
+    with_link = {"location": "local", "properties": {"autoStorage": {"storageAccountId": store.id}}}
+    accounts.begin_create(GROUP, "merge", with_link).result()
+    for silent in ({"tags": {"a": "b"}}, {"properties": {}}, {"properties": {"publicNetworkAccess": "Enabled"}}):
+        assert accounts.update(GROUP, "merge", silent).auto_storage.storage_account_id == store.id
+    null: Any = {"properties": {"autoStorage": None}}
+    assert accounts.update(GROUP, "merge", null).auto_storage is None
+    assert accounts.get(GROUP, "merge").auto_storage is None
+    assert accounts.update(GROUP, "merge", null).auto_storage is None, "nothing to take away is no mistake"
+    accounts.begin_delete(GROUP, "merge").result()
+    desk.delete(GROUP, "merged")
+
+
 def test_storage_of_the_operator_stands_behind_an_account(
     desk: Any, clients: Clients, storage: Storage
 ) -> None:
