@@ -51,6 +51,7 @@ class Execution:
     )
     ready_us: int | None = None  # it lingers since then
     ended_by: str | None = None
+    kill_at: float | None = None  # monotonic seconds: it was asked to end, and is killed then
     main_gone: bool = False
     usage: tuple[int, ...] = (0,) * 6  # what its ended processes used, see rusage.py
     timers: list[Timer] = field(default_factory=list)
@@ -321,17 +322,27 @@ class Executions:
             self._users.give_back(identity)
 
     def _end(self, execution: Execution, reason: str, grace_s: float) -> None:
-        """SIGTERM to the whole tree now, SIGKILL to what is left after the grace."""
+        """SIGTERM to the whole tree now, SIGKILL to what is left after the grace.
+
+        Orders are repeated until the end is known. A repeated one does not ask again, which would disturb the program
+        in ending well; it can only shorten the grace.
+        """
         if execution.ended_by is None:
             execution.ended_by = reason
             if execution.exec_id in self._lingering:
                 return self._end_lingering(execution, grace_s)
         if execution.main_gone or execution.pid is None:
             return None
-        mine = tree.members(tree.processes(), execution.pid, execution.exec_id)
-        tree.send(mine, signal.SIGTERM)
-        tree.send(mine, signal.SIGCONT)  # a stopped process must wake up to see it
-        execution.timers.append(self._loop.later(max(0.0, grace_s), lambda: self._end_hard(execution)))
+        grace_s = max(0.0, grace_s)
+        kill_at = time.monotonic() + grace_s
+        if execution.kill_at is None:
+            mine = tree.members(tree.processes(), execution.pid, execution.exec_id)
+            tree.send(mine, signal.SIGTERM)
+            tree.send(mine, signal.SIGCONT)  # a stopped process must wake up to see it
+        elif execution.kill_at <= kill_at:
+            return None
+        execution.kill_at = kill_at
+        execution.timers.append(self._loop.later(grace_s, lambda: self._end_hard(execution)))
         return None
 
     def _end_hard(self, execution: Execution) -> None:

@@ -16,6 +16,10 @@ Grace = Annotated[
     float,
     typer.Option(min=5.0, max=600.0, help="Seconds nodes and their tasks go on while the service is away."),
 ]
+KillGrace = Annotated[
+    float,
+    typer.Option(min=0.0, max=600.0, help="Seconds a task that is to end has between SIGTERM and SIGKILL."),
+]
 Simulate = Annotated[
     bool,
     typer.Option("--simulate", help="Simulate the nodes of images that nothing here can run (Windows, ...)."),

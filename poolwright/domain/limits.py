@@ -71,7 +71,7 @@ NODE_JOIN_DEADLINE: Micros = 20 * MINUTE  # a node that has not joined by then i
 TASK_LIFE: Micros = 180 * DAY  # public limit from a task's creation to its completion
 SYSTEM_REQUEUES_MAX = 10  # a task lost this often by its nodes is completed as failed
 NODE_RECOVERIES_MAX = 3  # reboots tried on an unusable node before only the user may
-KILL_GRACE_S = 30.0  # SIGTERM to SIGKILL
+KILL_GRACE_S = 30.0  # default of the time from SIGTERM to SIGKILL
 ERRORS_PER_NODE_MAX = 10  # newest kept
 CREATE_BATCH_MAX = 100  # machines asked of an engine in one call
 LOGINS_BATCH_MAX = 10  # machines told in one pass who may log in: one after the other
@@ -153,6 +153,7 @@ class Settings:
     )
     match_image_agent: bool = True  # a pool names the node agent that was found in its custom image
     allow_reimage: bool = False  # the public service refuses to reimage nodes of virtual-machine pools
+    kill_grace_s: float = KILL_GRACE_S  # a task that is to end has this long to do so by itself
     location: str = "local"
     regrow_large_pools: bool = True  # resizes of large pools go on by themselves while they get nodes
     auto_storage: bool = False  # the accounts have linked storage

@@ -55,7 +55,8 @@ class Applier:
         if kills:
             for kill in kills:
                 delivery.note_kill(kill.name, now)
-            self._fleet.send_kill([kill.as_json() for kill in kills])
+            grace_s = self._kit.settings.kill_grace_s
+            self._fleet.send_kill([kill.as_json(grace_s) for kill in kills])
         allowed = [spec for spec in starts if delivery.still_starts(spec.name)]
         if allowed:
             delivery.note([spec.name for spec in allowed], now)

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 from poolwright.decide.task_life import End, category
 from poolwright.domain.clock import Instant
 from poolwright.domain.containers import ContainerSettings, PoolContainers
-from poolwright.domain.limits import KILL_GRACE_S
 from poolwright.domain.node import Failure, NodeError
 from poolwright.domain.package import PACKAGE_ERROR, InstalledPackage, PackageReference
 from poolwright.domain.pool import UserIdentity
@@ -131,8 +130,9 @@ class Kill:
     name: str
     reason: str
 
-    def as_json(self) -> Json:
-        return {"machine": self.machine, "exec": self.name, "reason": self.reason, "grace_s": KILL_GRACE_S}
+    def as_json(self, grace_s: float) -> Json:
+        """The order; its processes are killed `grace_s` seconds after they were asked to end."""
+        return {"machine": self.machine, "exec": self.name, "reason": self.reason, "grace_s": grace_s}
 
 
 @dataclass(frozen=True, slots=True)

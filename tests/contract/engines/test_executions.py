@@ -179,6 +179,20 @@ async def test_kill_asks_then_forces(rig: Rig, machine: Machine) -> None:
     assert (await rig.ended("unknown"))["reason"] == "lost"
 
 
+async def test_a_repeated_kill_does_not_ask_again(rig: Rig, machine: Machine) -> None:
+    stubborn = SH.format('trap "echo asked" TERM; echo ready; while true; do sleep 0.05; done')
+    rig.hub.send_start([rig.spec("n1", "e1", stubborn)])
+    await _shows(rig, "e1", "ready")
+    order = {"machine": "n1", "exec": "e1", "reason": "terminate", "grace_s": 60}
+    rig.hub.send_kill([order])
+    await _shows(rig, "e1", "asked")
+    rig.hub.send_kill([order])
+    rig.hub.send_kill([{**order, "grace_s": 0.5}])  # sooner than it was told
+    rig.hub.send_kill([order])
+    assert (await rig.ended("e1"))["signal"] == 9
+    assert (await rig.text("n1", "workitems/j/job-1/e1/stdout.txt")).count("asked") == 1
+
+
 @pytest.mark.parametrize(
     "hide",
     [

@@ -192,7 +192,12 @@ def test_a_null_takes_the_link_of_a_batch_account_away(desk: Any, clients: Clien
     accounts = clients.batch.batch_account
     with_link = {"location": "local", "properties": {"autoStorage": {"storageAccountId": store.id}}}
     accounts.begin_create(GROUP, "merge", with_link).result()
-    for silent in ({"tags": {"a": "b"}}, {"properties": {}}, {"properties": {"publicNetworkAccess": "Enabled"}}):
+    others: tuple[Any, ...] = (
+        {"tags": {"a": "b"}},
+        {"properties": {}},
+        {"properties": {"publicNetworkAccess": "Enabled"}},
+    )
+    for silent in others:
         assert accounts.update(GROUP, "merge", silent).auto_storage.storage_account_id == store.id
     null: Any = {"properties": {"autoStorage": None}}
     assert accounts.update(GROUP, "merge", null).auto_storage is None
