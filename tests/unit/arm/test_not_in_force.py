@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from poolwright.domain.errors import ManagementError
-from poolwright.wire.arm.compute_models import DiskBody, DiskPatchBody, ImageBody, ImagePatchBody
+from poolwright.wire.arm.compute_models import (
+    DiskBody,
+    DiskPatchBody,
+    ImageBody,
+    ImagePatchBody,
+    MachineBody,
+    MachinePatchBody,
+)
 from poolwright.wire.arm.decode import decode
 from poolwright.wire.arm.gallery_models import GalleryBody
 from poolwright.wire.arm.not_in_force import RULES, Rule
@@ -19,6 +26,8 @@ _WHOLE: dict[type, dict[str, Any]] = {
     ImageBody: {"properties": {}},
     ImagePatchBody: {},
     GalleryBody: {},
+    MachineBody: {"properties": {}},
+    MachinePatchBody: {},
 }
 
 
@@ -43,7 +52,11 @@ def test_it_is_refused_by_name(model: type, rule: Rule) -> None:
     told = rule.path.replace("[]", "[1]").replace("*", "diskSizeGB")
     assert (refused.value.status, refused.value.code) == (400, "InvalidParameter")
     assert refused.value.target == told
-    assert f"'something' of '{told}'" in refused.value.message
+    if rule.secret:
+        assert f"'{told}' is not supported" in refused.value.message
+        assert "something" not in refused.value.message
+    else:
+        assert f"'something' of '{told}'" in refused.value.message
     assert rule.reason in refused.value.message
 
 

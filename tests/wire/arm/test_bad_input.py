@@ -16,6 +16,7 @@ from tests.unit.identity.parts import CLIENT
 from tests.unit.resources.house import SUBSCRIPTION
 from tests.wire.arm.bad_bodies import BASE, CASES, COMPUTE, GROUP, V, vm
 from tests.wire.arm.bad_gallery_bodies import GALLERY_CASES
+from tests.wire.arm.bad_machines import MACHINE_CASES
 from tests.wire.arm.conftest import LiveArm
 
 
@@ -47,7 +48,9 @@ def http(live: LiveArm) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.mark.parametrize(("method", "path", "body", "status", "code", "words"), [*CASES, *GALLERY_CASES])
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code", "words"), [*CASES, *MACHINE_CASES, *GALLERY_CASES]
+)
 def test_refused(
     live: LiveArm, http: httpx.Client, method: str, path: str, body: Any, status: int, code: str, words: str
 ) -> None:
