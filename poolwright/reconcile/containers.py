@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
@@ -62,16 +62,22 @@ def _uncounted(_: str, __: int, ___: float) -> None:
     """For who has no meter."""
 
 
+def _unseen(_: str) -> None:
+    """For who sees no pulls."""
+
+
 @dataclass(frozen=True, slots=True)
 class ContainerHost:
     """What a host has for containers: the runtime, the directory of its store of images, and the bytes of its disk that
     images leave free. `count` is told of each request for an image on a node: how it ended (`pulled`, `present` on the
-    host or the node, a failure code, `other`, `stopped`, `gone` with the node), bytes that were pulled, and seconds."""
+    host or the node, a failure code, `other`, `stopped`, `gone` with the node), bytes that were pulled, and seconds.
+    `progress` tells of an image being pulled how many bytes are there, and of how many; None when it is not."""
 
     runtime: ContainerRuntime = field(default_factory=_NoRuntime)
     images: str = ""
     kept_free: int = 0
     count: Callable[[str, int, float], None] = _uncounted
+    progress: Callable[[str], tuple[int, int] | None] = _unseen
 
 
 class Containers:
@@ -123,6 +129,12 @@ class Containers:
 
     def _has(self, machine: str, fence: int, image: str) -> bool:
         return (machine, fence, read_image_name(image).key) in self._shown
+
+    def progress(self, images: Sequence[str]) -> str:
+        """How far pulls of these are, in words; nothing when none is under way."""
+        seen = ((image, self._host.progress(image)) for image in images)
+        told = [f"{image}: {one[0]} of {one[1]} bytes are pulled" for image, one in seen if one is not None]
+        return f" ({'; '.join(told)})" if told else ""
 
     def ready(self, item: Json) -> Json | None:
         """The start of a task as it is sent, where all that it needs is known to be on its node; else None."""

@@ -76,6 +76,7 @@ class _Job:
     machine: str
     what: str
     since: Instant
+    images: tuple[str, ...] = ()  # containers are made of
     kill: str | None = None  # the reason of an order to end the execution
     stopping: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     task: asyncio.Task[None] | None = field(default=None, repr=False)
@@ -133,7 +134,8 @@ class Transfers:
                 text = f"its files and {len(item['packages'])} application packages are being brought"
             if "container" in item:
                 text = f"its container image {item['container'].image} and its files are being brought"
-            self._begin(item["exec"], item["machine"], text, partial(self._fetch, item))
+            images = (item["container"].image,) if "container" in item else ()
+            self._begin(item["exec"], item["machine"], text, partial(self._fetch, item), images)
 
     def send_installs(self, installs: Sequence[Install]) -> None:
         """See Fleet."""
@@ -141,7 +143,9 @@ class Transfers:
             text = f"its {len(one.packages)} application packages are being installed"
             if one.containers is not None:
                 text = f"the container runtime and its {len(one.containers.images)} images are being brought"
-            self._begin(install_name(one.machine, one.fence), one.machine, text, partial(self._install, one))
+            images = () if one.containers is None else one.containers.images
+            name = install_name(one.machine, one.fence)
+            self._begin(name, one.machine, text, partial(self._install, one), images)
 
     def send_kill(self, items: Sequence[Json]) -> None:
         """See Fleet. What is being transferred is stopped; its end is reported once nothing of it is left."""
@@ -176,7 +180,7 @@ class Transfers:
     def doing(self, execution: str) -> tuple[str, Instant] | None:
         """What is being transferred for an execution, and since when; None for nothing."""
         job = self._jobs.get(execution)
-        return None if job is None else (job.what, job.since)
+        return None if job is None else (job.what + self._containers.progress(job.images), job.since)
 
     async def close(self) -> None:
         """Let go: the host agent stops what its service does not wait for any more."""
@@ -187,11 +191,16 @@ class Transfers:
         await self._installs.close()
 
     def _begin(
-        self, name: str, machine: str, what: str, work: Callable[[_Job], Coroutine[Any, Any, None]]
+        self,
+        name: str,
+        machine: str,
+        what: str,
+        work: Callable[[_Job], Coroutine[Any, Any, None]],
+        images: tuple[str, ...] = (),
     ) -> None:
         if name in self._jobs:
             return
-        job = self._jobs[name] = _Job(machine, what, self._clock.now())
+        job = self._jobs[name] = _Job(machine, what, self._clock.now(), images)
 
         async def run() -> None:
             try:

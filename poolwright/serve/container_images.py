@@ -15,12 +15,13 @@ from pathlib import Path
 
 from poolwright.decide.room import reserve
 from poolwright.domain.clock import SECOND, Clock, Instant, Micros
+from poolwright.domain.containers import read_image_name
 from poolwright.domain.facts import DirtyKey
 from poolwright.reconcile.containers import ContainerHost
 from poolwright.serve.kits import BroughtRuntime
 from poolwright.serve.options import Options
 from poolwright.store.base import Tx
-from poolwright.transfer.images import locked
+from poolwright.transfer.images import locked, progress
 
 _COLLECT_PERIOD: Micros = 600 * SECOND
 KEPT_S = 1800.0  # an image that nobody has any more, since it was last shown to a machine
@@ -47,7 +48,10 @@ class ContainerImages:
         """For the loops."""
         disk = os.statvfs(self._nodes.parent)
         kept = reserve(disk.f_blocks * disk.f_frsize, self._reserve_mib)
-        return ContainerHost(self.runtime, str(self._folder), kept, self._count)
+        return ContainerHost(self.runtime, str(self._folder), kept, self._count, self._progress)
+
+    def _progress(self, image: str) -> tuple[int, int] | None:
+        return progress(self._folder, read_image_name(image))
 
     @property
     def sizes(self) -> tuple[int, int]:

@@ -29,6 +29,7 @@ from poolwright.transfer.failures import TransferFailed, disk_errors
 from poolwright.transfer.fetching import Patience
 from poolwright.transfer.registry import Manifest, Registry
 
+ABOUT = "about.json"  # beside the layers of an image while it is pulled: its key and how many bytes they have
 PARALLEL = 3  # layers at a time
 _GROWS = 4  # bytes of a disk that one byte of compressed layers may become, with the layer itself
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -63,6 +64,18 @@ def show(order: Mapping[str, Any], http: requests.Session, patience: Patience) -
         return {"reused": not pulled, "bytes": pulled, "digest": manifest.digest}
     finally:
         os.close(namespace)
+
+
+def progress(store: Path, image: ImageName) -> tuple[int, int] | None:
+    """(bytes of layers that are there, bytes of all) of an image being pulled; None when it is not, or is unpacked."""
+    for work in (store / "tmp").glob("*"):
+        try:
+            about = json.loads((work / ABOUT).read_text())
+            if about["image"] == image.key and not (work / "image").exists():
+                return sum(layer.stat().st_size for layer in work.glob("layer*")), int(about["bytes"])
+        except (OSError, ValueError, KeyError):
+            continue  # it ended, or is about to begin
+    return None
 
 
 @contextlib.contextmanager
@@ -119,6 +132,7 @@ def make(
         raise TransferFailed("DiskFull", text)
     for leftover in work.iterdir():
         shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink()
+    (work / ABOUT).write_text(json.dumps({"image": image.key, "bytes": total}))
     config = registry.config(manifest)
     files = [work / f"layer{number}" for number in range(len(manifest.layers))]
 

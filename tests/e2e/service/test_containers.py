@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +16,15 @@ from azure.batch.models._models import BatchNodeRebootOptions as Reboot  # not e
 from azure.core.rest import HttpRequest
 
 from tests.e2e.service.live import POLL, Live
+from tests.support import faulty
 from tests.support.faulty import Faulty
-from tests.support.registry import Registry, registry
+from tests.support.registry import MANIFEST, Registry, registry
 from tests.support.waiting import wait_until
 
 ADMIN = batch.UserIdentity(auto_user=batch.AutoUserSpecification(elevation_level="admin"))
 AT_ONCE = Reboot(node_reboot_kind="requeue")
 ROOT = "/mnt/batch/tasks"
+SENT = 1024**2
 
 
 @pytest.fixture
@@ -232,15 +237,31 @@ def test_a_pull_that_hangs_is_told_and_can_be_stopped(live: Live, hub: Registry)
     tasks = shop(live, hub)
     server, over = Faulty(), threading.Event()
 
-    def never(*_: object) -> None:
-        over.wait(120)
+    digest, empty = f"sha256:{'5' * 64}", f"sha256:{hashlib.sha256(b'{}').hexdigest()}"
+    manifest = {
+        "config": {"digest": empty, "size": 2},
+        "layers": [{"digest": digest, "size": 2 * SENT}],
+        "mediaType": MANIFEST,
+    }
 
-    server.plan = never
+    def half(_: int, request: BaseHTTPRequestHandler) -> None:
+        if "/manifests/" in request.path:
+            faulty.answer(request, 200, json.dumps(manifest).encode(), Content_Type=MANIFEST)
+        elif request.path.endswith(digest):
+            faulty.answer(request, 200, b"x" * SENT, Content_Length=str(2 * SENT))
+            request.wfile.flush()
+            over.wait(120)
+        else:
+            faulty.answer(request, 200, b"{}")
+
+    server.plan = half
     try:
         image = f"{server.url.removeprefix('http://')}/tools/never"
         id = tasks.add("true", image=image)
         wait_until(
-            lambda: "container image" in live.why("jobs", "job", "tasks", id), 60, live.service.log_tail
+            lambda: f"{image}: {SENT} of {2 * SENT} bytes are pulled" in live.why("jobs", "job", "tasks", id),
+            60,
+            lambda: live.why("jobs", "job", "tasks", id),
         )
         live.batch.terminate_task("job", id)
         end = tasks.end(id)
