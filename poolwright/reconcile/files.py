@@ -18,7 +18,7 @@ from poolwright.domain.job import Job
 from poolwright.domain.job_schedule import workitem
 from poolwright.domain.node import Node
 from poolwright.domain.states import TaskState
-from poolwright.domain.task import Task
+from poolwright.domain.task import Execution, Task
 from poolwright.store.base import Store, Tx
 
 #: Nodes are looked at this often without being told to: how late the end of a retention time may be noticed.
@@ -147,13 +147,12 @@ def over(
     tx: Tx, node: Node, job_id: str, directories: Sequence[Directory], now: Instant
 ) -> tuple[list[Directory], bool]:
     """Which of these directories of a job's tasks on a node nobody can ask for any more, and whether some must wait
-    because a process of a deleted task may still run in them."""
+    because a process of a deleted task, or of a deleted job's preparation or release, may still run in them."""
     job = tx.jobs.get(node.account, job_id)
     if job is not None and job.id != job_id:
         job = None  # ids are compared without regard to case, directories are not
     live = tx.executions.of_machine(node.machine)
-    known = tx.tasks.by_pks([execution.task_pk for execution in live])
-    dying = any(e.task_pk not in known for e in live if e.task_pk)
+    dying = _some_dying(tx, live)
     kept = {} if job is None else _job_tasks(job)
     beside = job is not None and any(e.job_pk == job.pk and not e.task_pk for e in live)
     gone: list[Directory] = []
@@ -161,15 +160,25 @@ def over(
     for directory in directories:
         task = None if job is None else tx.tasks.get(job.pk, directory.name)
         if job is not None and directory.name in kept:
-            if not beside and job.ended_at is not None and job.ended_at + kept[directory.name] <= now:
-                gone.append(directory)
+            ended_at = None if beside else job.ended_at
+            unwanted = ended_at is not None and ended_at + kept[directory.name] <= now
         elif task is None or task.id != directory.name:
-            waits = waits or dying
-            if not dying:
-                gone.append(directory)
-        elif _expired(task, now) and not tx.executions.of_task(task.pk):
+            unwanted = True
+        else:
+            unwanted = _expired(task, now) and not tx.executions.of_task(task.pk)
+        # Ids may be given anew, so what dies may also be in a directory that bears the name of something known.
+        waits = waits or (unwanted and dying)
+        if unwanted and not dying:
             gone.append(directory)
     return gone, waits
+
+
+def _some_dying(tx: Tx, live: Sequence[Execution]) -> bool:
+    """Whether one of these belongs to what was deleted. Jobs deleted by force do not wait for their executions."""
+    tasks = tx.tasks.by_pks([execution.task_pk for execution in live if execution.task_pk])
+    if any(execution.task_pk not in tasks for execution in live if execution.task_pk):
+        return True
+    return any(tx.jobs.by_pk(pk) is None for pk in {e.job_pk for e in live if not e.task_pk})
 
 
 def _job_tasks(job: Job) -> dict[str, Micros]:

@@ -5,16 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 
 from poolwright.domain.clock import DAY
+from poolwright.domain.job import FORCE
 from poolwright.domain.states import JobState, TaskState
 from poolwright.reconcile.files import Directory, over
 from tests.unit.reconcile.test_job_nodes import Prepared
-from tests.unit.reconcile.world import World, exited
+from tests.unit.reconcile.world import ACCOUNT, World, exited
 
 
 def judged(world: World, *names: str, job: str = "j") -> tuple[list[str], bool]:
     node, found = world.node("n0"), [Directory(name, 1) for name in names]
     gone, waits = world.write(lambda tx: over(tx, node, job, found, world.clock.at))
     return [directory.name for directory in gone], waits
+
+
+def delete_by_force(world: Prepared) -> None:
+    """The job goes with its tasks, in the three passes that this takes."""
+    world.set_job(state=JobState.DELETING, disable_tasks=FORCE)
+    for _ in range(3):
+        world.look_at_job()
+    assert world.store.read_now(lambda tx: tx.jobs.get(ACCOUNT, "j")) is None
 
 
 def test_directories_of_known_tasks_stay_and_others_go() -> None:
@@ -37,6 +46,35 @@ def test_a_directory_waits_while_a_deleted_task_may_still_run() -> None:
     assert judged(world, "a") == ([], True)
     world.hear(exited(spec, reason="killed:terminate"))
     assert judged(world, "a") == (["a"], False)
+
+
+def test_a_directory_waits_while_the_preparation_of_a_job_deleted_by_force_may_still_run() -> None:
+    world = Prepared()
+    world.add("a")
+    (preparation,) = world.look().starts
+    delete_by_force(world)
+    for execution in set(world.live()) - {preparation.name}:
+        world.hear(exited(preparation, exec=execution, reason="killed:terminate"))
+    assert world.live() == [preparation.name], "the job did not wait for it"
+    assert judged(world, "jobpreparation") == ([], True)
+    world.hear(exited(preparation, reason="killed:terminate"))
+    assert judged(world, "jobpreparation") == (["jobpreparation"], False)
+
+
+def test_a_directory_of_an_ended_job_waits_while_a_deleted_one_of_the_same_id_may_still_run_in_it() -> None:
+    world = Prepared()
+    world.add("a")
+    (preparation,) = world.look().starts
+    again = replace(world.job(), state=JobState.COMPLETED, ended_at=world.clock.at)
+    spec = again.spec.preparation
+    assert spec is not None
+    again = replace(again, spec=replace(again.spec, preparation=replace(spec, retention=0)))
+    delete_by_force(world)
+    world.write(lambda tx: tx.jobs.insert(again))
+    assert judged(world, "jobpreparation") == ([], True)
+    for execution in world.live():
+        world.hear(exited(preparation, exec=execution, reason="killed:terminate"))
+    assert judged(world, "jobpreparation") == (["jobpreparation"], False)
 
 
 def test_the_retention_time_counts_from_the_end() -> None:
