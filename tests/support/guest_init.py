@@ -17,6 +17,7 @@ from pathlib import Path
 
 EXPORT = "127.0.0.1:/"
 ENDED = "guest: the program ended with "
+SCRATCH = "/run/scratch"
 _DIRECTORY = "/run/export"
 _MODULES = (
     "nfsv3", "nfsv4", "nfsd", "overlay", "loop", "veth", "nf_tables", "nf_nat",
@@ -73,9 +74,11 @@ def serve_nfs() -> None:
 
 def main(root: str, *words: str) -> int:
     """Prepare the guest and run the program; its exit code."""
-    for kind, target in (("proc", "/proc"), ("sysfs", "/sys"), ("tmpfs", "/run"), ("tmpfs", "/tmp")):
+    for kind, target in (("proc", "/proc"), ("sysfs", "/sys"), ("tmpfs", "/run")):
         mount(kind, target)
-    os.environ.update(PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", HOME="/tmp")
+    Path(SCRATCH).mkdir()  # not /tmp, below which the checkout or its Python may be
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    os.environ.update(PATH=path, HOME=SCRATCH, TMPDIR=SCRATCH)
     load(_MODULES)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     serve_nfs()

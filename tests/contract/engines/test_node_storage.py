@@ -14,7 +14,7 @@ from poolwright.engines.base import DiskMount, NodeMount, OwnDisk, Rejected
 from poolwright.engines.sandbox.host import loopdev
 from tests.contract.engines.rig import Rig, node
 from tests.contract.engines.test_sandbox import ADMIN, made, out
-from tests.support import guest
+from tests.support import guest, guest_init
 
 pytestmark = pytest.mark.needs_root
 
@@ -185,7 +185,17 @@ def test_a_real_nfs_export_is_mounted_under_a_kernel_that_has_server_and_client(
         pytest.skip(f"no real NFS: {reason}")
     story = Path(__file__).parent / "nfs_in_a_guest.py"
     code, said = guest.run(
-        sys.executable, "-B", "-P", "-m", "pytest", "-q", "-n", "0", "-o", "cache_dir=/tmp/c", str(story)
+        sys.executable,
+        "-B",
+        "-P",
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "0",
+        "-o",
+        f"cache_dir={guest_init.SCRATCH}/cache",
+        str(story),
     )
     assert code == 0, said
     assert "1 passed" in said
