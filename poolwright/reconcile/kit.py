@@ -27,6 +27,8 @@ KILL_REPEAT: Micros = 5 * SECOND
 REMEMBERED_MAX = 200_000
 #: Ended executions remembered: far more than can end while one pass is between its commit and its messages.
 OVER_MAX = 50_000
+#: Pools remembered to make room for a job manager; beyond it all are forgotten, and noted again in their next pass.
+INSISTING_MAX = 10_000
 
 
 class Delivery:
@@ -106,7 +108,16 @@ class Kit:
     holds: dict[tuple[str, str], Hold] = field(
         default_factory=dict
     )  # nodes kept for a gang, by (account, pool)
+    insisting: set[tuple[str, str]] = field(
+        default_factory=set
+    )  # pools in which room is made for a job manager, as (account, pool)
     expired: tuple[Instant, int] = (0, 0)  # (when it was looked up, the newest task that is too old to run)
+
+    def note_insisting(self, account: str, pool: str) -> None:
+        """Room is made for a job manager in the pool."""
+        if len(self.insisting) >= INSISTING_MAX:
+            self.insisting.clear()
+        self.insisting.add((account, pool))
 
     def expired_tasks(self, tx: Tx, now: Instant) -> int:
         """Tasks up to this number are older than a task may become; looked up once an hour."""

@@ -83,9 +83,22 @@ class Placer:
 
     def _round(self, open_rooms: list[Room], left: int, above: int | None) -> int:
         ready = self._ready(open_rooms, left)
+        if (self._pool.account, self._pool.id) in self._kit.insisting:
+            ready = self._insisting_first(ready)[:left]
         if above is not None:
             ready = [task for task in ready if self.job(task.job_pk).spec.priority > above]
         return self._place(ready, open_rooms)
+
+    def _insisting_first(self, ready: Sequence[Task]) -> list[Task]:
+        """Job managers that others make room for come before all else of their priority: whoever else took that room
+        would have to make it in turn, for ever."""
+        pool, expired = self._pool, self._kit.expired_tasks(self._tx, self._now)
+        slots = pool.spec.slots_per_node
+        found = self._tx.tasks.ready(pool.account, pool.id, LOOK, slots, skip=self._skip, after=expired)
+        first = [t for t in found if t.pk not in self._aside and insists(t, self.job(t.job_pk))]
+        known = {task.pk for task in first}
+        both = [*first, *(task for task in ready if task.pk not in known)]
+        return sorted(both, key=lambda task: -self.job(task.job_pk).spec.priority)
 
     def _place(self, ready: Sequence[Task], open_rooms: list[Room]) -> int:
         if not ready:
@@ -234,6 +247,11 @@ class Placer:
 def _manages(task: Task, job: Job) -> bool:
     manager = job.spec.manager
     return manager is not None and manager.id.lower() == task.id.lower()
+
+
+def insists(task: Task, job: Job) -> bool:
+    """Whether it is a job manager that has run before: others make room for it (see decide/preempt_tasks.py)."""
+    return task.attempt > 0 and _manages(task, job)
 
 
 def settle(tx: Tx, nodes: Sequence[Node], used: dict[str, int], now: Instant) -> None:

@@ -254,7 +254,7 @@ def _place(tx: Tx, kit: Kit, pool: Pool, nodes: list[Node], now: Instant, work: 
     live = tx.executions.of_pool(pool.account, pool.id)
     expired = kit.expired_tasks(tx, now)
     order_end(tx, [e for e in live if 0 < e.task_pk <= expired], TERMINATE, now)
-    order_end(tx, preemption.victims(tx, pool, placer, live, expired), REQUEUE, now)
+    order_end(tx, preemption.victims(tx, kit, pool, placer, live, expired), REQUEUE, now)
     settle(tx, nodes, placer.used, now)
     work.starts += placer.starts
 

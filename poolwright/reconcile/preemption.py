@@ -10,14 +10,17 @@ from poolwright.decide.preempt_tasks import Holder, Waiting
 from poolwright.domain.job import Job
 from poolwright.domain.pool import Pool
 from poolwright.domain.task import Execution
-from poolwright.reconcile.placer import LOOK, Placer
+from poolwright.reconcile.kit import Kit
+from poolwright.reconcile.placer import LOOK, Placer, insists
 from poolwright.store.base import Tx
 
 
 def victims(
-    tx: Tx, pool: Pool, placer: Placer, executions: Sequence[Execution], expired: int
+    tx: Tx, kit: Kit, pool: Pool, placer: Placer, executions: Sequence[Execution], expired: int
 ) -> list[Execution]:
-    """Live executions that are to be requeued now; tasks up to the number `expired` may not run any more."""
+    """Live executions that are to be requeued now; tasks up to the number `expired` may not run any more. Notes in the
+    kit whether room is made for a job manager, so that it has that room first."""
+    kit.insisting.discard((pool.account, pool.id))
     held = [execution for execution in executions if execution.task_pk]
     jobs = {pk: tx.jobs.by_pk(pk) for pk in {execution.job_pk for execution in held}}
     able = [job for job in jobs.values() if job is not None and (job.spec.preemptible or job.spec.manager)]
@@ -27,11 +30,11 @@ def victims(
     waiting = []
     for task in ready:
         wish, job = placer.wish(task), placer.job(task.job_pk)
-        manager = job.spec.manager
-        insists = manager is not None and manager.id.lower() == task.id.lower() and task.attempt > 0
-        waiting.append(Waiting(wish.slots, job.spec.priority, wish.barred, insists))
+        waiting.append(Waiting(wish.slots, job.spec.priority, wish.barred, insists(task, job)))
     if not waiting:
         return []
+    if any(task.insists for task in waiting):
+        kit.note_insisting(pool.account, pool.id)
     free = {n.id: pool.spec.slots_per_node for n in placer.nodes.values() if takes_tasks(n)}
     for execution in held:
         if execution.node in free:

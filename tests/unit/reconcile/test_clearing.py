@@ -1,12 +1,18 @@
-"""Room that is made for a task of higher priority is kept for it."""
+"""Room that is made for a task of higher priority, or for a job manager, is kept for it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
+from poolwright.domain.job import Job
+from poolwright.domain.job_tasks import ManagerTask
+from poolwright.domain.states import SchedulingState
 from poolwright.domain.task import NewTask, TaskSpec
+from poolwright.reconcile.fleet import ExecSpec
 from tests.unit.reconcile.world import World, exited
+
+CLEARED: dict[str, Any] = {"reason": "killed:requeue", "exit_code": None, "signal": 15}
 
 
 def test_what_ends_first_does_not_take_its_place_again_while_a_node_is_cleared() -> None:
@@ -20,8 +26,52 @@ def test_what_ends_first_does_not_take_its_place_again_while_a_node_is_cleared()
     high = NewTask("high", TaskSpec("run", required_slots=2), b"{}")
     world.write(lambda tx: tx.tasks.insert_many(other.pk, [high], 1))
     assert {kill.name for kill in world.look().kills} == {first.name, second.name}
-    ended: dict[str, Any] = {"reason": "killed:requeue", "exit_code": None, "signal": 15}
-    assert world.hear(exited(first, **ended)).starts == [], "the second one has not ended yet"
+    assert world.hear(exited(first, **CLEARED)).starts == [], "the second one has not ended yet"
     assert world.look().starts == []
-    starts = world.hear(exited(second, **ended)).starts
+    starts = world.hear(exited(second, **CLEARED)).starts
     assert [spec.env["AZ_BATCH_TASK_ID"] for spec in starts] == ["high"]
+
+
+def _clearing_for_a_manager() -> tuple[World, list[ExecSpec]]:
+    """A job manager has lost its node, and the only other one is being cleared for it of two tasks of a job of the same
+    priority, whose turn it would be. Returns these two."""
+    world = World(nodes=2, slots=2)
+    world.set_node("n0", scheduling=SchedulingState.DISABLED)
+    job = world.set_job()
+    yields = replace(job.spec, preemptible=True)
+    _add(world, replace(job, id="other", pk=0, spec=yields), "x1", "x2", "x3")
+    running = world.look().starts
+    world.set_node("n0", scheduling=SchedulingState.ENABLED)
+    world.set_job(spec=replace(job.spec, manager=ManagerTask("boss", TaskSpec("run"))))
+    world.add("boss", "mine")
+    (boss,) = world.look().starts
+    world.set_node("n0", scheduling=SchedulingState.DISABLED)
+    assert world.hear(exited(boss, reason="lost")).starts == []
+    assert {kill.name for kill in world.look().kills} == {spec.name for spec in running}
+    return world, running
+
+
+def _add(world: World, job: Job, *ids: str) -> None:
+    news = [NewTask(id, TaskSpec("run"), b"{}") for id in ids]
+    world.write(lambda tx: tx.tasks.insert_many(tx.jobs.insert(job).pk, news, world.clock.at))
+
+
+def _ids(starts: list[ExecSpec]) -> list[str]:
+    return [spec.env["AZ_BATCH_TASK_ID"] for spec in starts]
+
+
+def test_a_node_cleared_for_a_job_manager_goes_to_it_and_not_to_others_whose_turn_it_is() -> None:
+    world, (first, second) = _clearing_for_a_manager()
+    assert world.hear(exited(first, **CLEARED)).starts == []
+    assert _ids(world.hear(exited(second, **CLEARED)).starts) == ["boss"]
+    assert world.look().kills == []
+
+
+def test_a_node_cleared_for_a_job_manager_goes_to_tasks_of_higher_priority_all_the_same() -> None:
+    world, running = _clearing_for_a_manager()
+    job = world.set_job()
+    _add(world, replace(job, id="urgent", pk=0, spec=replace(job.spec, manager=None, priority=9)), "y1", "y2")
+    started = world.hear(*(exited(spec, **CLEARED) for spec in running)).starts
+    assert _ids(started) == ["y1", "y2"]
+    assert world.look().kills == [], "the job manager waits for them"
+    assert _ids(world.hear(*(exited(spec) for spec in started)).starts) == ["boss"]
