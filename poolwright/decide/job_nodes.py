@@ -7,9 +7,10 @@ from enum import Enum, auto
 
 from poolwright.decide.task_life import STALE, End, category
 from poolwright.domain.clock import Instant
+from poolwright.domain.job import Job
 from poolwright.domain.job_tasks import JobNode, PreparationTask
 from poolwright.domain.node import Failure, Node, StartTaskInfo
-from poolwright.domain.states import ExecutionResult, NodeState, StartTaskState
+from poolwright.domain.states import ExecutionResult, JobState, NodeState, StartTaskState
 
 
 class Preparation(Enum):
@@ -34,6 +35,8 @@ _STARTS = frozenset({NodeState.IDLE, NodeState.RUNNING, NodeState.OFFLINE, NodeS
 _COMES = frozenset(
     {NodeState.STARTING, NodeState.WAITING_FOR_START_TASK, NodeState.REBOOTING, NodeState.UNKNOWN}
 )
+#: Nothing more of such a job is prepared. By force a job completes before its preparations have ended.
+_OVER = frozenset({JobState.TERMINATING, JobState.DELETING, JobState.COMPLETED})
 
 
 def preparation(row: JobNode | None, node: Node, spec: PreparationTask) -> Preparation:
@@ -78,13 +81,14 @@ def release_begun(row: JobNode, node: Node, now: Instant) -> JobNode:
     return replace(row, release=StartTaskInfo(StartTaskState.RUNNING, now, attempt), release_fence=node.fence)
 
 
-def preparation_ended(row: JobNode, spec: PreparationTask, end: End, now: Instant) -> JobNode:
-    """A nonzero exit is tried again as the job says; an attempt that was lost or killed has to begin anew."""
+def preparation_ended(row: JobNode, job: Job, spec: PreparationTask, end: End, now: Instant) -> JobNode:
+    """A nonzero exit is tried again as the job says, unless the job ends or has ended; an attempt that was lost or
+    killed has to begin anew."""
     if _lost(end):
         return replace(row, fence=0)
     info = row.preparation
     failed = end.reason == "exit" and end.status != 0
-    if failed and (spec.max_retries < 0 or info.retry_count < spec.max_retries):
+    if failed and job.state not in _OVER and (spec.max_retries < 0 or info.retry_count < spec.max_retries):
         again = replace(
             info, attempt=info.attempt + 1, retry_count=info.retry_count + 1, last_retry_at=now,
             exit_code=end.status, failure=_failure(end),

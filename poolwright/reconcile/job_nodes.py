@@ -140,7 +140,8 @@ def _ended(tx: Tx, kind: str, pk: int, attempt: int, end: End, now: Instant) -> 
         return
     info, spec = row.preparation, job.spec.preparation
     if spec is not None and info.attempt == attempt and info.state is StartTaskState.RUNNING and row.fence:
-        _prepared(tx, job, tx.job_nodes.put(job_nodes.preparation_ended(row, spec, end, now)), spec, now)
+        row = tx.job_nodes.put(job_nodes.preparation_ended(row, job, spec, end, now))
+        _prepared(tx, job, row, spec, now)
     tx.mark_dirty(DirtyKey("job", job.account, job.id))
     tx.mark_dirty(DirtyKey("pool", row.account, row.pool))
 

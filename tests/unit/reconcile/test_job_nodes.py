@@ -162,6 +162,23 @@ def test_a_node_that_left_is_not_waited_for_nor_is_any_by_force() -> None:
         assert world.rows()[0].preparation.state is StartTaskState.COMPLETED
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_a_preparation_that_fails_while_its_job_ends_is_not_tried_again(force: bool) -> None:
+    world = Prepared(max_retries=-1)
+    world.add("a")
+    (prep,) = world.look().starts
+    world.set_job(state=JobState.TERMINATING, disable_tasks="force" if force else None)
+    world.look_at_job()
+    if force:
+        world.look_at_job()
+        assert world.job().state is JobState.COMPLETED, "by force it does not wait"
+    world.hear(exited(prep, 1))  # before the kill came to it
+    assert world.live() == ["t1.1"], "only the task's own, whose end is still to be heard"
+    (row,) = world.rows()
+    assert (row.preparation.attempt, row.preparation.result) == (1, ExecutionResult.FAILURE)
+    assert world.names() == []
+
+
 def test_a_release_is_ended_with_its_node_when_the_disk_is_full_and_the_job_waits_for_that_end() -> None:
     world = Prepared(nodes=1)
     world.add("a")
