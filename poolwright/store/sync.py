@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator, Callable
+from functools import cache
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -19,6 +20,14 @@ from poolwright.store.writer import GroupWriter
 T = TypeVar("T")
 
 
+@cache
+def _empty() -> sqlite3.Connection:
+    """A memory database of the newest shape, to be copied: that takes a small part of the time of the migrations."""
+    connection = connect(None)
+    migrate.apply(connection)
+    return connection
+
+
 class SyncStore:
     """SQLite in the caller's thread: `path` names a file, None a memory database that ends with this object.
 
@@ -27,7 +36,10 @@ class SyncStore:
 
     def __init__(self, path: Path | None = None, *, task_facts: bool = True) -> None:
         self._connection = connect(path)
-        migrate.apply(self._connection)
+        if path is None:
+            _empty().backup(self._connection)
+        else:
+            migrate.apply(self._connection)
         self._writer = GroupWriter(self._connection, task_facts=task_facts)
         self._reader = SqliteTx(Db(self._connection), read_only=True)
         self._wakeups = Wakeups()
