@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from poolwright.decide.task_life import PUT_ASIDE, STALE, End, category
+from poolwright.decide.task_life import End, category
 from poolwright.domain.clock import MINUTE, SECOND, Instant, Micros
 from poolwright.domain.containers import PULL_ERROR
 from poolwright.domain.limits import ERRORS_PER_NODE_MAX, NODE_RECOVERIES_MAX
@@ -190,12 +190,11 @@ def troubled(node: Node, troubles: tuple[NodeError, ...], now: Instant) -> Node:
 
 def start_ended(node: Node, start_task: StartTask, end: End, busy: bool, now: Instant) -> Node:
     """The start task's present attempt ended. A nonzero exit is tried again as the pool says; a start task that
-    could not be launched is not. An attempt that was lost, or ended because the node was put aside, is repeated
-    without being counted."""
+    could not be launched is not. An attempt that was lost is repeated without being counted."""
     info = node.start_task
     if info is None or info.state is not StartTaskState.RUNNING:
         return node
-    if end.reason in ("lost", f"killed:{PUT_ASIDE}") or end.code == STALE:
+    if end.reason == "lost" or end.code == "StaleFence":
         return replace(node, start_task=replace(info, attempt=info.attempt + 1))
     if end.reason == "exit" and end.status == 0:
         return _start_succeeded(node, info, start_task, end, busy, now)

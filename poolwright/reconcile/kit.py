@@ -52,10 +52,6 @@ class Delivery:
         since = now - START_REPEAT
         return [name for name in names if self._starts.get(name, -START_REPEAT) <= since]
 
-    def underway(self, name: str) -> bool:
-        """Whether its start was sent or it was heard of, and nothing of its end."""
-        return name in self._starts
-
     def kill_due(self, name: str, now: Instant) -> bool:
         """Whether the kill order should go out (again)."""
         return self._kills.get(name, -KILL_REPEAT) <= now - KILL_REPEAT

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 from poolwright.decide import pool_plan, task_life
 from poolwright.decide.node_life import Act
 from poolwright.decide.node_logins import travellers
-from poolwright.decide.node_troubles import held
 from poolwright.decide.pool_plan import PoolPlan
 from poolwright.decide.snapshot import ImagePreparing
-from poolwright.decide.task_life import PUT_ASIDE, REQUEUE, TERMINATE, End
+from poolwright.decide.task_life import REQUEUE, TERMINATE, End
 from poolwright.domain import sizes, task_events
 from poolwright.domain.clock import SECOND, Instant, Micros
 from poolwright.domain.facts import DirtyKey
@@ -276,14 +275,9 @@ def _orders(tx: Tx, kit: Kit, view: PoolView, nodes: dict[str, Node], now: Insta
     start = pool.spec.start_task
     for node in nodes.values():
         info = node.start_task
-        if start is None or info is None or info.ended_at is not None:
+        if start is None or info is None or info.ended_at is not None or node.retry_at > now:
             continue
-        name = start_name(node, info.attempt)
         if node.state is NodeState.UNUSABLE:
-            # What runs ends, as tasks do; the next attempt begins when the node is in use again. An attempt that no
-            # agent knows is left alone: it would be reported as lost, and so would its successors, without end.
-            if held(node) and kit.delivery.underway(name) and kit.delivery.kill_due(name, now):
-                work.kills.append(Kill(node.machine, name, PUT_ASIDE))
-            continue
-        if node.retry_at <= now and node.booted_at is not None and kit.delivery.starts_due([name], now):
+            continue  # it begins, or goes on, when the node is in use again
+        if node.booted_at is not None and kit.delivery.starts_due([start_name(node, info.attempt)], now):
             work.starts.append(start_spec(start, info.attempt, pool, node, kit.account_url(pool.account)))

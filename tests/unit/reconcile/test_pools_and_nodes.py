@@ -15,7 +15,6 @@ from poolwright.domain.states import (
     NodeState,
     PoolState,
     SchedulingState,
-    StartTaskState,
     TaskState,
 )
 from poolwright.engines.base import Machine, NoCapacity, NotFound, Outcome, QuotaExceeded, Rejected, Transient
@@ -24,7 +23,6 @@ from poolwright.reconcile.events import Reaction
 from poolwright.reconcile.fleet import read_hello
 from poolwright.reconcile.hello import Greeting
 from poolwright.reconcile.images import DiskSet
-from poolwright.reconcile.kit import KILL_REPEAT
 from poolwright.reconcile.pools import PoolWork
 from tests.unit.decide.parts import NOW
 from tests.unit.reconcile.world import ACCOUNT, World, exited
@@ -164,37 +162,6 @@ def test_a_start_task_nobody_heard_of_is_not_sent_again_while_its_node_is_put_as
     assert greet(world, [start.machine], []).reaction.starts == [], "nor when its agent comes back"
     world.kit.room = Room
     assert [spec.name for spec in world.look().starts] == [start.name]
-
-
-def test_a_start_task_that_runs_ends_when_its_node_is_put_aside_and_begins_anew_with_room() -> None:
-    world = growing(1, StartTask("prepare"))
-    work = world.look()
-    (start,) = answer(world, work, *made(work)).starts
-    world.kit.delivery.note([start.name], world.clock.at)
-    world.kit.room = lambda: Room("little is left", "nothing is left")
-    work = world.look()
-    assert [(kill.machine, kill.name, kill.reason) for kill in work.kills] == [
-        (start.machine, start.name, "putaside")
-    ]
-    assert world.look().kills == [], "not in every pass"
-    world.clock.at += KILL_REPEAT
-    world.write(lambda tx: tx.nodes.touch([start.machine], world.clock.at))
-    assert [kill.name for kill in world.look().kills] == [start.name], "until its end is known"
-    over = world.hear(exited(start, reason="killed:putaside", signal=15, exit_code=143))
-    assert (over.acks, over.starts) == ([start.name], [])
-    world.kit.delivery.forget(over.acks)
-    node = world.write(lambda tx: tx.nodes.by_machine(start.machine))
-    assert node is not None
-    told = node.start_task
-    assert told is not None
-    assert (told.state, told.attempt, told.retry_count) == (StartTaskState.RUNNING, 2, 0)
-    world.clock.at += KILL_REPEAT
-    assert world.look().kills == [], "the next attempt has not begun"
-    world.kit.room = Room
-    (again,) = world.look().starts
-    assert again.name != start.name
-    world.hear(exited(again, 0))
-    assert world.states() == [NodeState.IDLE]
 
 
 def test_a_shrink_with_retained_data_keeps_the_node_that_has_some_from_its_first_pass_on() -> None:
