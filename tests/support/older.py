@@ -6,8 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tools import older_sdk
 
@@ -63,3 +67,16 @@ class Older:
 
     def close(self) -> None:
         self._process.communicate(timeout=20)
+
+
+@contextmanager
+def running(url: str, ca_file: str, account: str, key: str, log: Path) -> Iterator[Older]:
+    """The client while a test needs it; the test is skipped, with the reason, where it cannot be had."""
+    try:
+        client = Older(url, ca_file, account, key, log)
+    except older_sdk.Unavailable as reason:
+        pytest.skip(str(reason))
+    try:
+        yield client
+    finally:
+        client.close()

@@ -14,9 +14,8 @@ from azure.batch.models._models import BatchNodeRebootOptions as Reboot  # not e
 from tests.e2e.service.live import POLL, Live
 from tests.e2e.service.test_logins import Ssh
 from tests.support.certificates import PASSWORD, make
-from tests.support.older import Older, Refused
+from tests.support.older import Older, Refused, running
 from tests.support.waiting import wait_until
-from tools import older_sdk
 
 LOOK = (
     "/bin/sh -c 'cd $AZ_BATCH_CERTIFICATES_DIR && ls; cat *.pw 2>/dev/null && echo; "
@@ -29,14 +28,10 @@ LOOK = (
 def older(live: Live, tmp_path: Path) -> Iterator[Older]:
     ready = live.ready
     url = f"https://{ready.account_endpoint}"
-    try:
-        client = Older(url, str(ready.ca_file), ready.account_name, ready.account_key, tmp_path / "older.log")
-    except older_sdk.Unavailable as reason:
-        pytest.skip(str(reason))
-    try:
+    with running(
+        url, str(ready.ca_file), ready.account_name, ready.account_key, tmp_path / "older.log"
+    ) as client:
         yield client
-    finally:
-        client.close()
 
 
 def seen_by(one: str, said: str) -> None:

@@ -58,8 +58,8 @@ BAD = [
     [
         ("debian", "docker.io/library/debian:latest"),
         ("debian:12", "docker.io/library/debian:12"),
-        ("ann/tool", "docker.io/ann/tool:latest"),
-        ("index.docker.io/ann/tool", "docker.io/ann/tool:latest"),
+        ("lab/tool", "docker.io/lab/tool:latest"),
+        ("index.docker.io/lab/tool", "docker.io/lab/tool:latest"),
         ("localhost/tool", "localhost/tool:latest"),
         ("127.0.0.1:5000/a/b-c__d:v1.2", "127.0.0.1:5000/a/b-c__d:v1.2"),
         ("Lab.Example:443/x", "lab.example:443/x:latest"),

@@ -12,12 +12,11 @@ import pytest
 from poolwright.domain.clock import SECOND
 from poolwright.reconcile import certificates
 from tests.support.certificates import PASSWORD, Made, make
-from tests.support.older import Older, Refused
+from tests.support.older import Older, Refused, running
 from tests.unit.identity.parts import ACCOUNT, PRIMARY
 from tests.wire.batch.bad_bodies import POOL
 from tests.wire.batch.conftest import OLD_VERSION, Live
 from tests.wire.batch.raw import Caller, Reply
-from tools import older_sdk
 
 KEYS = "/certificates(thumbprintAlgorithm=sha1,thumbprint={})"
 
@@ -35,14 +34,8 @@ def call(live: Live) -> Caller:
 @pytest.fixture
 def older(live: Live, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Older]:
     log = tmp_path_factory.mktemp("older") / "errors.log"
-    try:
-        client = Older(live.url, str(live.tls.ca_file), ACCOUNT, PRIMARY, log)
-    except older_sdk.Unavailable as reason:
-        pytest.skip(str(reason))
-    try:
+    with running(live.url, str(live.tls.ca_file), ACCOUNT, PRIMARY, log) as client:
         yield client
-    finally:
-        client.close()
 
 
 def settle(live: Live, one: Made) -> None:

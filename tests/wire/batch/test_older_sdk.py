@@ -7,23 +7,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.support.older import Older, Refused
+from tests.support.older import Older, Refused, running
 from tests.unit.identity.parts import ACCOUNT, PRIMARY
 from tests.wire.batch.conftest import OLD_VERSION, Live
-from tools import older_sdk
 
 
 @pytest.fixture(scope="module")
 def older(live: Live, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Older]:
     log = tmp_path_factory.mktemp("older") / "errors.log"
-    try:
-        made = Older(live.url, str(live.tls.ca_file), ACCOUNT, PRIMARY, log)
-    except older_sdk.Unavailable as reason:
-        pytest.skip(str(reason))
-    try:
-        yield made
-    finally:
-        made.close()
+    with running(live.url, str(live.tls.ca_file), ACCOUNT, PRIMARY, log) as client:
+        yield client
 
 
 def test_it_is_the_older_client(older: Older) -> None:
