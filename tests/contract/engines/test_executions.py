@@ -108,7 +108,10 @@ async def test_container_root_is_bounded(rig: Rig, machine: Machine) -> None:
 async def test_what_a_task_used_comes_with_its_end(rig: Rig, machine: Machine) -> None:
     spin = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done"
     orphan = "(dd if=/dev/zero of=g bs=1M count=4 conv=fsync &) ; sleep 0.1"
-    work = f"dd if=/dev/zero of=f bs=1M count=4 conv=fsync; {orphan}; while [ ! -s g ]; do sleep 0.01; done; {spin}"
+    # Where the kernel counts by its ticks, only what takes many of them is sure to show.
+    calls = "dd if=/dev/zero of=/dev/null bs=1 count=300000"
+    copy = "dd if=/dev/zero of=f bs=1M count=4 conv=fsync"
+    work = f"{copy}; {orphan}; while [ ! -s g ]; do sleep 0.01; done; {spin}; {calls}"
     end = await rig.run("n1", "e1", f"sh -c '{work}'")
     assert end["exit_code"] == 0, end
     user, kernel, reads, writes, _, written = end["usage"]
