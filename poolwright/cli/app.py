@@ -185,9 +185,11 @@ def _ask(data_dir: Path | None, method: str, *parts: str) -> Any:
         return client.call(method, *parts)
 
 
-def _show_explanations(answer: Any) -> None:
+def show_explanations(answer: Any) -> None:
+    """Print what the service says of something, one line for each explanation, wrapped."""
     table = Table(show_header=True, box=None, pad_edge=False)
-    for column in ("code", "why", "next step"):
+    table.add_column("code", no_wrap=True)  # a code is copied and searched for
+    for column in ("why", "next step"):
         table.add_column(column, overflow="fold")
     for row in answer.get("value", []):
         table.add_row(row["code"], row["message"], row.get("nextStep", ""))
@@ -197,33 +199,33 @@ def _show_explanations(answer: Any) -> None:
 @explain_app.command("pool")
 def explain_pool(pool: str, data_dir: DataDir = None) -> None:
     """Why a pool's size is not its target."""
-    _show_explanations(_ask(data_dir, "GET", "pools", pool, "explain"))
+    show_explanations(_ask(data_dir, "GET", "pools", pool, "explain"))
 
 
 @explain_app.command("node")
 def explain_node(pool: str, node: str, data_dir: DataDir = None) -> None:
     """Why a node is not idle, what it went through, and how long that took."""
     answer = _ask(data_dir, "GET", "pools", pool, "nodes", node, "explain")
-    _show_explanations(answer)
+    show_explanations(answer)
     show_life(answer)
 
 
 @explain_app.command("job")
 def explain_job(job: str, data_dir: DataDir = None) -> None:
     """What a job waits for."""
-    _show_explanations(_ask(data_dir, "GET", "jobs", job, "explain"))
+    show_explanations(_ask(data_dir, "GET", "jobs", job, "explain"))
 
 
 @explain_app.command("task")
 def explain_task(job: str, task: str, data_dir: DataDir = None) -> None:
     """Why a task waits, or how it ended."""
-    _show_explanations(_ask(data_dir, "GET", "jobs", job, "tasks", task, "explain"))
+    show_explanations(_ask(data_dir, "GET", "jobs", job, "tasks", task, "explain"))
 
 
 @explain_app.command("schedule")
 def explain_schedule(schedule: str, data_dir: DataDir = None) -> None:
     """When a job schedule makes its next job, or why it makes none."""
-    _show_explanations(_ask(data_dir, "GET", "jobschedules", schedule, "explain"))
+    show_explanations(_ask(data_dir, "GET", "jobschedules", schedule, "explain"))
 
 
 @node_app.command("preempt")

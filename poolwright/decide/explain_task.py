@@ -18,6 +18,7 @@ from poolwright.domain.node import SIMULATED_NODES, Node
 from poolwright.domain.pool import Pool
 from poolwright.domain.states import (
     AllocationState,
+    ExecutionResult,
     JobState,
     PoolState,
     TaskState,
@@ -53,7 +54,7 @@ def task(situation: TaskSituation) -> Explanation:
         return Explanation("TaskSimulated", message, "Run it on a pool whose image this service can run.")
     state = situation.task.state
     if state is TaskState.COMPLETED:
-        return Explanation("TaskCompleted", "The task has completed.")
+        return _ended(situation.task)
     if state is TaskState.PREPARING:
         message = f"The job's preparation task runs on node {situation.task.node}."
         return Explanation("JobPreparing", message, "Read its stdout.txt and stderr.txt on the node.")
@@ -67,6 +68,25 @@ def task(situation: TaskSituation) -> Explanation:
         return Explanation("TaskExpired", message, "Delete it and add it anew.")
     return _job_holds(situation) or _tasks_hold(situation) or _pool_holds(situation) or _nodes_hold(situation)
 
+
+def _ended(row: Task) -> Explanation:
+    """How the task ended; of a failure what went wrong, as far as it is known."""
+    where = "" if row.node is None else f" on node {row.node}"
+    code = "" if row.exit_code is None else f" with exit code {row.exit_code}"
+    if row.result is not ExecutionResult.FAILURE:
+        return Explanation("TaskCompleted", f"The task succeeded{where}{code}.")
+    tries = f", retried {row.retry_count} times" if row.retry_count else ""
+    if row.failure is None:
+        return Explanation("TaskFailed", f"The task failed{where}{code}{tries}.", _READ_OUTPUT)
+    why = f"{row.failure.code}: {row.failure.message.rstrip('.')}"
+    step = _STEPS.get(row.failure.code, "Mend what is named, then reactivate the task.")
+    return Explanation(
+        "TaskFailed", f"The task failed{where}{code}{tries}. {why}.", step, row.failure.details
+    )
+
+
+_READ_OUTPUT = "Read its stderr.txt and stdout.txt; reactivate it to run it again."
+_STEPS = {"FailureExitCode": _READ_OUTPUT, "TaskEnded": "Reactivate it to run it again."}
 
 _JOB_TEXTS = {
     JobState.DISABLED: ("JobDisabled", "The job is disabled.", "Enable the job."),

@@ -128,7 +128,8 @@ class SqliteStore:
         self._queue.put(None)
         self._writer.join()
         self._readers.shutdown()
-        self._connections[0].execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        with contextlib.suppress(sqlite3.Error):  # disk full: the log keeps it, as after a kill
+            self._connections[0].execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         for connection in reversed(self._connections):
             connection.close()
         self._lock.release()

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from poolwright.domain.errors import ServiceError, bad_property
+from poolwright.wire.reasons import reason as told
+from poolwright.wire.reasons import unreadable_reason
 from poolwright.wire.scalars import decode_scalar, encode_scalar
 
 T = TypeVar("T")
@@ -38,9 +40,9 @@ def decode_body(raw: bytes, kind: type[T]) -> T:
     try:
         return _decoder(kind).decode(raw)
     except msgspec.ValidationError as bad:
-        raise explain(str(bad), raw) from None
+        raise explain(str(bad), raw, kind) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as bad:
-        raise unreadable(str(bad)) from None
+        raise unreadable(unreadable_reason(str(bad), raw)) from None
     except RecursionError:
         raise unreadable("The body is nested too deeply.") from None
 
@@ -50,7 +52,7 @@ def convert_body(value: Any, kind: type[T]) -> T:
     try:
         return msgspec.convert(value, kind, strict=False, dec_hook=decode_scalar)
     except msgspec.ValidationError as bad:
-        raise explain(str(bad), _encoder.encode(value)) from None
+        raise explain(str(bad), _encoder.encode(value), kind) from None
 
 
 def encode_document(body: Any) -> bytes:
@@ -63,7 +65,7 @@ def unreadable(reason: str) -> ServiceError:
     return ServiceError("InvalidRequestBody", None, (("Reason", reason),))
 
 
-def explain(message: str, raw: bytes) -> ServiceError:
+def explain(message: str, raw: bytes, kind: type[Any]) -> ServiceError:
     """A validation failure of msgspec as the service's error."""
     try:
         whole = msgspec.json.decode(raw)
@@ -78,7 +80,7 @@ def explain(message: str, raw: bytes) -> ServiceError:
         path = f"{path}.{named['name']}"
     property_name = path.removeprefix("$").removeprefix(".")
     if not property_name:
-        return unreadable(what.replace("`", "'") + ".")
+        return unreadable(told(what, kind, path))
     if what.startswith("Object missing") or "got `null`" in what:
         values = (("PropertyName", property_name), ("Reason", "The property is required."))
         return ServiceError("MissingRequiredProperty", None, values)
@@ -88,7 +90,7 @@ def explain(message: str, raw: bytes) -> ServiceError:
     if named:
         reason = "There is no property of this name here."
         return bad_property(property_name, shown, reason, "UnsupportedProperty")
-    return bad_property(property_name, shown, what.replace("`", "'"))
+    return bad_property(property_name, shown, told(what, kind, path))
 
 
 def _shown(value: Any) -> str:

@@ -10,6 +10,7 @@ import msgspec
 
 from poolwright.domain.errors import ManagementError
 from poolwright.wire.arm.not_in_force import refuse_not_in_force
+from poolwright.wire.reasons import reason
 
 M = TypeVar("M", bound=msgspec.Struct)
 
@@ -44,7 +45,7 @@ def decode(body: bytes, model: type[M]) -> M:
         # Clients send numbers as strings now and then, and the public service takes them.
         return msgspec.convert(_without_nulls(raw), model, strict=False)
     except msgspec.ValidationError as error:
-        raise _refusal(raw, str(error)) from None
+        raise _refusal(raw, str(error), model) from None
 
 
 def _without_nulls(value: Any) -> Any:
@@ -56,11 +57,11 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-def _refusal(raw: Any, problem: str) -> ManagementError:
+def _refusal(raw: Any, problem: str, model: type[Any]) -> ManagementError:
     found = _AT.search(problem)
     path = found[1] if found else ""
-    reason = problem[: found.start()] if found else problem
-    missing = _MISSING.match(reason)
+    what = problem[: found.start()] if found else problem
+    missing = _MISSING.match(what)
     if missing is not None:
         target = f"{path}.{missing[1]}" if path else missing[1]
         return ManagementError(
@@ -69,7 +70,7 @@ def _refusal(raw: Any, problem: str) -> ManagementError:
     target = path or "body"
     value = _value_at(raw, path)
     shown = value if len(value) <= 200 else value[:200] + "..."
-    text = f"The value '{shown}' of '{target}' is not valid: {reason}."
+    text = f"The value '{shown}' of '{target}' is not valid: {reason(what, model, f'.{path}')}"
     return ManagementError(400, "InvalidParameter", text, target)
 
 

@@ -42,3 +42,20 @@ async def test_what_was_acknowledged_outlives_a_full_disk(tmp_path: Path) -> Non
         names = {int(account.name[1:]) for account in await again.read(lambda tx: tx.accounts.all())}
         await again.close()
     assert names == {*kept, 1000}
+
+
+async def test_a_store_closes_on_a_full_disk(tmp_path: Path) -> None:
+    with small_memory(tmp_path, 24) as place:
+        store = SqliteStore(place / "data")
+        await _write(store, 0)
+        for number in range(1, 200):
+            try:
+                await _write(store, number)
+            except Full:
+                break
+        filler = fill(place, 0)
+        await store.close()
+        filler.unlink()
+        again = SqliteStore(place / "data")
+        assert await again.read(lambda tx: tx.accounts.all())
+        await again.close()

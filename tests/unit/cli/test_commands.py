@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from poolwright import __version__
-from poolwright.cli import limits, openings
+from poolwright.cli import app, limits, openings
 
 
 def poolwright(*arguments: str, data_dir: Path) -> subprocess.CompletedProcess[str]:
@@ -98,3 +98,16 @@ def test_ports_to_open_are_checked(given: str) -> None:
 def test_ports_to_open() -> None:
     assert openings.ports(None) == ()
     assert openings.ports("8080, 53,8080") == (53, 8080)
+
+
+def test_codes_of_explanations_are_never_broken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    row = {
+        "code": "NeedsInterNodeCommunication",
+        "message": "A task " * 30,
+        "nextStep": "Point the job at such a pool.",
+    }
+    app.show_explanations({"value": [row]})
+    assert capsys.readouterr().out.splitlines()[1].startswith("NeedsInterNodeCommunication ")

@@ -10,8 +10,16 @@ from poolwright.decide.preempt import PREEMPT_INTERVAL, Beat, holds_back, under_
 from poolwright.decide.snapshot import PoolSnapshot
 from poolwright.domain.job_tasks import ManagerTask
 from poolwright.domain.limits import PRESSURE_MEMORY_MIB
-from poolwright.domain.node import Drain, NodeError
-from poolwright.domain.states import AllocationState, DeallocationOption, JobState, NodeState, SchedulingState
+from poolwright.domain.node import Drain, Failure, NodeError
+from poolwright.domain.states import (
+    AllocationState,
+    DeallocationOption,
+    ExecutionResult,
+    JobState,
+    NodeState,
+    SchedulingState,
+    TaskState,
+)
 from poolwright.domain.task import TaskSpec
 from tests.unit.decide.parts import NOW, job, node, pool, spec, task
 
@@ -56,6 +64,37 @@ def test_every_wait_of_a_task_has_its_reason(code: str, situation: TaskSituation
     assert said.code == code
     assert said.message
     assert said.next_step
+
+
+def test_the_end_of_a_task_tells_what_went_wrong() -> None:
+    over = replace(task(), state=TaskState.COMPLETED, node="n1", exit_code=0, result=ExecutionResult.SUCCESS)
+    said = explain_task.task(TaskSituation(over, job(), ONE))
+    assert (said.code, said.message) == ("TaskCompleted", "The task succeeded on node n1 with exit code 0.")
+    exited = replace(
+        over,
+        exit_code=7,
+        result=ExecutionResult.FAILURE,
+        retry_count=2,
+        failure=Failure("usererror", "FailureExitCode", "The exit code is a failure", (("Message", "7"),)),
+    )
+    said = explain_task.task(TaskSituation(exited, job(), ONE))
+    assert said.code == "TaskFailed"
+    assert said.message == (
+        "The task failed on node n1 with exit code 7, retried 2 times. FailureExitCode: The exit code is a failure."
+    )
+    assert "stderr.txt" in said.next_step
+    assert said.evidence == (("Message", "7"),)
+    launch = replace(
+        exited,
+        exit_code=None,
+        retry_count=0,
+        failure=Failure("usererror", "CommandLaunchFailed", "the program '/x' does not exist"),
+    )
+    said = explain_task.task(TaskSituation(launch, job(), ONE))
+    assert "CommandLaunchFailed: the program '/x' does not exist" in said.message
+    assert said.next_step == "Mend what is named, then reactivate the task."
+    said = explain_task.task(TaskSituation(replace(launch, failure=None, node=None), job(), ONE))
+    assert (said.code, said.message) == ("TaskFailed", "The task failed.")
 
 
 def test_a_manager_that_needs_a_dedicated_node_waits_for_none_but_those() -> None:
