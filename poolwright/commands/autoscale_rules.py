@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from poolwright.decide.autoscale import FormulaError, parse
 from poolwright.domain.autoscale import Autoscale, ScaleRequest
-from poolwright.domain.clock import MINUTE, SECOND, Instant, Micros
+from poolwright.domain.clock import MINUTE, Instant, Micros, span
 from poolwright.domain.errors import ServiceError, bad_property
 from poolwright.domain.limits import (
     AUTOSCALE_INTERVAL_DEFAULT,
@@ -58,7 +58,7 @@ def check_interval(interval: Micros) -> None:
     if not AUTOSCALE_INTERVAL_MIN <= interval <= AUTOSCALE_INTERVAL_MAX:
         low, high = AUTOSCALE_INTERVAL_MIN // MINUTE, AUTOSCALE_INTERVAL_MAX // MINUTE // 60
         reason = f"A formula is evaluated every {low} minutes to {high} hours."
-        raise bad_property("autoScaleEvaluationInterval", f"{interval / SECOND:g} s", reason)
+        raise bad_property("autoScaleEvaluationInterval", span(interval), reason)
 
 
 def _invalid(name: str, reason: str) -> ServiceError:

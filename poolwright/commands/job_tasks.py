@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from poolwright.domain.clock import span
 from poolwright.domain.errors import ServiceError, bad_property
 from poolwright.domain.job import JobSpec
 from poolwright.domain.job_tasks import RELEASE_WALL_CLOCK_MAX
@@ -30,7 +31,7 @@ def check_job_tasks(spec: JobSpec) -> None:
         _positive("jobReleaseTask.maxWallClockTime", release.max_wall_clock)
         if release.max_wall_clock > RELEASE_WALL_CLOCK_MAX:
             raise bad_property(
-                "jobReleaseTask.maxWallClockTime", release.max_wall_clock, "At most 15 minutes."
+                "jobReleaseTask.maxWallClockTime", span(release.max_wall_clock), "At most 15 minutes."
             )
     if manager is not None:
         check_id("task", manager.id)
@@ -51,4 +52,4 @@ def check_not_of_job(id: str, spec: JobSpec) -> None:
 
 def _positive(name: str, value: int) -> None:
     if value <= 0:
-        raise bad_property(name, value, "A positive duration.")
+        raise bad_property(name, span(value), "A positive duration.")

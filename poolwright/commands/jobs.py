@@ -10,6 +10,7 @@ from poolwright.commands.context import Context, Preconditions, next_modified, r
 from poolwright.commands.file_rules import check_job_files
 from poolwright.commands.job_tasks import check_job_tasks
 from poolwright.domain.auto_pool import JOB
+from poolwright.domain.clock import span
 from poolwright.domain.errors import ServiceError, bad_property
 from poolwright.domain.job import FORCE, NO_ACTION, TERMINATE_DONE, TERMINATE_IDLE, Job, JobSpec, TaskCounts
 from poolwright.domain.limits import PRIORITY_MAX, PRIORITY_MIN
@@ -96,7 +97,7 @@ def check_spec(spec: JobSpec) -> None:
         name = "constraints.maxTaskRetryCount"
         raise bad_property(name, spec.max_task_retries, "-1 (no limit) or a number that is not negative.")
     if spec.max_wall_clock <= 0:
-        raise bad_property("constraints.maxWallClockTime", spec.max_wall_clock, "A positive duration.")
+        raise bad_property("constraints.maxWallClockTime", span(spec.max_wall_clock), "A positive duration.")
     if spec.on_all_tasks_complete not in _ENDINGS:
         reason = f"One of {', '.join(_ENDINGS)}."
         raise bad_property("onAllTasksComplete", spec.on_all_tasks_complete, reason)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from poolwright.commands import nodes
 from poolwright.commands.context import Context, record, wake
-from poolwright.domain.clock import DAY, Instant
+from poolwright.domain.clock import DAY, Instant, utc
 from poolwright.domain.errors import ServiceError, bad_property
 from poolwright.domain.limits import NODE_USERS_MAX
 from poolwright.domain.node import Node, NodeUser
@@ -170,7 +170,7 @@ def _check(ctx: Context, expires_at: Instant | None, secrets: Secrets) -> None:
         values = (("PropertyName", "password"), ("Reason", reason))
         raise ServiceError("MissingRequiredProperty", None, values)
     if expires_at is not None and expires_at <= ctx.now:
-        raise bad_property("expiryTime", expires_at, "The time is over already.")
+        raise bad_property("expiryTime", utc(expires_at), "The time is over already.")
 
 
 def _user(ctx: Context, name: str, admin: bool, expires_at: Instant | None, secrets: Secrets) -> NodeUser:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 from poolwright.commands import network_rules
 from poolwright.commands.context import Context
 from poolwright.commands.storage_rules import check_disk_count, check_image_disks, check_mounts
 from poolwright.domain import sizes
 from poolwright.domain.catalogue import AGENT_SKUS, find_image, find_sku
-from poolwright.domain.clock import MINUTE, Micros
+from poolwright.domain.clock import MINUTE, Micros, span, utc
 from poolwright.domain.compute import image_state
 from poolwright.domain.errors import ServiceError, bad_property
 from poolwright.domain.gallery import resolve
@@ -37,7 +36,6 @@ IMAGE_ID = _MACHINE + "imageReference.virtualMachineImageId"
 AGENT_SKU = _MACHINE + "nodeAgentSKUId"
 _NAMED_TYPES = frozenset({IMAGES, GALLERY_IMAGES, GALLERY_VERSIONS})
 SLOTS_PER_CORE = 4  # public limit
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def check_spec(spec: PoolSpec) -> None:
@@ -95,7 +93,7 @@ def check_timeout(timeout: Micros) -> None:
     """Raises InvalidPropertyValue (400) for less than the public minimum of five minutes."""
     if timeout < RESIZE_TIMEOUT_MIN:
         reason = f"A resize timeout is at least {RESIZE_TIMEOUT_MIN // MINUTE} minutes."
-        raise bad_property("resizeTimeout", f"{timeout / 1_000_000:g} s", reason)
+        raise bad_property("resizeTimeout", span(timeout), reason)
 
 
 def check_targets(ctx: Context, spec: PoolSpec, dedicated: int | None, low_priority: int | None) -> None:
@@ -152,7 +150,7 @@ def check_support(ctx: Context, spec: PoolSpec) -> None:
     name = f"{image.publisher}:{image.offer}:{image.sku}".lower()
     ends = dict(ctx.settings.support_ends).get(name) if image.image_id is None else None
     if ends is not None and ends <= ctx.now:
-        reason = f"The support of this image ended on {_EPOCH + timedelta(microseconds=ends):%Y-%m-%d}."
+        reason = f"The support of this image ended on {utc(ends)[:10]}."
         raise bad_property(_MACHINE + "imageReference", name, reason)
 
 

@@ -17,7 +17,7 @@ from poolwright.commands.context import (
 )
 from poolwright.commands.file_rules import check_job_files
 from poolwright.domain.auto_pool import JOB, SCHEDULE, AutoPool
-from poolwright.domain.clock import MINUTE, SECOND, Clock, Ids
+from poolwright.domain.clock import MINUTE, Clock, Ids, span, utc
 from poolwright.domain.errors import ServiceError, bad_property, within
 from poolwright.domain.job import Job
 from poolwright.domain.job_schedule import JobSchedule, ScheduleSpec, Timing, job_id
@@ -54,7 +54,9 @@ def create(tx: Tx, ctx: Context, account: str, id: str, spec: ScheduleSpec, docu
     check_spec(ctx, spec)
     after = spec.timing.not_after
     if after is not None and after <= ctx.now:
-        raise bad_property("schedule.doNotRunAfter", after, "It has passed, so that no job could be made.")
+        raise bad_property(
+            "schedule.doNotRunAfter", utc(after), "It has passed, so that no job could be made."
+        )
     account = accounts.get(tx, account).name
     _check_files(tx, ctx, account, spec)
     existing = tx.schedules.get(account, id)
@@ -90,12 +92,14 @@ def check_spec(ctx: Context, spec: ScheduleSpec, known: AutoPool | None = None) 
 
 
 def _check_timing(timing: Timing) -> None:
-    for name, span in (("startWindow", timing.window), ("recurrenceInterval", timing.every)):
-        if span is not None and span < SCHEDULE_SPAN_MIN:
+    for name, given in (("startWindow", timing.window), ("recurrenceInterval", timing.every)):
+        if given is not None and given < SCHEDULE_SPAN_MIN:
             reason = f"The least value is {SCHEDULE_SPAN_MIN // MINUTE} minute."
-            raise bad_property(f"schedule.{name}", f"{span / SECOND:g} s", reason)
+            raise bad_property(f"schedule.{name}", span(given), reason)
     if timing.not_after is not None and timing.not_after <= (timing.not_before or 0):
-        raise bad_property("schedule.doNotRunAfter", timing.not_after, "It must be later than doNotRunUntil.")
+        raise bad_property(
+            "schedule.doNotRunAfter", utc(timing.not_after), "It must be later than doNotRunUntil."
+        )
 
 
 def get(tx: Tx, account: str, id: str) -> JobSchedule:

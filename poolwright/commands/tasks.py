@@ -10,7 +10,7 @@ from poolwright.commands.context import Context, Preconditions, next_modified, r
 from poolwright.commands.file_rules import check_linked
 from poolwright.commands.job_tasks import check_not_of_job
 from poolwright.domain import task_events
-from poolwright.domain.clock import Micros
+from poolwright.domain.clock import Micros, span
 from poolwright.domain.errors import ServiceError, bad_property
 from poolwright.domain.job import Job
 from poolwright.domain.limits import (
@@ -213,9 +213,11 @@ def _check_constraints(new: NewTask) -> None:
         name = "constraints.maxTaskRetryCount"
         raise bad_property(name, spec.max_retries, "-1 (no limit) or a number that is not negative.")
     if spec.max_wall_clock <= 0:
-        raise bad_property("constraints.maxWallClockTime", spec.max_wall_clock, "A positive duration.")
+        raise bad_property("constraints.maxWallClockTime", span(spec.max_wall_clock), "A positive duration.")
     if spec.retention < 0:
-        raise bad_property("constraints.retentionTime", spec.retention, "A duration that is not negative.")
+        raise bad_property(
+            "constraints.retentionTime", span(spec.retention), "A duration that is not negative."
+        )
     if len(new.document) + len(spec.command_line) > TASK_BYTES_MAX:
         raise ServiceError("RequestEntityTooLarge", None, (("Limit", str(TASK_BYTES_MAX)),))
     if sum(len(name) + len(value) + 2 for name, value in spec.environment) > ENVIRONMENT_BYTES_MAX:

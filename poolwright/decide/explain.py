@@ -9,7 +9,7 @@ from poolwright.decide.explain_start import beginning
 from poolwright.decide.node_events import NEXT_STEP
 from poolwright.decide.placement import takes_tasks
 from poolwright.decide.snapshot import ImageMissing, ImagePreparing, PoolSnapshot, allocated, departing
-from poolwright.domain.clock import Instant
+from poolwright.domain.clock import utc
 from poolwright.domain.errors import FREE_SPACE
 from poolwright.domain.facts import Explanation
 from poolwright.domain.limits import NODE_RECOVERIES_MAX
@@ -195,7 +195,7 @@ def _size_evidence(snapshot: PoolSnapshot) -> tuple[tuple[str, str], ...]:
         ("currentDedicated", str(sum(1 for n in have if n.dedicated))),
         ("targetLowPriority", str(pool.target_low_priority)),
         ("currentLowPriority", str(sum(1 for n in have if not n.dedicated))),
-        ("resizeEndsAt", str(_ends_at(pool))),
+        *_end_evidence(pool),
         *_ports_evidence(snapshot),
         *((f"nodes.{state}", str(count)) for state, count in sorted(states.items())),
     )
@@ -209,5 +209,7 @@ def _ports_evidence(snapshot: PoolSnapshot) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _ends_at(pool: Pool) -> Instant:
-    return pool.resize.started_at + pool.resize.timeout
+def _end_evidence(pool: Pool) -> tuple[tuple[str, str], ...]:
+    if pool.allocation is AllocationState.STEADY:
+        return ()
+    return (("resizeEndsAt", utc(pool.resize.started_at + pool.resize.timeout)),)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from enum import Enum
 
-from poolwright.domain.clock import Instant
+from poolwright.domain.clock import Instant, utc
 from poolwright.domain.facts import Explanation
 from poolwright.domain.job import Job
 from poolwright.domain.job_schedule import JobSchedule
 from poolwright.domain.occurrences import LATEST, occurrence
 from poolwright.domain.states import SCHEDULE, ScheduleState, advance
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Step(Enum):
@@ -93,7 +90,7 @@ def _active(snapshot: ScheduleSnapshot) -> SchedulePlan:
     if due is None:
         return _last(snapshot)
     if now < due.at:
-        message = f"The next job is due at {_utc(due.at)}."
+        message = f"The next job is due at {utc(due.at)}."
         why = Explanation("NextRunLater", message, "Wait.", _times(due.at, due.until))
         return SchedulePlan(replace(schedule, due_at=due.at), why=why)
     waits = replace(schedule, due_at=due.at)
@@ -135,9 +132,5 @@ def _at_once(schedule: JobSchedule, now: Instant) -> Instant:
 
 
 def _times(at: Instant, until: Instant) -> tuple[tuple[str, str], ...]:
-    shown = (("dueAt", _utc(at)),)
-    return shown if until >= LATEST else (*shown, ("until", _utc(until)))
-
-
-def _utc(at: Instant) -> str:
-    return f"{_EPOCH + timedelta(microseconds=at):%Y-%m-%dT%H:%M:%SZ}"
+    shown = (("dueAt", utc(at)),)
+    return shown if until >= LATEST else (*shown, ("until", utc(until)))

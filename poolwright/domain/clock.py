@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 Instant = int
@@ -44,6 +45,20 @@ class Rng(Protocol):
     def random(self) -> float: ...
 
     def randrange(self, stop: int, /) -> int: ...
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+
+
+def utc(at: Instant) -> str:
+    """The instant to the second, as sentences and evidence tell it; what is later than any date is the last one."""
+    return f"{_EPOCH + timedelta(microseconds=min(at, _LAST)):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def span(length: Micros) -> str:
+    """The length of time as callers write one, in seconds: what an error repeats of a value."""
+    return f"PT{length / SECOND:g}S"
 
 
 def etag(modified_at: Instant) -> str:

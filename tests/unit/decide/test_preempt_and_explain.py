@@ -8,9 +8,11 @@ from poolwright.decide import explain, explain_task
 from poolwright.decide.explain_task import TaskSituation
 from poolwright.decide.preempt import PREEMPT_INTERVAL, Beat, holds_back, under_pressure, victim
 from poolwright.decide.snapshot import PoolSnapshot
+from poolwright.domain.clock import FOREVER
 from poolwright.domain.job_tasks import ManagerTask
 from poolwright.domain.limits import PRESSURE_MEMORY_MIB
 from poolwright.domain.node import Drain, Failure, NodeError
+from poolwright.domain.pool import Resize
 from poolwright.domain.states import (
     AllocationState,
     DeallocationOption,
@@ -136,3 +138,13 @@ def test_a_steady_pool_says_so() -> None:
     assert explain.resize(PoolSnapshot(ONE, (node(),), NOW)).code == "PoolSteady"
     low = pool(0, 1, allocation=AllocationState.STEADY)
     assert explain.resize(PoolSnapshot(low, (), NOW)).code == "SeekingLowPriority"
+
+
+def test_the_end_of_a_resize_is_told_as_a_time_and_only_of_one_under_way() -> None:
+    grows = explain.resize(PoolSnapshot(pool(1), (), now=NOW))
+    assert dict(grows.evidence)["resizeEndsAt"] == "2023-11-14T22:28:20Z"
+    assert "resizeEndsAt" not in dict(explain.resize(PoolSnapshot(ONE, (), now=NOW)).evidence)
+    endless = replace(pool(1), resize=Resize(NOW, FOREVER))
+    assert dict(explain.resize(PoolSnapshot(endless, (), now=NOW)).evidence)["resizeEndsAt"].startswith(
+        "9999"
+    )

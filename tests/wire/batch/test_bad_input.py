@@ -45,6 +45,28 @@ def test_properties(
     assert live.fingerprint() == before
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "value"),
+    [
+        ("/pools", {**POOL, "resizeTimeout": "PT4M"}, "PT240S"),
+        ("/jobs", {**JOB, "constraints": {"maxWallClockTime": "PT0S"}}, "PT0S"),
+        (
+            "/jobschedules",
+            {
+                "id": "s",
+                "schedule": {"doNotRunAfter": "2020-01-01T00:00:00Z"},
+                "jobSpecification": {"poolInfo": {"poolId": "p"}},
+            },
+            "2020-01-01T00:00:00Z",
+        ),
+    ],
+)
+def test_refused_times_are_told_as_callers_write_them(
+    call: Caller, path: str, body: dict[str, Any], value: str
+) -> None:
+    assert call("POST", path, body).values["PropertyValue"] == value
+
+
 @pytest.mark.parametrize(("method", "path", "body", "code"), UPDATES)
 def test_updates(live: Live, call: Caller, method: str, path: str, body: Any, code: str) -> None:
     before = live.fingerprint()
