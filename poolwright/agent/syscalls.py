@@ -104,15 +104,18 @@ def set_mount_attributes(
     read_only: bool = False,
     nodev: bool = False,
     nosuid: bool = False,
+    recursive: bool = False,
 ) -> None:
-    """Change a detached mount: owner mapping of a user namespace, flags (mount_setattr(2), Linux 5.12)."""
+    """Change a detached mount (with those below it): owner mapping of a user namespace, flags (mount_setattr(2), Linux
+    5.12)."""
     bits = _MOUNT_ATTR_RDONLY if read_only else 0
     bits |= _MOUNT_ATTR_NODEV if nodev else 0
     bits |= _MOUNT_ATTR_NOSUID if nosuid else 0
     if userns_fd is not None:
         bits |= _MOUNT_ATTR_IDMAP
     attributes = struct.pack("QQQQ", bits, 0, 0, userns_fd or 0)
-    result = _libc.syscall(_SYS_MOUNT_SETATTR, fd, b"", _AT_EMPTY_PATH, attributes, len(attributes))
+    where = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
+    result = _libc.syscall(_SYS_MOUNT_SETATTR, fd, b"", where, attributes, len(attributes))
     _check(result, "mount_setattr")
 
 

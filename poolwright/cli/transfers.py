@@ -31,6 +31,14 @@ TransferNetworks = Annotated[
     ),
 ]
 
+ContainerStore = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="MiB of unpacked container images kept at most; those that no node has give way, the longest unused "
+        "first.",
+    ),
+]
 FileArchive = Annotated[
     int,
     typer.Option(

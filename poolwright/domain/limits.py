@@ -32,6 +32,7 @@ KEPT_TASK_FILES_MAX = 1000  # entries of one task
 KEEP_MACHINE_S_MAX = 30.0  # then a machine goes though not all of its files are kept
 KEEP_MACHINES_AT_ONCE = 8  # whose files are read side by side
 FILE_ARCHIVE_MIB = 1024  # default bound of all that is kept; the oldest goes first
+CONTAINER_STORE_MIB = 51_200  # default bound of unpacked container images; the longest unused goes first
 PAGE_SIZE_MAX = 1000  # public limit of maxresults
 FILES_LISTED_MAX = 10_000  # names asked of a node at a time: one message of the host agent's connection
 NODE_COUNTS_PAGE_MAX = 10  # public limit of node counts

@@ -21,6 +21,8 @@ WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
 _XATTR = "SCHILY.xattr."  # how GNU tar, bsdtar and Go write extended attributes
 _PIECE_BYTES = 1024**2
+_ENTRY_BYTES = 256  # an inode and a name
+NO_ROOM = "it holds more than there is room for"
 
 
 class BadLayer(Exception):
@@ -30,9 +32,10 @@ class BadLayer(Exception):
 class Layer:
     """One layer being laid over the present root directory."""
 
-    def __init__(self, owners: int | None = None) -> None:
-        """`owners`: how many users and groups there are, from 0; None for all that the kernel knows."""
-        self._owners = owners
+    def __init__(self, owners: int | None = None, most: int | None = None) -> None:
+        """`owners`: how many users and groups there are, from 0; None for all that the kernel knows. `most`: bytes of
+        a disk that it may take."""
+        self._owners, self._left = owners, most
         self._own: set[str] = set()  # what this layer brought: its whiteouts are about the layers below
 
     def lay(self, archive: tarfile.TarFile) -> None:
@@ -55,6 +58,7 @@ class Layer:
         if entry.ischr() or entry.isblk():
             return  # machines have devices of their own
         self._judge(entry)
+        self._count(entry)
         folder = path.rpartition("/")[0]
         if folder:
             os.makedirs(folder, mode=0o755, exist_ok=True)
@@ -85,6 +89,13 @@ class Layer:
             if self._owners is not None and not 0 <= number < self._owners:
                 known = f"a node has the numbers 0 to {self._owners - 1}"
                 raise BadLayer(f"the file {entry.name!r} is of the {kind} {number}; {known}")
+
+    def _count(self, entry: tarfile.TarInfo) -> None:
+        """Each name has its price, or a layer of a thousand million empty files would cost nothing."""
+        if self._left is not None:
+            self._left -= _ENTRY_BYTES + (entry.size if entry.isfile() else 0)
+            if self._left < 0:
+                raise BadLayer(NO_ROOM)
 
     def _hide(self, path: str) -> None:
         if path not in self._own:
@@ -150,15 +161,15 @@ def _dress(entry: tarfile.TarInfo, path: str) -> None:
                 os.setxattr(place, name.removeprefix(_XATTR), raw, follow_symlinks=False)
 
 
-def lay(fd: int, owners: int | None = None) -> str:
+def lay(fd: int, owners: int | None = None, most: int | None = None) -> str:
     """Lay the layer in the open file over the present directory, which becomes the root of this process: nothing else
-    can be done with it afterwards. `owners`: see Layer. Returns why that failed, or nothing."""
+    can be done with it afterwards. `owners` and `most`: see Layer. Returns why that failed, or nothing."""
     with open(fd, "rb") as file:
         os.chroot(".")
         os.umask(0o022)
         try:
             with tarfile.open(fileobj=file, mode="r:*") as archive:
-                Layer(owners).lay(archive)
+                Layer(owners, most).lay(archive)
         except (BadLayer, tarfile.TarError, EOFError, OSError) as error:
             return f"{type(error).__name__}: {error}"
     return ""

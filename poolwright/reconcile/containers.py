@@ -40,6 +40,7 @@ _PLACES = {
 _VARIABLES = {"Task": "AZ_BATCH_TASK_DIR", "JobPrep": "AZ_BATCH_JOB_PREP_DIR"}
 #: Failures that are counted under their own code.
 _COUNTED = frozenset({INVALID_IMAGE, INVALID_REGISTRY, MISC_ERROR, "DiskFull"})
+_CUT_OFF = frozenset({"stopped", "gone"})
 T = TypeVar("T")
 _REMEMBERED_MAX = 20_000
 _IMAGES = ".images"  # tells the worker's jobs for one machine apart; nothing is written there
@@ -68,13 +69,15 @@ def _unseen(_: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ContainerHost:
-    """What a host has for containers: the runtime, the directory of its store of images, and the bytes of its disk that
-    images leave free. `count` is told of each request for an image on a node: how it ended (`pulled`, `present` on the
-    host or the node, a failure code, `other`, `stopped`, `gone` with the node), bytes that were pulled, and seconds.
-    `progress` tells of an image being pulled how many bytes are there, and of how many; None when it is not."""
+    """What a host has for containers: the runtime, the directory of its store of images, the bytes that store may have,
+    and those of its disk that images leave free. `count` is told of each request for an image on a node: how it ended
+    (`pulled`, `present` on the host or the node, a failure code, `other`, `stopped`, `gone` with the node), bytes that
+    were pulled, and seconds. `progress` tells of an image being pulled how many bytes are there, and of how many; None
+    when it is not."""
 
     runtime: ContainerRuntime = field(default_factory=_NoRuntime)
     images: str = ""
+    bound: int = 0
     kept_free: int = 0
     count: Callable[[str, int, float], None] = _uncounted
     progress: Callable[[str], tuple[int, int] | None] = _unseen
@@ -162,6 +165,7 @@ class Containers:
             "dir": f"{_IMAGES}/{name.key}",
             "image": str(name),
             "store": self._host.images,
+            "bound": self._host.bound,
             "kept_free": self._host.kept_free,
         }
         if registry is not None:
@@ -172,7 +176,7 @@ class Containers:
             if self._has(machine, fence, image):
                 return {"ok": True}
             async with contextlib.nullcontext() if name.key in self._pulled else self._turn(str(name)):
-                outcome = await self._ask(machine, fence, f"i{machine}.{fence}.{name.key}", order)
+                outcome = await self._ask(machine, fence, f"i{machine}.{fence}.{name.key}", order, image)
         if outcome is None:
             return None
         if outcome.get("ok"):
@@ -182,7 +186,7 @@ class Containers:
         said = f"The container image {image} cannot be brought to the node: {outcome.get('message')}"
         return {**outcome, "message": said}
 
-    async def _ask(self, machine: str, fence: int, name: str, order: Json) -> Json | None:
+    async def _ask(self, machine: str, fence: int, name: str, order: Json, image: str) -> Json | None:
         clock = asyncio.get_running_loop().time
         begun, how, size = clock(), "stopped", 0
         try:
@@ -191,6 +195,8 @@ class Containers:
             return outcome
         finally:
             if not is_simulated(machine):
+                if how in _CUT_OFF and (there := self._host.progress(image)) is not None:
+                    size = there[0]  # nobody told: what lies there was received
                 self._host.count(how, size, clock() - begun)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from poolwright.domain.limits import FILE_ARCHIVE_MIB, Settings
+from poolwright.domain.limits import CONTAINER_STORE_MIB, FILE_ARCHIVE_MIB, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,5 +30,6 @@ class Options:
     storage_accounts: tuple[Path, ...] = ()  # each holds the connection string of storage of the operator
     open_to_nodes: tuple[int, ...] = ()  # ports of the host that nodes may reach
     file_archive_mib: int = FILE_ARCHIVE_MIB  # bound of the files kept of nodes that went; 0: none
+    container_images_mib: int = CONTAINER_STORE_MIB  # bound of the unpacked container images of this host
     event_settings: Path | None = None  # see serve/event_settings.py
     transfer_networks: tuple[str, ...] | None = None  # all that transfers may connect to (CIDR)

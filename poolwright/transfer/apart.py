@@ -16,23 +16,29 @@ class ApartFailed(Exception):
     """The work was not done; the text says why."""
 
 
-def in_namespace(namespace: int, work: Callable[[], str]) -> str:
-    """What the work returns, done as the host's root in the mount namespace of this descriptor. Raises ApartFailed."""
+def in_namespace(namespace: int, work: Callable[[], str], before: Callable[[], None] = lambda: None) -> str:
+    """What the work returns, done as the host's root in the mount namespace of this descriptor; `before` is done in the
+    same process and in a mount namespace of its own. Raises ApartFailed."""
 
     def enter() -> str:
+        _own_mounts()
+        before()
         syscalls.setns(namespace, syscalls.CLONE_NEWNS)
         return work()
 
     return _fork(enter, lambda _: None)
 
 
-def as_machine_root(work: Callable[[], str]) -> str:
-    """What the work returns, done by one who is root over what belongs to machines' users and nobody elsewhere."""
+def as_machine_root(work: Callable[[], str], before: Callable[[], None] = lambda: None) -> str:
+    """What the work returns, done by one who is root over what belongs to machines' users and nobody elsewhere;
+    `before` is done first, as the host's root. What both mount ends with them. Raises ApartFailed."""
     ready, go = os.pipe(), os.pipe()
 
     def enter() -> str:
         os.close(ready[0])
         os.close(go[1])
+        _own_mounts()
+        before()
         syscalls.unshare(syscalls.CLONE_NEWUSER)
         os.write(ready[1], b"1")
         if os.read(go[0], 1) != b"1":
@@ -55,6 +61,11 @@ def as_machine_root(work: Callable[[], str]) -> str:
     finally:
         for fd in (ready[0], *go):
             os.close(fd)
+
+
+def _own_mounts() -> None:
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
 
 
 def _fork(body: Callable[[], str], beside: Callable[[int], None]) -> str:

@@ -9,7 +9,10 @@ from urllib.parse import urlsplit
 
 
 class TransferFailed(Exception):
-    """The job cannot be done. `code` is a failure code of the public service; details never hold a secret."""
+    """The job cannot be done. `code` is a failure code of the public service; details never hold a secret. `bytes` is
+    what was received before it failed, where that is counted."""
+
+    bytes: int = 0
 
     def __init__(self, code: str, message: str, details: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(message)

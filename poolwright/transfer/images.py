@@ -1,19 +1,16 @@
-"""Container images: pulled and unpacked once on a host, shown read-only to each machine that is to have them.
+"""Container images: layers pulled and unpacked once on a host, shown read-only to each machine that is to have them.
 
-The store holds `images/<digest>/` (`rootfs/`, owned by machines' users, and `config.json`) and `tmp/<digest>/` while
-one is made. A machine's directory has a mark for each image it was shown, made before the image is looked for; what
-has no mark may be collected (serve/container_images.py), under the same lock.
+What is kept is image_store.py's. The kernel's overlay tells what a layer changes in those below it while one who is
+nobody on the host unpacks it, and makes one tree of an image's layers for a machine.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,14 +24,26 @@ from poolwright.images import layers
 from poolwright.transfer.apart import MACHINE_BASE, MACHINE_USERS, ApartFailed, as_machine_root, in_namespace
 from poolwright.transfer.failures import TransferFailed, disk_errors
 from poolwright.transfer.fetching import Patience
-from poolwright.transfer.registry import Manifest, Registry
+from poolwright.transfer.image_store import (
+    ABOUT,
+    CONFIG,
+    TREE,
+    ImageStore,
+    about_layer,
+    boot,
+    full,
+    image_key,
+    layer_keys,
+)
+from poolwright.transfer.registry import Blob, Manifest, Registry
 
-ABOUT = "about.json"  # beside the layers of an image while it is pulled: its key and how many bytes they have
 PARALLEL = 3  # layers at a time
 _GROWS = 4  # bytes of a disk that one byte of compressed layers may become, with the layer itself
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _UNZSTD_S = 3600.0
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_TAR_BYTES = 1024**2
+_UNPACKS = "unpacks"  # beside the layers, once all are there
+_PLAIN = "index=off,metacopy=off,redirect_dir=off"  # whatever the kernel's defaults: layers are read by all kernels
 
 
 def show(order: Mapping[str, Any], http: requests.Session, patience: Patience) -> dict[str, Any]:
@@ -47,21 +56,21 @@ def show(order: Mapping[str, Any], http: requests.Session, patience: Patience) -
         login = (str(order["username"]), str(order["password"])) if order.get("username") else None
         registry = Registry(http, image, login, patience)
         manifest = registry.manifest()
-        name = manifest.digest.partition(":")[2]
-        store = Path(str(order["store"]))
-        marks = Path(str(order["root"])).parent / "images"
+        key = image_key(image.server, manifest.digest)
+        machine = Path(str(order["root"])).parent.absolute()
+        store = ImageStore(
+            Path(str(order["store"])), machine.parent, int(order["bound"]), int(order["kept_free"])
+        )
         with disk_errors(MISC_ERROR, str(image)):
-            marks.mkdir(mode=0o700, exist_ok=True)
-            (marks / name).touch()
-        with locked(store, name) as work:
-            kept = store / "images" / name
-            pulled = 0
-            if not _is_whole(kept):
-                shutil.rmtree(kept, ignore_errors=True)
-                pulled = make(registry, manifest, image, work, kept, int(order["kept_free"]))
-            os.utime(kept)
-            _attach(kept, namespace, image)
-        return {"reused": not pulled, "bytes": pulled, "digest": manifest.digest}
+            (machine / "images").mkdir(mode=0o700, exist_ok=True)
+            (machine / "images" / key).touch()
+        with store.locked(key) as work:
+            reused = store.has_image(key)
+            if not reused:
+                make(registry, manifest, image, store, work)
+            os.utime(store.image(key))
+            _attach(store, key, work, namespace, image)
+        return {"reused": reused, "bytes": registry.received, "digest": manifest.digest}
     finally:
         os.close(namespace)
 
@@ -71,40 +80,11 @@ def progress(store: Path, image: ImageName) -> tuple[int, int] | None:
     for work in (store / "tmp").glob("*"):
         try:
             about = json.loads((work / ABOUT).read_text())
-            if about["image"] == image.key and not (work / "image").exists():
+            if about["image"] == image.key and about["bytes"] and not (work / _UNPACKS).exists():
                 return sum(layer.stat().st_size for layer in work.glob("layer*")), int(about["bytes"])
         except (OSError, ValueError, KeyError):
             continue  # it ended, or is about to begin
     return None
-
-
-@contextlib.contextmanager
-def locked(store: Path, name: str) -> Iterator[Path]:
-    """The directory in which an image is made, held by one process at a time; gone afterwards."""
-    work = store / "tmp" / name
-    with disk_errors(MISC_ERROR, "the store of images"):
-        for folder in ("images", "tmp"):
-            (store / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = _lock(work)
-    try:
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        os.close(fd)
-
-
-def _lock(work: Path) -> int:
-    while True:
-        work.mkdir(mode=0o700, exist_ok=True)
-        try:
-            fd = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(fd), work.stat()):
-                return fd
-        os.close(fd)  # it was removed by who had it before
 
 
 def _namespace(pid: int, start: int) -> int:
@@ -120,82 +100,144 @@ def _namespace(pid: int, start: int) -> int:
     return fd
 
 
-def make(
-    registry: Registry, manifest: Manifest, image: ImageName, work: Path, kept: Path, kept_free: int = 0
-) -> int:
-    """Pull and unpack an image in the directory `work`, and put it in place at `kept`; returns the bytes of its layers.
-    `kept_free` bytes of the disk are for others. Raises TransferFailed."""
-    total = sum(layer.size for layer in manifest.layers)
-    space = os.statvfs(work)
-    if total * _GROWS > space.f_bavail * space.f_frsize - kept_free:
-        text = f"{image}: its layers have {total} bytes, for which the host's disk may not have room unpacked"
-        raise TransferFailed("DiskFull", text)
-    for leftover in work.iterdir():
-        shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink()
-    (work / ABOUT).write_text(json.dumps({"image": image.key, "bytes": total}))
-    config = registry.config(manifest)
-    files = [work / f"layer{number}" for number in range(len(manifest.layers))]
+def make(registry: Registry, manifest: Manifest, image: ImageName, store: ImageStore, work: Path) -> None:
+    """Pull what the store lacks of an image and put it in place; `work` is the image's locked directory there.
+    Raises TransferFailed."""
+    try:
+        _make(registry, manifest, image, store, work)
+    except TransferFailed as failure:
+        failure.bytes = registry.received
+        raise
 
-    def fetch(number: int) -> None:
-        with files[number].open("w+b") as stream:
-            registry.fetch(manifest.layers[number], stream)
+
+def _make(registry: Registry, manifest: Manifest, image: ImageName, store: ImageStore, work: Path) -> None:
+    keys = layer_keys(image.server, [layer.digest for layer in manifest.layers])
+    with disk_errors(MISC_ERROR, str(image)):
+        _empty(work)
+        _announce(work, image, keys, 0)
+        missing = [number for number, key in enumerate(keys) if not _waited(store, key)]
+        total = sum(manifest.layers[number].size for number in missing)
+        store.make_room(total * _GROWS)
+        if total > store.left() or total * _GROWS > store.free():
+            raise full(str(image), total, store)
+        _announce(work, image, keys, total)
+    config = registry.config(manifest)
+    _fetch(registry, {work / f"layer{number}": manifest.layers[number] for number in missing})
+    with disk_errors(MISC_ERROR, str(image)):
+        (work / _UNPACKS).touch()
+        for number in missing:
+            file = work / f"layer{number}"
+            with store.locked(keys[number]) as place:
+                if not store.has_layer(keys[number]):
+                    _keep_layer(file, image, store, keys[: number + 1], place)
+            file.unlink()
+        whole = work / "image"
+        for folder in (whole, whole / "rootfs"):
+            folder.mkdir()
+            folder.chmod(0o755)  # whatever this process's umask
+        (whole / CONFIG).write_text(json.dumps({**_config(config, manifest), "layers": keys}))
+        (whole / CONFIG).chmod(0o644)
+        kept = store.image(image_key(image.server, manifest.digest))
+        shutil.rmtree(kept, ignore_errors=True)  # of a former boot
+        whole.rename(kept)
+
+
+def _announce(work: Path, image: ImageName, keys: Sequence[str], total: int) -> None:
+    """Say which image is made, of which layers: so none of them is taken away any more."""
+    fresh = work / f"{ABOUT}.new"
+    fresh.write_text(json.dumps({"image": image.key, "layers": keys, "bytes": total}))
+    fresh.rename(work / ABOUT)
+
+
+def _waited(store: ImageStore, key: str) -> bool:
+    """Whether a layer is kept; who just makes it, or takes it away, is waited for."""
+    with store.locked(key):
+        return store.has_layer(key)
+
+
+def _fetch(registry: Registry, files: Mapping[Path, Blob]) -> None:
+    def fetch(item: tuple[Path, Blob]) -> None:
+        with item[0].open("w+b") as stream:
+            registry.fetch(item[1], stream)
 
     with ThreadPoolExecutor(PARALLEL) as pool:
         try:
-            for _ in pool.map(fetch, range(len(files))):
+            for _ in pool.map(fetch, files.items()):
                 pass
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    whole = work / "image"
-    tree = whole / "rootfs"
-    with disk_errors(MISC_ERROR, str(image)):
-        for folder in (whole, tree):
-            folder.mkdir()
-            folder.chmod(0o755)  # whatever this process's umask
-        os.chown(tree, MACHINE_BASE, MACHINE_BASE)
-        for number, file in enumerate(files):
-            _unpack(file, number, tree, image)
-            file.unlink()
-        about = {**_config(config, manifest), "bytes": _bytes(tree)}
-        (whole / "config.json").write_text(json.dumps(about))
-        (whole / "config.json").chmod(0o644)
-        whole.rename(kept)
-    return total
 
 
-def _unpack(file: Path, number: int, tree: Path, image: ImageName) -> None:
-    """Lay one layer over the tree, as one who is nobody on the host."""
+def _keep_layer(file: Path, image: ImageName, store: ImageStore, keys: Sequence[str], place: Path) -> None:
+    """Unpack the last of these layers over the others in its locked directory `place`, and put it in place."""
+    _empty(place)
+    layer, trees = place / "layer", [store.layer(key) / TREE for key in keys[:-1]]
+    tree = layer / TREE
+    for folder in (layer, tree, place / "work", place / "merged"):
+        folder.mkdir(mode=0o755)
+    like = trees[-1].stat() if trees else None
+    os.chown(tree, like.st_uid if like else MACHINE_BASE, like.st_gid if like else MACHINE_BASE)
+    tree.chmod(like.st_mode & 0o7777 if like else 0o755)
+    most = max(0, store.make_room(file.stat().st_size * _GROWS))
+    _unpack(file, len(keys) - 1, trees, place, most, image)
+    (layer / ABOUT).write_text(json.dumps(about_layer(tree)))
+    kept = store.layer(keys[-1])
+    shutil.rmtree(kept, ignore_errors=True)
+    layer.rename(kept)
+
+
+def _unpack(file: Path, number: int, below: Sequence[Path], place: Path, most: int, image: ImageName) -> None:
+    """Lay one layer over those below it, as one who is nobody on the host."""
     with file.open("rb") as opened:
         if opened.read(len(_ZSTD)) == _ZSTD:
-            _unzstd(file, image)
+            _unzstd(file, image, most)
 
-    def work() -> str:
-        os.fchdir(folder)
-        return layers.lay(fd, MACHINE_USERS)
+    def enter() -> None:
+        os.chdir(place)
+        if below:
+            lower = _links(place, below)
+            options = f"lowerdir={lower},upperdir=layer/{TREE},workdir=work,{_PLAIN},volatile"
+            syscalls.mount("overlay", "merged", "overlay", syscalls.MS_NODEV | syscalls.MS_NOSUID, options)
+        os.chdir("merged" if below else f"layer/{TREE}")
 
     fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-    folder = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        problem = as_machine_root(work)
+        problem = as_machine_root(lambda: layers.lay(fd, MACHINE_USERS, most), enter)
     except ApartFailed as failure:
         raise TransferFailed(MISC_ERROR, f"{image}: layer {number} cannot be unpacked: {failure}") from None
     finally:
         os.close(fd)
-        os.close(folder)
     if problem:
-        full = "No space left" in problem or "quota" in problem
+        no_room = any(word in problem for word in ("No space left", "quota", layers.NO_ROOM))
         raise TransferFailed(
-            "DiskFull" if full else INVALID_IMAGE, f"{image}: layer {number} cannot be unpacked: {problem}"
+            "DiskFull" if no_room else INVALID_IMAGE, f"{image}: layer {number} cannot be unpacked: {problem}"
         )
 
 
-def _unzstd(file: Path, image: ImageName) -> None:
+def _links(place: Path, trees: Sequence[Path]) -> str:
+    """Short names for layers, lowest first, below the current directory, and how an overlay is told of them: mount(2)
+    takes one page of text."""
+    (place / "l").mkdir()
+    for number, tree in enumerate(trees):
+        (place / "l" / str(number)).symlink_to(tree)
+    return ":".join(f"l/{number}" for number in reversed(range(len(trees))))
+
+
+def _empty(folder: Path) -> None:
+    for leftover in folder.iterdir():
+        shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink()
+
+
+def _unzstd(file: Path, image: ImageName, most: int) -> None:
     plain = file.with_suffix(".tar")
-    command = ["zstd", "-q", "-d", "-f", "-o", str(plain), str(file)]
+    bound = 2 * most + _TAR_BYTES  # the archive of many small files is larger than they are
+    command = ["prlimit", f"--fsize={bound}", "zstd", "-q", "-d", "-f", "-o", str(plain), str(file)]
     try:
         subprocess.run(command, check=True, capture_output=True, timeout=_UNZSTD_S, stdin=subprocess.DEVNULL)
     except (OSError, subprocess.SubprocessError):
+        if plain.exists() and plain.stat().st_size >= bound:
+            raise TransferFailed("DiskFull", f"{image}: a layer: {layers.NO_ROOM}") from None
         raise TransferFailed(INVALID_IMAGE, f"{image}: a layer cannot be uncompressed by zstd") from None
     plain.rename(file)
 
@@ -206,7 +248,7 @@ def _config(config: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:
     given: Mapping[str, Any] = inner if isinstance(inner, dict) else {}
     return {
         "digest": manifest.digest,
-        "boot": _BOOT.read_text(),
+        "boot": boot(),
         "environment": [str(one) for one in given.get("Env") or ()],
         "entrypoint": [str(one) for one in given.get("Entrypoint") or ()],
         "command": [str(one) for one in given.get("Cmd") or ()],
@@ -214,47 +256,41 @@ def _config(config: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _bytes(tree: Path) -> int:
-    """What the files below a directory hold; a file of several names once."""
-    found: dict[int, int] = {}
-    for folder, _, names in os.walk(tree):
-        for name in names:
-            about = os.lstat(f"{folder}/{name}")
-            found[about.st_ino] = about.st_size
-    return sum(found.values())
+def _attach(store: ImageStore, key: str, work: Path, namespace: int, image: ImageName) -> None:
+    """Show a machine the image: its configuration, and its layers as one read-only tree."""
+    kept = store.image(key)
+    trees = [store.layer(layer) / TREE for layer in json.loads((kept / CONFIG).read_text())["layers"]]
+    held: list[int] = []
 
+    def gather() -> None:
+        os.chdir(work)
+        if len(trees) > 1:
+            shutil.rmtree("l", ignore_errors=True)
+            flags = syscalls.MS_RDONLY | syscalls.MS_NODEV | syscalls.MS_NOSUID
+            options = f"lowerdir={_links(work, trees)},{_PLAIN}"
+            syscalls.mount("overlay", str(kept / "rootfs"), "overlay", flags, options)
+        else:
+            syscalls.mount(str(trees[0]), str(kept / "rootfs"), "", syscalls.MS_BIND)
+        held.append(syscalls.clone_tree(str(kept), recursive=True))
+        syscalls.set_mount_attributes(held[0], read_only=True, nodev=True, nosuid=True, recursive=True)
 
-def _is_whole(kept: Path) -> bool:
-    """Whether it was made in the present boot: after a crash of the host files may have lost their ends."""
-    try:
-        found = json.loads((kept / "config.json").read_text())
-    except (FileNotFoundError, ValueError):
-        return False
-    return isinstance(found, dict) and found.get("boot") == _BOOT.read_text()
-
-
-def _attach(kept: Path, namespace: int, image: ImageName) -> None:
-    tree = syscalls.clone_tree(str(kept))
-    try:
-        syscalls.set_mount_attributes(tree, read_only=True, nodev=True, nosuid=True)
-
-        def put(place: str) -> str:
-            syscalls.set_fs_ids(MACHINE_BASE, MACHINE_BASE)
-            if os.path.ismount(place):
-                return "done"
-            os.makedirs(place, mode=0o755, exist_ok=True)
-            syscalls.set_fs_ids(0, 0)
-            syscalls.attach_tree(tree, place)
+    def put(place: str) -> str:
+        syscalls.set_fs_ids(MACHINE_BASE, MACHINE_BASE)
+        if os.path.ismount(place):
             return "done"
+        os.makedirs(place, mode=0o755, exist_ok=True)
+        syscalls.set_fs_ids(0, 0)
+        syscalls.attach_tree(held[0], place)
+        return "done"
 
-        _inside(namespace, image, put)
-    finally:
-        os.close(tree)
+    _inside(namespace, image, put, gather)
 
 
-def _inside(namespace: int, image: ImageName, work: Any) -> str:
+def _inside(
+    namespace: int, image: ImageName, work: Callable[[str], str], before: Callable[[], None] = lambda: None
+) -> str:
     place = f"/{IMAGES}/{image.key}"
     try:
-        return in_namespace(namespace, lambda: str(work(place)))
+        return in_namespace(namespace, lambda: work(place), before)
     except ApartFailed as failure:
         raise TransferFailed(MISC_ERROR, f"{image}: the machine cannot be given it: {failure}") from None

@@ -2,9 +2,9 @@
 
 Orders have `kind` and what it takes: `fetch` (`root`, `dir`, `fresh`, `items`; with `shared` into the directory itself,
 not its `wd`), `deliver` (`root`, `dir`, `items`, `env`), `install` (`root`, `dir`, `file`), `image` (`root`, `dir`,
-`image`, `store`, `kept_free`, `username`, `password`, `pid`, `pid_start`), `logs` (`url`, `prefix`, `texts`); all may
-have `networks`, and `own` (`port`, `authority`, `trusted`): where the service itself answers, by whose certificate
-(PEM), and the file of those whom its operator trusts besides.
+`image`, `store`, `bound`, `kept_free`, `username`, `password`, `pid`, `pid_start`), `logs` (`url`, `prefix`, `texts`);
+all may have `networks`, and `own` (`port`, `authority`, `trusted`): where the service itself answers, by whose
+certificate (PEM), and the file of those whom its operator trusts besides.
 Outcomes: `{"ok": true, ...}` or `ok` false with `code`, `message` and `details` as the public service words them.
 """
 
@@ -44,7 +44,8 @@ def told(order: Mapping[str, Any], work: Callable[[], Json]) -> Json:
         return work()
     except TransferFailed as failure:
         details = [list(pair) for pair in failure.details]
-        return {"ok": False, "code": failure.code, "message": str(failure), "details": details}
+        told = {"ok": False, "code": failure.code, "message": str(failure), "details": details}
+        return {**told, "bytes": failure.bytes} if failure.bytes else told
     except Exception as failure:  # noqa: BLE001 - whatever a server or a library does, the job has an outcome
         text = f"unexpected: {type(failure).__name__}"
         return {"ok": False, "code": MISC.get(kind, "Unknown"), "message": text, "details": []}

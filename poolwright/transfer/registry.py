@@ -100,6 +100,7 @@ class Registry:
         self._schemes = ["https", "http"] if _is_loopback(urlsplit(f"//{host}").hostname or "") else ["https"]
         self._host = host
         self._authorization: str | None = None
+        self.received = 0  # bytes of layers, also of tries that failed
 
     def manifest(self) -> Manifest:
         """What the image's name means now, for this host. Raises TransferFailed."""
@@ -168,6 +169,7 @@ class Registry:
             for piece in _pieces(answer):
                 with disk_errors(MISC_ERROR, "a layer of the image"):
                     stream.write(piece)
+                self.received += len(piece)
                 if stream.tell() > blob.size:
                     break
         with disk_errors(MISC_ERROR, "a layer of the image"):

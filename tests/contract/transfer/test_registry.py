@@ -1,4 +1,4 @@
-"""Images from a real registry, and from servers that misbehave; unpacked by one who is nobody on the host."""
+"""Images from a real registry, and from servers that misbehave."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from typing import Any
 import pytest
 
 from poolwright.domain.containers import read_image_name
-from poolwright.serve.container_images import collect
-from poolwright.transfer import images
 from poolwright.transfer.addresses import Policy, session
 from poolwright.transfer.failures import TransferFailed
 from poolwright.transfer.fetching import Patience
@@ -27,7 +25,6 @@ from tests.support.registry import Registry as Served
 
 HASTY = Patience(tries=3, first_wait_s=0.01)
 LOGIN = ("ann", "hush")
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: images belong to users of machines")
 
 
 @pytest.fixture(scope="module")
@@ -51,17 +48,6 @@ def refusal(work: Callable[[], Any]) -> tuple[str, str]:
     with pytest.raises(TransferFailed) as failed:
         work()
     return failed.value.code, str(failed.value)
-
-
-def unpacked(hub: Served, tmp_path: Path, name: str) -> Path:
-    made = client(f"{hub.server}/{name}")
-    manifest = made.manifest()
-    digest = manifest.digest.partition(":")[2]
-    store = tmp_path / "store"
-    with images.locked(store, digest) as work:
-        images.make(made, manifest, read_image_name(f"{hub.server}/{name}"), work, store / "images" / digest)
-    assert not list((store / "tmp").iterdir())
-    return store / "images" / digest
 
 
 @pytest.mark.parametrize("kind", [MANIFEST, DOCKER])
@@ -89,91 +75,6 @@ def test_an_index_leads_to_the_image_for_this_host(hub: Served) -> None:
     hub.manifest("multi/one", "far", {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries[:1]})
     code, text = refusal(client(f"{hub.server}/multi/one:far").manifest)
     assert (code, "linux/s390x" in text) == ("ContainerInvalidImage", True)
-
-
-@root_only
-def test_layers_are_laid_one_over_the_other_by_nobody(hub: Served, tmp_path: Path) -> None:
-    below = layer({"etc": None, "etc/old": b"old", "etc/kept": b"kept", "bin/su": b"x"}, 0o4755)
-    above = layer({"etc/.wh.old": b"", "etc/new": b"new", "link": "/etc/kept"})
-    hub.push("layers/two", [below, above], Cmd=["run"], WorkingDir="/w", Entrypoint=None)
-    digest = client(f"{hub.server}/layers/two").manifest().digest.partition(":")[2]
-    left = tmp_path / "store" / "tmp" / digest  # by a process that was killed
-    (left / "image" / "rootfs").mkdir(parents=True)
-    (left / "layer0").write_bytes(b"half")
-    made = unpacked(hub, tmp_path, "layers/two")
-    tree = made / "rootfs"
-    assert sorted(path.name for path in (tree / "etc").iterdir()) == ["kept", "new"]
-    assert (tree / "link").readlink() == Path("/etc/kept")
-    owners = {path.lstat().st_uid for path in [tree, *tree.rglob("*")]}
-    assert owners == {100_000}
-    about = json.loads((made / "config.json").read_text())
-    assert (about["command"], about["entrypoint"], about["directory"]) == (["run"], [], "/w")
-    assert about["bytes"] == len(b"kept") + len(b"new") + len(b"x") + len("/etc/kept")
-
-
-@root_only
-@pytest.mark.parametrize(
-    ("owner", "told"),
-    [((65_536, 0), "user 65536"), ((7, 1_000_000), "group 1000000"), ((65_535, 65_535), "")],
-)
-def test_files_belong_to_users_that_nodes_have(
-    hub: Served, tmp_path: Path, owner: tuple[int, int], told: str
-) -> None:
-    hub.push("owned/one", [layer({"srv": None, "srv/far": b"1"}), layer({"srv/far": b"2"}, owner=owner)])
-    if not told:
-        about = (unpacked(hub, tmp_path, "owned/one") / "rootfs/srv/far").stat()
-        assert (about.st_uid, about.st_gid) == (165_535, 165_535)
-        return
-    code, text = refusal(lambda: unpacked(hub, tmp_path, "owned/one"))
-    assert code == "ContainerInvalidImage"
-    assert f"layer 1 cannot be unpacked: BadLayer: the file 'srv/far' is of the {told}" in text
-    assert "0 to 65535" in text
-
-
-@root_only
-def test_what_is_kept_free_on_the_disk_stays_so(hub: Served, tmp_path: Path) -> None:
-    hub.push("room/one", [layer({"f": b"1"})])
-    name = f"{hub.server}/room/one"
-    made = client(name)
-    with images.locked(tmp_path, "x") as work:
-        whole = os.statvfs(work).f_blocks * os.statvfs(work).f_frsize
-        code, _ = refusal(
-            lambda: images.make(made, made.manifest(), read_image_name(name), work, tmp_path / "k", whole)
-        )
-    assert code == "DiskFull"
-
-
-@root_only
-def test_layers_lead_nowhere_else(hub: Served, tmp_path: Path) -> None:
-    victim = tmp_path / "victim"
-    victim.mkdir()
-    up = layer({"../" * 12 + str(victim)[1:] + "/f": b"x"})
-    hub.push("evil/up", [up])
-    code, text = refusal(lambda: unpacked(hub, tmp_path, "evil/up"))
-    assert (code, "leads upwards" in text) == ("ContainerInvalidImage", True)
-    hub.push("evil/link", [layer({"out": str(victim)}), layer({"out/f": b"x"})])
-    refusal(lambda: unpacked(hub, tmp_path, "evil/link"))
-    hub.push("evil/junk", [b"no archive at all"])
-    assert refusal(lambda: unpacked(hub, tmp_path, "evil/junk"))[0] == "ContainerInvalidImage"
-    assert not list(victim.iterdir())
-    assert not list((tmp_path / "store" / "images").iterdir())
-    assert not list((tmp_path / "store" / "tmp").iterdir())
-
-
-@root_only
-def test_images_that_no_machine_has_are_collected(hub: Served, tmp_path: Path) -> None:
-    hub.push("kept/one", [layer({"f": b"1"})])
-    hub.push("kept/two", [layer({"f": b"2"})])
-    one, two = unpacked(hub, tmp_path, "kept/one"), unpacked(hub, tmp_path, "kept/two")
-    nodes, store = tmp_path / "nodes", tmp_path / "store"
-    (nodes / "m1" / "images").mkdir(parents=True)
-    (nodes / "m1" / "images" / one.name).touch()
-    assert collect(store, nodes, 3600) == []
-    assert collect(store, nodes, -1) == [two.name]
-    assert (one.is_dir(), two.is_dir()) == (True, False)
-    (nodes / "m1" / "images" / one.name).unlink()
-    assert collect(store, nodes, -1) == [one.name]
-    assert not list((store / "tmp").iterdir())
 
 
 def test_addresses_obey_the_rules_of_transfers(hub: Served, server: Faulty) -> None:

@@ -120,7 +120,7 @@ def test_a_task_runs_in_an_image_that_its_pool_brought(live: Live, hub: Registry
     assert figures[f'{took}{{outcome="pulled"}}'] == figures[f'{took}{{outcome="present"}}'] == "1.0"
     assert float(figures["poolwright_image_pull_bytes_total"]) > 100_000
     assert figures["poolwright_container_images"] == "1.0"
-    unpacked = (live.data_dir / "containers" / "images").glob("*/rootfs/bin/busybox")
+    unpacked = (live.data_dir / "containers" / "layers").glob("*/tree/bin/busybox")
     assert float(figures["poolwright_container_image_bytes"]) >= sum(p.stat().st_size for p in unpacked) > 0
 
 

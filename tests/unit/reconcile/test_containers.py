@@ -77,7 +77,7 @@ class Counts:
 def made(worker: Worker, problem: str | None = None, counts: Counts | None = None) -> Containers:
     store: Any = NoStore()
     checked: Store = store
-    host = ContainerHost(Runtime(problem), "/store", 7, (counts or Counts()).count)
+    host = ContainerHost(Runtime(problem), "/store", 9, 7, (counts or Counts()).count, lambda _: (5, 10))
     return Containers(checked, worker.do, host)
 
 
@@ -111,7 +111,8 @@ def test_a_start_waits_for_nothing_that_its_node_has() -> None:
         assert containers.ready(start(packages=("p",))) is None
         assert containers.ready({"fetch": ()}) is None
         assert worker.orders[0]["username"] == "ann"
-        assert (worker.orders[0]["store"], worker.orders[0]["kept_free"]) == ("/store", 7)
+        told = {name: worker.orders[0][name] for name in ("store", "bound", "kept_free")}
+        assert told == {"store": "/store", "bound": 9, "kept_free": 7}
 
     asyncio.run(story())
 
@@ -145,21 +146,21 @@ def test_each_request_for_an_image_is_counted_by_how_it_ended() -> None:
             {"ok": True, "reused": False, "bytes": 7},
             {"ok": True, "reused": True, "bytes": 0},
             {"ok": False, "code": "ContainerInvalidRegistry", "message": "denied"},
-            {"ok": False, "code": "of another kind", "message": "x"},
+            {"ok": False, "code": "of another kind", "message": "x", "bytes": 3},
             None,
         ]
         for number, outcome in enumerate(outcomes):
             worker.outcome = outcome
             await containers.of_node(f"m{number}", 1, pool)
         await containers.of_node("m0", 1, pool)  # known to be there: nobody is asked
-        wanted = [("pulled", 7), ("present", 0), ("ContainerInvalidRegistry", 0), ("other", 0), ("gone", 0)]
+        wanted = [("pulled", 7), ("present", 0), ("ContainerInvalidRegistry", 0), ("other", 3), ("gone", 5)]
         assert counts.told == wanted
         worker.go.clear()
         pull = asyncio.create_task(containers.of_node("m9", 1, pool))
         await until(lambda: worker.at_once == 1)
         pull.cancel()
         await asyncio.gather(pull, return_exceptions=True)
-        assert counts.told[len(wanted) :] == [("stopped", 0)]
+        assert counts.told[len(wanted) :] == [("stopped", 5)]
 
     asyncio.run(story())
 
