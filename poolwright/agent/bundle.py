@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from poolwright.agent import seccomp
 from poolwright.agent.layout import NODE_ROOT
 from poolwright.agent.users import Identity
 
@@ -133,6 +134,12 @@ def configuration(
         "mounts": _mounts(container, work, bundle, uid, gid),
         "linux": {"maskedPaths": _MASKED, "readonlyPaths": _READ_ONLY},
     }
+    if not container.get("unconfined"):
+        found["linux"]["seccomp"] = seccomp.profile()
+    elif not elevated:
+        raise SettingsRefused(
+            "--security-opt seccomp=unconfined: only a task with an elevated userIdentity may make every system call"
+        )
     if container.get("hostname"):
         found["hostname"] = str(container["hostname"])
         kinds.append("uts")

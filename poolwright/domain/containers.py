@@ -134,6 +134,7 @@ class RunOptions:
     hostname: str | None = None
     read_only: bool = False
     shares_ipc: bool = False
+    unconfined: bool = False  # no system call is refused (agent/seccomp.py)
     environment: tuple[tuple[str, str], ...] = ()
     volumes: tuple[Volume, ...] = ()
     limits: tuple[tuple[str, int, int], ...] = ()  # name as in setrlimit(2), soft, hard

@@ -241,6 +241,7 @@ def agents_container(
         "hostname": options.hostname,
         "read_only": options.read_only,
         "shares_ipc": options.shares_ipc,
+        "unconfined": options.unconfined,
         "environment": [list(pair) for pair in options.environment],
         "volumes": [[v.target, v.source, v.read_only, v.size_bytes] for v in options.volumes],
         "limits": [list(limit) for limit in options.limits],

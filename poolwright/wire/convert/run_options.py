@@ -223,6 +223,12 @@ def _ipc(options: RunOptions, value: str) -> RunOptions:
     return replace(options, shares_ipc=value == "host")
 
 
+def _security(options: RunOptions, value: str) -> RunOptions:
+    if value.replace(":", "=", 1) != "seccomp=unconfined":
+        raise _Bad("Only seccomp=unconfined is in force, for tasks with an elevated userIdentity.")
+    return replace(options, unconfined=True)
+
+
 _FLAGS: dict[str, Callable[[RunOptions], RunOptions]] = {
     "--rm": lambda options: options,
     "--read-only": lambda options: replace(options, read_only=True),
@@ -241,4 +247,5 @@ _READERS: dict[str, _Reader] = {
     "--network": _network,
     "--net": _network,
     "--ipc": _ipc,
+    "--security-opt": _security,
 }

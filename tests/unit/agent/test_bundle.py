@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 import pytest
 
+from poolwright.agent import seccomp
 from poolwright.agent.bundle import SettingsRefused, arguments, configuration, environment, user
 from poolwright.agent.users import ROOT, Identity
 
@@ -108,3 +110,20 @@ def test_limits_and_host_name() -> None:
     assert found["process"]["rlimits"] == [{"type": "RLIMIT_NOFILE", "soft": 5, "hard": 2**64 - 1}]
     assert (found["hostname"], found["root"]["readonly"]) == ("box", True)
     assert {"type": "uts"} in found["linux"]["namespaces"]
+
+
+def test_system_calls_are_refused_unless_an_elevated_task_wants_all() -> None:
+    (names, *others) = made({})["linux"]["seccomp"]["syscalls"]
+    assert {"mount", "keyctl", "bpf", "kexec_load", "userfaultfd", "unshare"} <= set(names["names"])
+    assert (names["action"], names["errnoRet"]) == ("SCMP_ACT_ERRNO", errno.EPERM)
+    assert {name for one in others for name in one["names"]} == {"clone", "clone3", "ptrace"}
+    assert made({}, ROOT)["linux"]["seccomp"] == made({})["linux"]["seccomp"]
+    assert "seccomp" not in made({"unconfined": True}, ROOT)["linux"]
+    with pytest.raises(SettingsRefused, match=r"seccomp=unconfined: only .* elevated"):
+        made({"unconfined": True})
+
+
+def test_the_profile_is_for_the_processor() -> None:
+    assert seccomp.profile("x86_64")["architectures"][0] == "SCMP_ARCH_X86_64"
+    assert seccomp.profile("aarch64")["architectures"][0] == "SCMP_ARCH_AARCH64"
+    assert "architectures" not in seccomp.profile("riscv64")

@@ -51,6 +51,13 @@ CONTAINER_POOLS = [
     ),
 ]
 CONTAINER_TASKS = [
+    (
+        task(registry={"registryServer": "a.b", "identityReference": {"resourceId": "/i"}}),
+        UNSUPPORTED,
+        f"{TASK}.registry.identityReference",
+    ),
+    (task(containerRunOptions="--security-opt seccomp=mine.json"), INVALID, OPTIONS),
+    (task(containerRunOptions="--security-opt no-new-privileges"), INVALID, OPTIONS),
     ({"containerSettings": {}}, MISSING, f"{TASK}.imageName"),
     (task(""), INVALID, f"{TASK}.imageName"),
     (task("debian:bad tag"), INVALID, f"{TASK}.imageName"),
