@@ -10,6 +10,7 @@ LOGIN_KIT = "mnt/batch/ssh"  # the SSH server for images without one; empty unti
 #: A bounded root with less room than this is full: the threshold that the public service tells tasks of.
 ROOT_RESERVED_BYTES = 1_000_000
 SERVICE_NAME = "service.poolwright.internal"  # by which machines reach the service on their host
+AUTHORITY = ".authority.pem"  # below the node root: that of the service alone
 TRUST = ".trust.pem"  # below the node root: authorities of the image and that of the service; see trust.py
 CERTIFICATES = "mnt/batch/certs"  # a directory for each of those who may see some; not below the node root
 RUNTIME = "mnt/batch/crun"  # the container runtime; empty until a node needs it

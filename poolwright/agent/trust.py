@@ -1,8 +1,10 @@
 """Whom programs of tasks trust that are to speak with the service.
 
-Its certificate is issued by an authority of its own, which no image knows. So a task that was given a token finds the
-authorities of its image and that of the service in one file, named by the variables that OpenSSL, requests and curl
-look at; variables of its own stay. The file is made when the first such task starts: other nodes do without the copy.
+Its certificate is issued by an authority of its own, which no image knows. Every task is told a file with that
+authority alone (POOLWRIGHT_CA_FILE): programs that speak with the service's own blob storage by signed addresses need
+it. A task that was given a token finds the authorities of its image and that of the service in one file, named by the
+variables that OpenSSL, requests and curl look at; variables of its own stay. Each is made when the first such task
+starts: other nodes do without the copy.
 """
 
 from __future__ import annotations
@@ -10,10 +12,12 @@ from __future__ import annotations
 import contextlib
 import os
 
-from poolwright.agent.layout import NODE_ROOT, TRUST
+from poolwright.agent.layout import AUTHORITY, NODE_ROOT, TRUST
 
 _PLACE = f"/{NODE_ROOT}/{TRUST}"
+_AUTHORITY = f"/{NODE_ROOT}/{AUTHORITY}"
 _TOKEN = "AZ_BATCH_AUTHENTICATION_TOKEN"  # noqa: S105 - the name of a variable
+_VARIABLE = "POOLWRIGHT_CA_FILE"
 _NAMES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 #: Where distributions keep all authorities in one file (Debian and SUSE, Red Hat, Alpine).
 _BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
@@ -25,27 +29,32 @@ class Trust:
 
     def __init__(self, authority: str) -> None:
         self._authority = authority
-        self._made = False
+        self._made: set[str] = set()
 
     def told(self, environment: dict[str, str]) -> dict[str, str]:
-        """The environment of an execution, with the variables where it has a token. Raises OSError."""
-        if _TOKEN not in environment or not self._authority:
+        """The environment of an execution, with the variables for it. Raises OSError."""
+        if not self._authority:
             return environment
-        if not self._made:
-            self._make()
-        return {**dict.fromkeys(_NAMES, _PLACE), **environment}
+        self._make(_AUTHORITY)
+        told = {_VARIABLE: _AUTHORITY}
+        if _TOKEN in environment:
+            self._make(_PLACE)
+            told |= dict.fromkeys(_NAMES, _PLACE)
+        return {**told, **environment}
 
-    def _make(self) -> None:
-        text = _image_bundle().rstrip(b"\n")
-        new = f"{_PLACE}.new"
+    def _make(self, place: str) -> None:
+        if place in self._made:
+            return
+        text = _image_bundle().rstrip(b"\n") if place == _PLACE else b""
+        new = f"{place}.new"
         with contextlib.suppress(FileNotFoundError):
             os.unlink(new)
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         with os.fdopen(fd, "wb") as stream:
             stream.write(text + b"\n" * bool(text) + self._authority.encode())
         os.chmod(new, 0o644)
-        os.rename(new, _PLACE)
-        self._made = True
+        os.rename(new, place)
+        self._made.add(place)
 
 
 def _image_bundle() -> bytes:

@@ -150,7 +150,8 @@ class House:
         )
         callers = await open_callers(self.store, data_dir, identity, tls, port, self.clock)
         self.packages.open()
-        await self.storage.open(endpoint, self.settings)
+        trusted = trusted_file()
+        await self.storage.open(endpoint, self.settings, trusted)
         recovery = self.images.recover()
         if not recovery.clean:
             _log.info("image plane: removed what an earlier end left half made: %s", recovery)
@@ -158,7 +159,7 @@ class House:
         reconciler = self._reconciler = Reconciler(self.store, kit)
         listener = BesideListener(reconciler.agents)
         hub = self._hub = AgentHub(str(data_dir / "run" / "agents.sock"), agents_token(data_dir), listener)
-        carrier = self._carrier = HubCarrier(hub, port, tls.ca_file.read_text(), trusted_file())
+        carrier = self._carrier = HubCarrier(hub, port, tls.ca_file.read_text(), trusted)
         logs = self._log_uploads = NodeLogUploads(
             self.store, hub, carrier, self.clock, self.ids, self.options.transfer_networks
         )

@@ -31,13 +31,14 @@ from poolwright.serve.blob_files import BlobFiles
 from poolwright.serve.options import Options
 from poolwright.serve.packages import StoredPackages
 from poolwright.store.base import Store, Tx
-from poolwright.transfer.addresses import CONNECT_S, READ_S, certificates
+from poolwright.transfer.addresses import CONNECT_S, READ_S, Policy, certificates, session
 
 _log = logging.getLogger(__name__)
 _LEAVE = timedelta(days=2)  # longer than any transfer
 _SKEW = timedelta(minutes=15)
 _TRIES = 3
 _PIECE = 4 * 1024 * 1024
+_ANYWHERE = Policy(["0.0.0.0/0", "::/0"])
 
 
 class BadStorageFile(OSError):
@@ -99,10 +100,14 @@ class AccountStorage:
         self._linked = linked
         self._here: dict[str, StorageAccount] = {}
         self._url = ""
+        self._authority = ""
 
-    async def open(self, url: str, settings: Settings) -> None:
-        """`url` is this service as programs of this host reach it, without a slash at the end."""
+    async def open(self, url: str, settings: Settings, trusted: str = "") -> None:
+        """`url` is this service as programs of this host reach it, without a slash at the end. `trusted`: see
+        serve/transfers.py."""
         self._url = url
+        if trusted:
+            self._authority = await asyncio.to_thread(Path(trusted).read_text, "ascii", "ignore")
         ctx = Context(self._clock, self._ids, settings, Caller("system", "start"))
         known = list(self._known.values())
         for name in await self._store.write(lambda tx: storage_accounts.adopt(tx, ctx, known)):
@@ -211,7 +216,7 @@ class AccountStorage:
         def work() -> None:
             from azure.core.exceptions import ResourceExistsError
 
-            with suppress(ResourceExistsError), _client(place).get_container_client(container) as client:
+            with suppress(ResourceExistsError), self._client(place).get_container_client(container) as client:
                 client.create_container()
 
         await _outside(place, work)
@@ -242,7 +247,7 @@ class AccountStorage:
             from azure.core.exceptions import ResourceNotFoundError
 
             try:
-                return _client(place).get_blob_client(container, name).download_blob(max_concurrency=1)
+                return self._client(place).get_blob_client(container, name).download_blob(max_concurrency=1)
             except ResourceNotFoundError:
                 return None
 
@@ -263,9 +268,27 @@ class AccountStorage:
                 await self._own.change(lambda index: index.delete(key, lambda _: None))
             return
         try:
-            await _outside(place, lambda: _client(place).get_blob_client(container, name).delete_blob())
+            await _outside(place, lambda: self._client(place).get_blob_client(container, name).delete_blob())
         except ManagementError as error:
             _log.warning("the upload of a deleted package stays in storage %s: %s", place.name, error.message)
+
+    def _client(self, place: _Place) -> Any:
+        """Of storage that the operator named: whoever else names servers is served by the transfer worker."""
+        from azure.core.pipeline.transport import RequestsTransport
+        from azure.storage.blob import BlobServiceClient
+
+        return BlobServiceClient(
+            place.endpoint,
+            {"account_name": place.name, "account_key": place.key},
+            transport=RequestsTransport(session=session(_ANYWHERE, authority=self._authority)),
+            connection_verify=certificates(),
+            connection_timeout=CONNECT_S,
+            read_timeout=READ_S,
+            retry_total=_TRIES,
+            initial_backoff=1,
+            max_chunk_get_size=_PIECE,
+            max_single_get_size=_PIECE,
+        )
 
 
 def _where(package: Package) -> tuple[str, str]:
@@ -275,22 +298,6 @@ def _where(package: Package) -> tuple[str, str]:
     return container_of(
         package.application, digest
     ), f"{package.application}-{package.version}-{package.blob}"
-
-
-def _client(place: _Place) -> Any:
-    from azure.storage.blob import BlobServiceClient
-
-    return BlobServiceClient(
-        place.endpoint,
-        {"account_name": place.name, "account_key": place.key},
-        connection_verify=certificates(),
-        connection_timeout=CONNECT_S,
-        read_timeout=READ_S,
-        retry_total=_TRIES,
-        initial_backoff=1,
-        max_chunk_get_size=_PIECE,
-        max_single_get_size=_PIECE,
-    )
 
 
 async def _outside(place: _Place, work: Callable[[], Any]) -> Any:

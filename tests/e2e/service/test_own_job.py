@@ -90,6 +90,7 @@ def test_only_who_has_a_token_is_told_whom_to_trust(live: Live) -> None:
     post(live, "jobs/job/tasks", own)
     live.wait_completed(2)
     assert "SSL_CERT_FILE" not in live.output("plain")
+    assert "POOLWRIGHT_CA_FILE=/mnt/batch/tasks/.authority.pem\n" in live.output("plain")
     said = live.output("own")
     assert "SSL_CERT_FILE=/own.pem\n" in said
     assert "-----END CERTIFICATE-----" in said

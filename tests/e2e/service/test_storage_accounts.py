@@ -17,7 +17,9 @@ from azure.mgmt.storage import StorageManagementClient
 from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, generate_container_sas
 
 from tests.e2e.service.live import Live
+from tests.e2e.service.test_multi_instance import MPI, open_mpi
 from tests.e2e.service.test_packages import RUN, Desk, archive, ends, reference
+from tests.e2e.service.test_storage import mount
 from tests.e2e.service.test_transfers import output
 from tests.support.storage import Storage
 from tests.support.waiting import wait_until
@@ -195,3 +197,41 @@ def test_no_acknowledged_blob_is_lost(live: Live) -> None:
             for name, data in known.items():
                 assert container.download_blob(name).readall() == data, name
         assert not list((live.data_dir / "blobs" / "data").glob("??/*.part"))
+
+
+READ_AND_WRITE = """
+import os, ssl, urllib.request
+
+context = ssl.create_default_context(cafile=os.environ["POOLWRIGHT_CA_FILE"])
+container, _, signature = os.environ["SHELF"].partition("?")
+with urllib.request.urlopen(f"{container}/given?{signature}", context=context) as answer:
+    text = answer.read().decode()
+put = urllib.request.Request(f"{container}/made?{signature}", text.upper().encode(), method="PUT")
+put.add_header("x-ms-blob-type", "BlockBlob")
+print(urllib.request.urlopen(put, context=context).status, container.split("/")[2].split(":")[0])
+"""
+
+
+def test_programs_of_tasks_reach_the_services_own_storage_by_signed_addresses(live: Live) -> None:
+    live.start_again("--export", f"mpi={open_mpi()}")  # for its Python
+    live.idle_pool(dedicated=1, mount_configuration=[mount("poolwright:mpi", "mpi")])
+    live.job()
+    linked(live, "ownstore")
+    with blobs_of(live, "ownstore") as service:
+        container = service.create_container("shelf")
+        container.upload_blob("given", b"from outside")
+        # As the documentation says: the name by which nodes know the host.
+        url = signed(service, "shelf").replace("//localhost:", "//service.poolwright.internal:")
+        live.batch.create_task(
+            "job",
+            batch.BatchTaskCreateOptions(
+                id="t",
+                command_line=f"{MPI}/python3 -c '{READ_AND_WRITE}'",
+                environment_settings=[batch.EnvironmentSetting(name="SHELF", value=url)],
+            ),
+        )
+        done = live.wait_task("t", "completed")
+        said = live.output("t")
+        assert done["executionInfo"]["exitCode"] == 0, live.output("t", name="stderr.txt")
+        assert said == "201 service.poolwright.internal\n"
+        assert container.download_blob("made").readall() == b"FROM OUTSIDE"
