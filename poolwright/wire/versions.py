@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NewType
 
+import msgspec
+
 from poolwright.domain.errors import ServiceError
 from poolwright.wire.query import Query
 
@@ -102,6 +104,8 @@ OS_UPGRADE_UNTIL = "2018-12-01"
 """The first version without upgrades of the systems of cloud services."""
 CERTIFICATES_UNTIL = "2025-06-01"
 """The first version without certificates."""
+_SOURCES_SINCE, _OLD_SOURCE, _NEW_SOURCE = "2018-12-01", "blobSource", "httpUrl"
+"""Before this version resource files had one source, a blob's URL under a name of its own."""
 SUPPORTED_IMAGES_SINCE = "2019-06-01"
 """Since this version /supportedimages is what /nodeagentskus was."""
 
@@ -130,6 +134,32 @@ def older_pool(pool: Document, version: ApiVersion) -> Document:
             }
         return {**pool, "networkConfiguration": network}
     return pool
+
+
+def older_files(raw: bytes, version: ApiVersion) -> bytes:
+    """A body with the sources of its resource files under today's name."""
+    if version >= _SOURCES_SINCE or _OLD_SOURCE.encode() not in raw:
+        return raw
+    try:
+        whole = msgspec.json.decode(raw)
+        _rename_sources(whole, _OLD_SOURCE, _NEW_SOURCE)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return raw  # whoever decodes it tells what is wrong
+    return msgspec.json.encode(whole)
+
+
+def _rename_sources(inside: Any, old: str, new: str) -> None:
+    if isinstance(inside, list):
+        for one in inside:
+            _rename_sources(one, old, new)
+    elif isinstance(inside, dict):
+        for name, value in inside.items():
+            if name in ("resourceFiles", "commonResourceFiles") and isinstance(value, list):
+                for file in value:
+                    if isinstance(file, dict) and old in file:
+                        file.setdefault(new, file.pop(old))
+            else:
+                _rename_sources(value, old, new)
 
 
 def _pool(pool: Document, version: ApiVersion) -> None:
@@ -219,4 +249,6 @@ def shape(kind: str, document: Document, version: ApiVersion) -> Document:
     change = _SHAPES.get(kind)
     if change is not None:
         change(document, version)
+    if version < _SOURCES_SINCE:
+        _rename_sources(document, _NEW_SOURCE, _OLD_SOURCE)
     return document

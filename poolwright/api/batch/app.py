@@ -25,7 +25,7 @@ from poolwright.store.base import Busy, Full
 from poolwright.wire.errors import error_body
 from poolwright.wire.links import Links
 from poolwright.wire.query import Query
-from poolwright.wire.versions import read_version
+from poolwright.wire.versions import older_files, read_version
 
 _log = logging.getLogger(__name__)
 _ID_MAX = 256
@@ -107,6 +107,7 @@ class BatchApp:
             heads.check_length(scope)
             body = await _read_body(exchange, operation.body_max, receive)
             heads.check_type(scope, body)
+            body = older_files(body, version)
         call = Call(
             services,
             scope,

@@ -181,3 +181,27 @@ def test_public_addresses_of_2019_are_understood_by_their_old_name(live: Live, c
         "UnsupportedProperty",
         "networkConfiguration.publicIPs",
     )
+
+
+def test_resource_files_of_2018_have_a_blob_source(live: Live, call: Caller) -> None:
+    url = "http://127.0.0.1/box/x?sig=1"
+    files = [{"blobSource": url, "filePath": "x"}]
+    start = {"commandLine": "x", "resourceFiles": files}
+    body = {**POOL, "id": "sources", "targetDedicatedNodes": 0, "startTask": start}
+    assert call("POST", "/pools", body, version=OLDEST).status == 201
+    gang = {"coordinationCommandLine": "x", "numberOfInstances": 1, "commonResourceFiles": files}
+    task = {"id": "t", "commandLine": "x", "resourceFiles": files, "multiInstanceSettings": gang}
+    assert call("POST", "/jobs", {"id": "sources", "poolInfo": {"poolId": "sources"}}).status == 201
+    assert call("POST", "/jobs/sources/tasks", task, version=OLDEST).status == 201
+    shown = call("GET", "/pools/sources").document["startTask"]
+    assert shown["resourceFiles"] == [{"httpUrl": url, "filePath": "x"}]
+    old, new = (call("GET", "/jobs/sources/tasks/t", version=v).document for v in (OLDEST, "2018-12-01.8.0"))
+    for found, name in ((old, "blobSource"), (new, "httpUrl")):
+        wanted = [{name: url, "filePath": "x"}]
+        common = found["multiInstanceSettings"]["commonResourceFiles"]
+        assert (found["resourceFiles"], common) == (wanted, wanted)
+    refused = call("POST", "/jobs/sources/tasks", {**task, "id": "late"}, version="2018-12-01.8.0")
+    assert refused.status == 400
+    assert refused.values["PropertyName"] == "resourceFiles[0].blobSource"
+    torn = call("POST", "/jobs/sources/tasks", "blobSource", version=OLDEST)
+    assert torn.status == 400
