@@ -14,7 +14,7 @@ from azure.storage.blob import ContainerClient, ContentSettings
 
 from poolwright.transfer.addresses import CONNECT_S, READ_S, AddressRefused, certificates
 from poolwright.transfer.failures import TransferFailed, error_code, shown
-from poolwright.transfer.fetching import PARALLEL
+from poolwright.transfer.fetching import PARALLEL, PATIENCE, TIMED_OUT, Patience
 from poolwright.transfer.hands import OriginFiles
 from poolwright.transfer.patterns import BadPattern, expand, parse
 from poolwright.transfer.trees import Found
@@ -32,7 +32,7 @@ _SETTINGS = {
 class Uploader:
     """Puts files into one container. Putting one again replaces it, so that a job may be done again."""
 
-    def __init__(self, session: requests.Session, container_url: str, tries: int = 4) -> None:
+    def __init__(self, session: requests.Session, container_url: str, patience: Patience = PATIENCE) -> None:
         self._url = container_url
         try:
             self._client = ContainerClient.from_container_url(
@@ -41,7 +41,7 @@ class Uploader:
                 connection_verify=certificates(),
                 connection_timeout=CONNECT_S,
                 read_timeout=READ_S,
-                retry_total=tries,
+                retry_total=patience.tries - 1,
                 initial_backoff=1,
                 increment_base=2,
             )
@@ -78,8 +78,11 @@ class Uploader:
                 return self._failed("FileUploadAccessDenied", "access is denied", more)
             if error.status_code in (409, 412):
                 return self._failed("FileUploadConflict", f"{name}: the blob cannot be replaced now", more)
+            late = error.status_code in TIMED_OUT
             return self._failed(
-                "FileUploadMiscError", f"{name}: the server answered {error.status_code}", more
+                "FileUploadTimedOut" if late else "FileUploadMiscError",
+                f"{name}: the server answered {error.status_code}",
+                more,
             )
         if "imed out" in str(error):
             return self._failed("FileUploadTimedOut", f"{name}: no answer in time")
@@ -102,8 +105,9 @@ class Outputs:
         directory: str,
         variables: Mapping[str, str],
         tell: Callable[[int], None] = lambda _: None,
+        patience: Patience = PATIENCE,
     ) -> None:
-        self._session = session
+        self._session, self._patience = session, patience
         self._origin = origin
         self._directory = directory
         self._variables = dict(variables)
@@ -138,7 +142,7 @@ class Outputs:
         except BadPattern as bad:
             raise TransferFailed("FileUploadMiscError", str(bad), (("FilePattern", written),)) from None
         found = self._origin.find(pattern)
-        uploader = Uploader(self._session, str(item["url"]))
+        uploader = Uploader(self._session, str(item["url"]), self._patience)
         path = str(item.get("path") or "").strip("/")
         self._said.append(f"{written}: {len(found)} files")
         headers = dict(item.get("headers") or ())

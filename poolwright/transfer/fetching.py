@@ -27,6 +27,7 @@ PARALLEL = 4  # files of one job at a time
 BLOBS_MAX = 100_000  # of one container and prefix
 _PIECE = 256 * 1024
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})  # what a later try may not meet
+TIMED_OUT = frozenset({408, 504})
 _FORBIDDEN = frozenset({401, 403, 407})
 
 
@@ -227,7 +228,7 @@ class _Download:
             return
         reason = answer.headers.get("x-ms-error-code", "")
         if status in _PASSING:
-            code = "BlobDownloadTimedOut" if status in (408, 504) else "BlobDownloadMiscError"
+            code = "BlobDownloadTimedOut" if status in TIMED_OUT else "BlobDownloadMiscError"
             raise _Passing(code, f"the server answered {status} {reason}".strip())
         code, text = "BlobDownloadMiscError", f"the server answered {status}"
         if status in (404, 410):
@@ -255,7 +256,9 @@ class _Download:
         return TransferFailed(code, message, _named(self._item) + told)
 
 
-def blobs(session: requests.Session, item: Mapping[str, Any]) -> Iterator[Item]:
+def blobs(
+    session: requests.Session, item: Mapping[str, Any], patience: Patience = PATIENCE
+) -> Iterator[Item]:
     """The files of a container whose names begin with the prefix, below the item's path. Raises TransferFailed."""
     url = str(item["url"])
     details = (("StorageContainerUrl", shown(url)),)
@@ -267,7 +270,7 @@ def blobs(session: requests.Session, item: Mapping[str, Any]) -> Iterator[Item]:
             connection_verify=certificates(),
             connection_timeout=CONNECT_S,
             read_timeout=READ_S,
-            retry_total=4,
+            retry_total=patience.tries - 1,
             initial_backoff=1,
             increment_base=2,
         )
@@ -299,6 +302,8 @@ def _container_failure(error: Exception, url: str, details: tuple[tuple[str, str
             code, text = "ResourceContainerNotFound", "the container does not exist"
         elif error.status_code in _FORBIDDEN or reason == "PublicAccessNotPermitted":
             code, text = "ResourceContainerAccessDenied", "access is denied"
+        elif error.status_code in TIMED_OUT:
+            code, text = "ResourceContainerListTimedOut", f"the server answered {error.status_code}"
     elif isinstance(error, (ServiceRequestError, ServiceResponseError)) and "imed out" in str(error):
         code, text = "ResourceContainerListTimedOut", "no answer in time"
     elif isinstance(error, ValueError):

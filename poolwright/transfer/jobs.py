@@ -67,10 +67,10 @@ def move(order: Mapping[str, Any], hands: Hands, patience: Patience = PATIENCE) 
     policy = Policy(order.get("networks"), own.get("port"))
     with session(policy, fetching.PARALLEL * 2, own.get("authority") or "") as http:
         if kind == "fetch":
-            done = Fetcher(http, hands.target, patience).all(_items(order, http))
+            done = Fetcher(http, hands.target, patience).all(_items(order, http, patience))
             return {"ok": True, "files": done.files, "bytes": done.bytes}
         if kind == "deliver":
-            outputs = delivering.Outputs(http, hands.origin, order["dir"], order["env"])
+            outputs = delivering.Outputs(http, hands.origin, order["dir"], order["env"], patience=patience)
             return {"ok": True, "files": outputs.all(order["items"])}
         if kind == "image":
             return {"ok": True, **images.show(order, http, patience)}
@@ -79,9 +79,9 @@ def move(order: Mapping[str, Any], hands: Hands, patience: Patience = PATIENCE) 
     return {"ok": False, "code": "Unknown", "message": f"unknown kind of job {kind!r}", "details": []}
 
 
-def _items(order: Mapping[str, Any], http: requests.Session) -> Iterator[Item]:
+def _items(order: Mapping[str, Any], http: requests.Session, patience: Patience) -> Iterator[Item]:
     for item in order["items"]:
         if item["from"] == "container":
-            yield from fetching.blobs(http, item)
+            yield from fetching.blobs(http, item, patience)
         else:
             yield Item(str(item["url"]), "/".join(trees.split(str(item["path"]))), int(item["mode"]))

@@ -29,6 +29,10 @@ class Faulty:
                 self.close_connection = True
                 outer.plan(len(outer.requests), self)
 
+            def do_PUT(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                self.do_GET()
+
             def log_message(self, format: str, *args: Any) -> None:
                 """Silent."""
 

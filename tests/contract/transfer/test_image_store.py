@@ -199,7 +199,9 @@ def test_layers_are_also_packed_by_zstd(hub: Served, tmp_path: Path) -> None:
 
 def zstd(packed: bytes) -> bytes:
     """A layer packed in the other way."""
-    done = subprocess.run(["zstd", "-q", "-c"], input=gzip.decompress(packed), capture_output=True, check=True)
+    done = subprocess.run(
+        ["zstd", "-q", "-c"], input=gzip.decompress(packed), capture_output=True, check=True
+    )
     return done.stdout
 
 

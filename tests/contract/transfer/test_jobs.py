@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from poolwright.transfer.failures import TransferFailed, disk_errors
 from tests.contract.transfer.worker import Worker
 from tests.support import faulty
 from tests.support.faulty import DATA, Faulty
@@ -282,6 +284,44 @@ def test_what_storage_refuses_of_uploads_is_told(
     assert outcome["code"] == code
     assert "sig=" not in str(outcome)
     assert code in (root / TASK / "fileuploaderr.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("status", "listed", "sent"),
+    [
+        (418, "ResourceContainerListMiscError", "FileUploadMiscError"),
+        (504, "ResourceContainerListTimedOut", "FileUploadTimedOut"),
+        (409, "ResourceContainerListMiscError", "FileUploadConflict"),
+    ],
+)
+def test_what_storage_cannot_do_is_told_by_its_code(
+    root: Path, server: Faulty, status: int, listed: str, sent: str
+) -> None:
+    server.plan = lambda _, request: faulty.answer(request, status)
+    at_once = {**HASTY, "tries": 1}
+    url = server.url + "/box?sig=secret"
+    outcome = fetch(root, {"from": "container", "url": url}, patience=at_once)
+    assert (outcome["code"], "secret" in str(outcome)) == (listed, False)
+    (root / WD / "f").write_text("x")
+    order = {
+        "kind": "deliver",
+        "root": str(root),
+        "dir": TASK,
+        "env": {"AZ_BATCH_NODE_ROOT_DIR": "/mnt/batch/tasks"},
+    }
+    item = {"pattern": "f", "url": url, "path": "", "headers": []}
+    outcome = WORKER.run({**order, "items": [item], "patience": at_once})
+    assert (outcome["code"], "secret" in str(outcome)) == (sent, False)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(errno.EIO, "ResourceFileWriteFailed"), (errno.ENOSPC, "DiskFull"), (errno.EDQUOT, "DiskFull")],
+)
+def test_what_a_disk_cannot_do_is_told_by_its_code(number: int, code: str) -> None:
+    with pytest.raises(TransferFailed) as failed, disk_errors("ResourceFileWriteFailed", "in/file"):
+        raise OSError(number, os.strerror(number))
+    assert (failed.value.code, failed.value.details) == (code, (("FilePath", "in/file"),))
 
 
 def test_a_pattern_that_leads_out_of_the_node_is_refused(root: Path) -> None:
