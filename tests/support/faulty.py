@@ -19,6 +19,7 @@ class Faulty:
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
         self.plan: Callable[[int, BaseHTTPRequestHandler], None] = lambda _, r: whole(r)
+        self._over = threading.Event()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -41,7 +42,14 @@ class Faulty:
         self._thread.start()
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
+    def stalls(self, _number: int, request: BaseHTTPRequestHandler) -> None:
+        """A plan: a few bytes, then nothing until the server is closed."""
+        broken(request, 10)
+        request.wfile.flush()
+        self._over.wait(60)
+
     def close(self) -> None:
+        self._over.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()

@@ -13,11 +13,7 @@ import hashlib
 import io
 import json
 import os
-import shutil
-import subprocess
 import tarfile
-import tempfile
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,13 +21,11 @@ from typing import Any
 import requests
 
 from poolwright.api.identity import ensure_tls
-from poolwright.images.osrelease import parse_os_release
-from poolwright.images.rootfs import Build, HostRootfs
 from poolwright.serve.system import SystemClock
-from tests.support.waiting import wait_until
+from tests.support.kept import unpacked
+from tests.support.server import Server
 
-CACHE = Path(__file__).parents[2] / ".dev" / "cache"
-RECIPE = 1
+RECIPE = 2
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
@@ -39,7 +33,7 @@ _LAYER, _CONFIG = "application/vnd.oci.image.layer.v1.tar", "application/vnd.oci
 _APPLETS = (
     "cat chmod chown df echo env false head hostname id ls mkdir mount nproc ps pwd rm sh sleep touch true"
 ).split()
-_START_S = 60.0
+_LISTENING = r"listening on 127\.0\.0\.1:([1-9]\d*)"
 
 
 class Registry:
@@ -48,7 +42,7 @@ class Registry:
 
     def __init__(self, directory: Path, login: tuple[str, str] | None = None, tls: bool = False) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        self._log, self._login = directory / "registry.log", login
+        self._login = login
         tree = programs()
         settings: dict[str, Any] = {
             "version": 0.1,
@@ -75,7 +69,7 @@ class Registry:
             }
         config = directory / "config.yml"
         config.write_text(json.dumps(settings))
-        self._directory, self._config, self._tree = directory, config, tree
+        self._config, self._tree = config, tree
         self.server = ""
         self.start()
 
@@ -85,40 +79,18 @@ class Registry:
             settings = json.loads(self._config.read_text())
             settings["http"]["addr"] = self.server
             self._config.write_text(json.dumps(settings))
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [str(self._tree / "usr/bin/docker-registry"), "serve", str(self._config)],
-                cwd=self._directory,
-                env={"PATH": os.environ["PATH"], "OTEL_TRACES_EXPORTER": "none"},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            wait_until(self._address, _START_S, lambda: self._log.read_text(errors="replace"))
-        except AssertionError:
-            self.stop()
-            raise
-        self.server = self._address()
-
-    def _address(self) -> str:
-        text = self._log.read_text(errors="replace")
-        found = text.rpartition("listening on 127.0.0.1:")[2]
-        port = found[: len(found) - len(found.lstrip("0123456789"))]
-        return f"127.0.0.1:{port}" if port and port != "0" else ""
+        command = [str(self._tree / "usr/bin/docker-registry"), "serve", str(self._config)]
+        quiet = {"PATH": os.environ["PATH"], "OTEL_TRACES_EXPORTER": "none"}
+        self._process = Server(command, self._config.with_name("registry.log"), _LISTENING, quiet)
+        self.server = f"127.0.0.1:{self._process.port}"
 
     def stop(self) -> None:
         """End it; what was pushed stays."""
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._process.stop()
 
     def asked(self) -> str:
         """Its log."""
-        return self._log.read_text(errors="replace")
+        return self._process.said()
 
     def push(
         self,
@@ -209,21 +181,8 @@ def busybox(**more: bytes) -> bytes:
 
 
 def programs() -> Path:
-    """The registry and a static shell of the host's own release, unpacked once and kept."""
-    kept = CACHE / f"registry-{RECIPE}"
-    if not kept.exists():
-        release = parse_os_release(Path("/etc/os-release").read_text())
-        assert release is not None
-        work = Path(tempfile.mkdtemp(dir=CACHE))
-        lock = os.open(work / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
-        try:
-            build = Build(lambda *_: None, lock, threading.Event())
-            HostRootfs(release).extract(work, build, ("docker-registry", "busybox-static"))
-        finally:
-            os.close(lock)
-        (work / "rootfs").rename(kept)
-        shutil.rmtree(work)
-    return kept
+    """The registry and a static shell."""
+    return unpacked(f"registry-{RECIPE}", ("docker-registry", "busybox-static"), lambda _: None) / "rootfs"
 
 
 def _hashed(password: str) -> str:

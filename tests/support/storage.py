@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, generate_container_sas
 
-from tests.support.waiting import wait_until
+from tests.support.server import Server
 from tools import azurite
 
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # public, Azurite's
-_LISTENING = re.compile(r"listen\w* (?:at|on) http://127\.0\.0\.1:(\d+)")
-_START_S = 60.0
+_LISTENING = r"listen\w* (?:at|on) http://127\.0\.0\.1:(\d+)"
 
 
 class Storage:
@@ -26,42 +23,17 @@ class Storage:
         """Raises tools.azurite.Unavailable."""
         command = [*azurite.ensure(), "--blobHost", "127.0.0.1", "--blobPort", "0", "--inMemoryPersistence"]
         command += ["--skipApiVersionCheck", "--disableTelemetry"]
-        self._log = directory / "azurite.log"
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                command,
-                cwd=directory,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            wait_until(self._port, _START_S, lambda: self._log.read_text(errors="replace"))
-        except AssertionError:
-            self._end()
-            raise
-        self.url = f"http://127.0.0.1:{self._port()}/{ACCOUNT}"
+        self._server = Server(command, directory / "azurite.log", _LISTENING)
+        self.url = f"http://127.0.0.1:{self._server.port}/{ACCOUNT}"
         self.connection_string = (
             f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={self.url};"
         )
         self.client = BlobServiceClient.from_connection_string(self.connection_string)
 
-    def _port(self) -> str | None:
-        found = _LISTENING.search(self._log.read_text(errors="replace"))
-        return found[1] if found else None
-
     def close(self) -> None:
         """End it."""
         self.client.close()
-        self._end()
-
-    def _end(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._server.stop()
 
     def container(self, **blobs: bytes) -> str:
         """A new container's name; `blobs` are put in it (`__` in a name stands for `/`, `_dot_` for `.`)."""

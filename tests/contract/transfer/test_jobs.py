@@ -126,16 +126,8 @@ def test_few_bytes_a_try_do_not_begin_the_count_anew(root: Path, server: Faulty)
 
 
 def test_a_transfer_has_an_end(root: Path, server: Faulty) -> None:
-    over = threading.Event()
-
-    def plan(_: int, request: Any) -> None:
-        faulty.broken(request, 10)
-        request.wfile.flush()
-        over.wait(60)
-
-    server.plan = plan
+    server.plan = server.stalls
     outcome = fetch(root, {"url": server.url + "/f"}, seconds=0.5)
-    over.set()
     assert (outcome["ok"], outcome["code"]) == (False, "BlobDownloadTimedOut")
     assert "all the time" in outcome["message"]
     assert not list((root / WD).iterdir())

@@ -56,14 +56,7 @@ def test_so_many_jobs_at_once_and_no_more(root: Path, server: Faulty, worker: Wo
 
 
 def test_no_job_outlives_the_worker(root: Path, server: Faulty, worker: Worker) -> None:
-    over = threading.Event()
-
-    def plan(_: int, request: Any) -> None:
-        faulty.broken(request, 10)
-        request.wfile.flush()
-        over.wait(60)
-
-    server.plan = plan
+    server.plan = server.stalls
     item = {"from": "http", "path": "file", "mode": 0o770, "url": server.url + "/f"}
     worker.begin({"kind": "fetch", "root": str(root), "dir": TASK, "fresh": True, "items": [item]})
     wait_until(lambda: len(server.requests) == 1, 30, "no process speaks with the server")
@@ -71,19 +64,11 @@ def test_no_job_outlives_the_worker(root: Path, server: Faulty, worker: Worker) 
     left = [Path(f"/proc/{pid}") for pid in children(worker.process.pid)] + movers(worker)
     worker.process.kill()
     wait_until(lambda: not any(path.exists() for path in left), 30, lambda: left)
-    over.set()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
 def test_who_speaks_with_servers_has_no_rights(root: Path, server: Faulty, worker: Worker) -> None:
-    over = threading.Event()
-
-    def plan(_: int, request: Any) -> None:
-        faulty.broken(request, 10)
-        request.wfile.flush()
-        over.wait(60)
-
-    server.plan = plan
+    server.plan = server.stalls
     item = {"from": "http", "path": "file", "mode": 0o770, "url": server.url + "/f"}
     order = {"kind": "fetch", "root": str(root), "dir": TASK, "fresh": True, "items": [item]}
     number = worker.begin(order)
@@ -105,4 +90,3 @@ def test_who_speaks_with_servers_has_no_rights(root: Path, server: Faulty, worke
     worker.socket.sendall(frames.encode({"op": "stop", "id": number}))
     assert worker.end(number)["code"] == "Stopped"
     assert not movers(worker), "a stop is told when nothing is left"
-    over.set()

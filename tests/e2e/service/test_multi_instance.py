@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import tempfile
-import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
 from azure.batch import models as batch
 
-from poolwright.images.osrelease import parse_os_release
-from poolwright.images.rootfs import Build, HostRootfs
-from tests.e2e.service.live import BASE_CACHE, Live
+from tests.e2e.service.live import Live
 from tests.e2e.service.test_storage import mount
+from tests.support.kept import unpacked
 from tests.support.waiting import wait_until
 
 #: Where nodes see the programs, and how each of them is started from there.
@@ -49,6 +46,7 @@ def settings(command: str, instances: int = 3, **more: Any) -> batch.MultiInstan
     return batch.MultiInstanceSettings(coordination_command_line=line, number_of_instances=instances, **more)
 
 
+@pytest.mark.one_service
 def test_a_gang_of_three(live: Live) -> None:
     live.idle_pool(dedicated=3, slots=1, enable_inter_node_communication=True)
     live.job()
@@ -109,25 +107,15 @@ def test_open_mpi_across_three_nodes(live: Live, tmp_path: Path) -> None:
 
 
 def open_mpi() -> Path:
-    """Open MPI, mpi4py and an SSH client of the host's own release, unpacked once and kept; nothing is installed."""
-    cache = BASE_CACHE.parent / f"open-mpi-{RECIPE}"
-    if not cache.exists():
-        release = parse_os_release(Path("/etc/os-release").read_text())
-        assert release is not None
-        work = Path(tempfile.mkdtemp(dir=BASE_CACHE.parent))
-        lock = os.open(work / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
-        try:
-            build = Build(lambda *_: None, lock, threading.Event())
-            HostRootfs(release).extract(work, build, ("openmpi-bin", "python3-mpi4py", "openssh-client"))
-        finally:
-            os.close(lock)
+    """Open MPI, mpi4py and an SSH client, with scripts that find them in nodes."""
+
+    def wrapped(work: Path) -> None:
         for name in ("orterun", "orted", "ssh", "python3"):
             script = work / name
             script.write_text(WRAPPER)
             script.chmod(0o755)
-        work.chmod(0o755)
-        work.rename(cache)
-    return cache
+
+    return unpacked(f"open-mpi-{RECIPE}", ("openmpi-bin", "python3-mpi4py", "openssh-client"), wrapped)
 
 
 def _subtasks(live: Live) -> list[tuple[Any, ...]]:
