@@ -125,7 +125,8 @@ def up(
 ) -> None:
     """Run the service in the foreground until SIGTERM or Ctrl-C."""
     from poolwright.domain.limits import Quotas, Settings  # here: only this command needs domain and service
-    from poolwright.serve import Options, run
+    from poolwright.serve.options import Options
+    from poolwright.serve.running import run
 
     settings = Settings(
         Quotas(pool_quota, active_job_quota, core_quota_dedicated, core_quota_low_priority,
@@ -140,8 +141,7 @@ def up(
         ready_file=ready_file.resolve() if ready_file else None,
         base_cache=base_cache.resolve() if base_cache else None,
         grace_s=grace, reserve_disk_mib=reserve_disk, settings=settings,
-        log_level=log_level.value,
-        simulate=simulate,
+        log_level=log_level.value, simulate=simulate,
         auto_storage=whole(auto_storage),
         storage_accounts=tuple(path.resolve() for path in storage_account or ()),
         file_archive_mib=file_archive, container_images_mib=container_images,
@@ -155,7 +155,7 @@ def up(
 @app.command()
 def down(data_dir: DataDir = None) -> None:
     """Stop the service and every node and build machine of its data directory; records and disks stay."""
-    from poolwright.serve import StillRunning, stop
+    from poolwright.serve.stopping import StillRunning, stop
 
     try:
         typer.echo(stop((data_dir or default_data_dir()).resolve()))

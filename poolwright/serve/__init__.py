@@ -1,8 +1,4 @@
-"""The composition root: the only place that names concrete classes and puts the house together."""
+"""The composition root: the only place that names concrete classes and puts the house together.
 
-from __future__ import annotations
-
-from poolwright.serve.options import Options
-from poolwright.serve.running import StillRunning, run, stop
-
-__all__ = ["Options", "StillRunning", "run", "stop"]
+Nothing is imported here: commands that need a part of it shall not load the whole service.
+"""

@@ -69,6 +69,18 @@ def test_down_with_nothing_there_leaves_nothing(tmp_path: Path) -> None:
     assert not missing.exists()
 
 
+@pytest.mark.parametrize("command", ["down", "env"])
+def test_a_command_that_only_looks_at_a_data_directory_does_not_load_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv(
+        "PYTHONPROFILEIMPORTTIME", "1"
+    )  # every module that is loaded is told on standard error
+    loaded = poolwright(command, data_dir=tmp_path / "nothing").stderr
+    assert "poolwright.serve." in loaded or command == "env"
+    assert "poolwright.serve.house" not in loaded
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
