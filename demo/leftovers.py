@@ -31,14 +31,31 @@ def leftovers(data_dir: Path) -> list[str]:
 
 
 def _processes(place: str) -> list[str]:
+    """Processes that name the directory; not those who look, whose own words may name it."""
     found = []
+    lookers = _lookers()
     for process in Path("/proc").glob("[0-9]*"):
+        if process.name in lookers:
+            continue
         try:
             command = process.joinpath("cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue  # it has ended meanwhile
         if f"--data-dir {place}" in command:
             found.append(f"process {process.name}: {command.strip()[:120]}")
+    return found
+
+
+def _lookers() -> set[str]:
+    """This process and all above it (proc_pid_stat(5): the parent is the second field after the name)."""
+    found: set[str] = set()
+    process = str(os.getpid())
+    while process != "0" and process not in found:
+        found.add(process)
+        try:
+            process = Path("/proc", process, "stat").read_text().rpartition(")")[2].split()[1]
+        except OSError:
+            break  # it has ended meanwhile
     return found
 
 

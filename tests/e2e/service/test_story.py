@@ -51,6 +51,7 @@ def test_an_interrupted_demo_leaves_nothing_running(tmp_path: Path, number: sign
     said = told.read_text()
     assert "Interrupted: cleaning up" in said
     assert "Traceback" not in said
+    assert "FAIL" not in said, "the demo looks for leftovers itself"
     assert not [
         line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(data_dir) in line
     ]
