@@ -40,10 +40,15 @@ class Clients:
         )
 
 
-def connect(ready: Ready) -> Clients:
-    """Clients for a service. Sets the two variables that make Python clients trust its certificate authority."""
+def trust(ready: Ready) -> None:
+    """Set the two variables that make Python clients trust the service's certificate authority, and no other."""
     os.environ["REQUESTS_CA_BUNDLE"] = ready.ca_file
     os.environ["SSL_CERT_FILE"] = ready.ca_file
+
+
+def connect(ready: Ready) -> Clients:
+    """Clients for a service, which they trust."""
+    trust(ready)
     credential = ClientSecretCredential(
         tenant_id=ready.tenant_id,
         client_id=ready.client_id,

@@ -96,6 +96,10 @@ class Service:
                 f"the service ignored SIGTERM for {STOP_DEADLINE_S:.0f} s:\n{self.log_tail()}"
             ) from None
 
+    def is_running(self) -> bool:
+        """Whether the process that was started last has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def wait_dead(self) -> None:
         """Wait for a process that was killed."""
         if self._process is not None:

@@ -21,8 +21,8 @@ pytest_plugins = ("tests.support.loud",)
 settings.register_profile("poolwright", deadline=None)
 settings.load_profile("poolwright")
 
-_SERIAL_AREAS = ("e2e",)
 _HERE = Path(__file__).parent
+_SERVICES = _HERE / "e2e"
 #: The official clients leave a connection to the garbage collector where a streamed answer is refused or a service is
 #: killed under them. The service is another process here, so these sockets can only be theirs.
 _CLIENTS_SOCKETS = (
@@ -32,19 +32,17 @@ _CLIENTS_SOCKETS = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """End-to-end tests start real services: they have the machine for themselves."""
+    """End-to-end tests start real services, each in a directory of its own: a pass of their own runs them."""
     for item in items:
-        if item.path.relative_to(_HERE).parts[0] in _SERIAL_AREAS:
-            item.add_marker(pytest.mark.serial)
+        if item.path.is_relative_to(_SERVICES):
+            item.add_marker(pytest.mark.services)
             for unclosed in _CLIENTS_SOCKETS:
                 item.add_marker(pytest.mark.filterwarnings(unclosed))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Sockets that the clients of the last tests left behind are collected here, where the same holds for them."""
-    if session.items and all(
-        item.path.relative_to(_HERE).parts[0] in _SERIAL_AREAS for item in session.items
-    ):
+    if session.items and all(item.path.is_relative_to(_SERVICES) for item in session.items):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()

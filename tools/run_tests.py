@@ -1,4 +1,4 @@
-"""`./dev test`: what can share the machine runs on all cores, then what needs it alone; one closing line for all."""
+"""`./dev test`: what keeps the cores busy, then what starts services and mostly waits; one closing line for all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -20,6 +20,8 @@ AREAS = ("unit", "contract", "wire", "sim", "e2e", "portal")
 _ON_THE_HOST = ("contract", "wire", "e2e", "portal")
 """Areas whose tests use system programs."""
 _WORKERS = "2"
+_WORKERS_OF_SERVICES = "3"
+"""Services wait more than they compute."""
 _NO_TESTS = 5
 """pytest's exit code when it found no test to run."""
 
@@ -99,14 +101,14 @@ def run(request: Request) -> int:
     if request.paths or set(request.areas) & set(_ON_THE_HOST):
         system_packages.ensure()
     counts, codes = Counts(), []
-    for name, extra in _passes(request):
-        code, some = _pytest(name, [*request.options, *extra, *request.targets()])
+    for name, extra, targets in passes(request):
+        code, some = _pytest(name, [*request.options, *extra, *targets])
         counts.add(some)
         codes.append(code)
         if code not in (0, _NO_TESTS) and "-x" in request.options:
             break
     bad = [code for code in codes if code not in (0, _NO_TESTS)]
-    nothing_ran = not bad and set(codes) == {_NO_TESTS}
+    nothing_ran = not bad and set(codes) <= {_NO_TESTS}
     print(f"test: {time.monotonic() - started:.1f} s in all")
     if nothing_ran:
         print("test: no test was run, which proves nothing", file=sys.stderr)
@@ -115,13 +117,23 @@ def run(request: Request) -> int:
     return bad[0] if bad else _NO_TESTS if nothing_ran else 0
 
 
-def _passes(request: Request) -> Iterator[tuple[str, list[str]]]:
-    """The pytest runs to make: together, then alone."""
-    serial_only = not request.paths and set(request.areas) <= {"e2e"}
-    if not serial_only:
-        yield "together", ["-m", marked(request.options, "not serial"), *_spread(request)]
-    if serial_only or _mentions_serial(request):
-        yield "alone", ["-m", marked(request.options, "serial"), "-n", "0"]
+def passes(request: Request) -> Iterator[tuple[str, list[str], list[str]]]:
+    """The pytest runs to make, each with its options and with the targets that have something for it."""
+    if targets := _with(request, lambda module: not _starts_services(module)):
+        own = marked(request.options, "not services")
+        yield "together", ["-m", own, *_spread(request, targets, _WORKERS)], targets
+    if targets := _with(request, _starts_services):
+        own = marked(request.options, "services")
+        yield "services", ["-m", own, *_spread(request, targets, _WORKERS_OF_SERVICES)], targets
+
+
+def _with(request: Request, wanted: Callable[[Path], bool]) -> list[str]:
+    return [target for target in request.targets() if any(map(wanted, _modules(target)))]
+
+
+def _starts_services(module: Path) -> bool:
+    """As the marker `services` (tests/conftest.py)."""
+    return module.is_relative_to(TESTS / "e2e")
 
 
 def marked(options: Sequence[str], own: str) -> str:
@@ -130,16 +142,11 @@ def marked(options: Sequence[str], own: str) -> str:
     return " and ".join(f"({expression})" for expression in [*given[-1:], own])
 
 
-def _spread(request: Request) -> list[str]:
+def _spread(request: Request, targets: Sequence[str], workers: str) -> list[str]:
     """Workers cost a second to start: a few modules are quicker without, and a debugger needs the terminal."""
     chosen = {"-n", "--pdb", "-s", "--collect-only", "--co"} & set(request.options)
-    modules = [module for target in request.targets() for module in _modules(target)]
-    return [] if chosen or len(modules) < 4 else ["-n", _WORKERS, "--dist", "worksteal"]
-
-
-def _mentions_serial(request: Request) -> bool:
-    modules = [module for target in request.targets() for module in _modules(target)]
-    return any("e2e" in module.parts or "mark.serial" in module.read_text() for module in modules)
+    modules = [module for target in targets for module in _modules(target)]
+    return [] if chosen or len(modules) < 4 else ["-n", workers, "--dist", "worksteal"]
 
 
 def _modules(target: str) -> list[Path]:

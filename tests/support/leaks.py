@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MARK = "POOLWRIGHT_TEST_RUN"
-"""Environment variable that every process started by a run inherits."""
+"""Environment variable that every process started by a run inherits; a worker adds its own name after a dot, so that
+a watch kept by a worker is not told about what the others do meanwhile, and that of the whole run is."""
 
 _SETTLE_S = float(os.environ.get("POOLWRIGHT_LEAKS_SETTLE_S", "10"))
 """What was told to end may still be ending: looked at again until then."""
@@ -83,7 +84,9 @@ class Watch:
         if _PYTHON_HELPER in _read(process / "cmdline"):
             return False
         mark = f"{MARK}={self.mark}".encode()
-        if mark in _read(process / "environ").split(b"\0"):
+        if any(
+            word == mark or word.startswith(mark + b".") for word in _read(process / "environ").split(b"\0")
+        ):
             return True
         folder = os.fsencode(self.folder)
         if any(part.startswith(folder) for part in _read(process / "cmdline").split(b"\0")):

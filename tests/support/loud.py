@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.support.leaks import Leaks, Watch
+from tests.support.leaks import MARK, Leaks, Watch
 
 _WATCH = pytest.StashKey[Watch]()
 _LEAKS = pytest.StashKey[Leaks]()
@@ -21,7 +22,14 @@ def _leads(config: pytest.Config) -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Remember the host before the first test, and before workers inherit the environment."""
+    """Remember the host before the first test, and before workers inherit the environment.
+
+    The host is compared once a run, by the process that leads it: what one worker makes and removes meanwhile says
+    nothing about another.
+    """
+    worker = getattr(session.config, "workerinput", None)
+    if worker is not None and MARK in os.environ:
+        os.environ[MARK] += f".{worker['workerid']}"
     if _leads(session.config) and not session.config.option.collectonly:
         session.config.stash[_WATCH] = Watch(_base_folder(session.config))
 

@@ -50,6 +50,8 @@ def test_a_process_left_behind_fails_the_run_and_is_named(tmp_path: Path) -> Non
         "    child = subprocess.Popen(['sleep', '120'], start_new_session=True)\n"
         "    child.returncode = 0\n"
         f"    open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid))\n"
+        # Popen returns when the old program has let go of its memory, a moment before the new one has its environment
+        "    while b'=' not in open(f'/proc/{child.pid}/environ', 'rb').read():\n        pass\n"
     )
     try:
         done = run_pytest(tmp_path, text)
@@ -57,6 +59,37 @@ def test_a_process_left_behind_fails_the_run_and_is_named(tmp_path: Path) -> Non
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"LEAKED process: {(tmp_path / 'pid').read_text()} sleep 120" in done.stdout
+
+
+@pytest.mark.parametrize(("watcher", "ours"), [("run", 2), ("run.gw1", 1), ("run.gw10", 0)])
+def test_a_run_sees_what_its_workers_start_and_a_worker_only_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watcher: str, ours: int
+) -> None:
+    mark = f"{tmp_path.name}-{watcher}"
+    monkeypatch.setenv(MARK, mark)
+    watch = Watch(tmp_path, strict=False)
+    children = [
+        subprocess.Popen(["sleep", "120"], env={MARK: f"{tmp_path.name}-{one}"})
+        for one in ("run.gw0", "run.gw1", "runner")
+    ]
+    try:
+        wait_until(lambda: all(begun(child.pid) for child in children), 30, "they do not begin")
+        assert [thing.kind for thing in watch.leaks(0).ours] == ["process"] * ours
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
+
+
+def begun(pid: int) -> bool:
+    """Whether a new process has its own environment already."""
+    return MARK.encode() in Path(f"/proc/{pid}/environ").read_bytes()
+
+
+def test_a_worker_marks_what_it_starts_with_its_name(tmp_path: Path) -> None:
+    text = f"import os\n\ndef test_a():\n    assert os.environ[{MARK!r}].endswith('.gw0')\n"
+    done = run_pytest(tmp_path, text, "-n", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_process_in_the_folder_counts_though_its_environment_is_empty(tmp_path: Path) -> None:
@@ -122,6 +155,26 @@ def test_a_word_that_is_nothing_is_refused() -> None:
         run_tests.understood(["unti"])
 
 
+def of(*words: str) -> dict[str, list[str]]:
+    """What each pass of a run collects from."""
+    return {name: targets for name, _, targets in run_tests.passes(run_tests.understood(words))}
+
+
+def test_each_pass_collects_only_where_it_has_tests() -> None:
+    assert list(of()) == ["together", "services"]
+    assert of()["services"] == [str(ROOT / "tests" / "e2e")]
+    assert str(ROOT / "tests" / "e2e") not in of()["together"]
+    assert list(of("unit/test_exits.py")) == ["together"]
+    assert list(of("e2e/service/test_pools.py::test_start_tasks")) == ["services"]
+    both = of("unit/test_exits.py", "e2e/service/test_story.py")
+    assert [len(targets) for targets in both.values()] == [1, 1]
+
+
+def test_a_folder_without_tests_proves_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run_tests.run(run_tests.understood(["support"])) != 0
+    assert "no test was run" in capfd.readouterr().err
+
+
 def test_errors_of_a_report_count_as_failed(tmp_path: Path) -> None:
     report = tmp_path / "report.xml"
     report.write_text('<testsuites><testsuite tests="9" failures="2" errors="1" skipped="3"/></testsuites>')
@@ -133,5 +186,5 @@ def test_a_run_that_died_counts_nothing(tmp_path: Path) -> None:
 
 
 def test_marks_of_the_caller_and_of_the_run_both_count() -> None:
-    assert run_tests.marked(["-x"], "serial") == "(serial)"
-    assert run_tests.marked(["-m", "slow", "-x"], "not serial") == "(slow) and (not serial)"
+    assert run_tests.marked(["-x"], "services") == "(services)"
+    assert run_tests.marked(["-m", "slow", "-x"], "not services") == "(slow) and (not services)"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from azure.core.credentials import AzureNamedKeyCredential
 from azure.core.exceptions import ResourceNotFoundError
 from azure.core.rest import HttpRequest
 
-from demo.clients import Clients, connect
+from demo.clients import Clients, connect, trust
 from demo.service import Ready, Service
 from tests.support.waiting import wait_until
 
+UNTIL_LET_GO = "until test -e $AZ_BATCH_NODE_SHARED_DIR/go; do sleep 0.05; done"
+"""A command that goes on until `Live.let_go`: how long a task runs is the test's affair, not the clock's."""
 POLL: dict[str, Any] = {"polling_interval": 1}
 BASE_CACHE = Path(__file__).parents[3] / ".dev" / "cache" / "base"
 
@@ -85,6 +88,31 @@ class Live:
                 continue
             if int(fields[1]) == agent:
                 os.kill(int(process.name), signal.SIGKILL)
+
+    def turn_to(self) -> None:
+        """Speak with this service again, after another one; start it if a test left it dead."""
+        trust(self.ready)
+        if not self.service.is_running():
+            self.start()
+
+    def empty(self) -> None:
+        """Delete all jobs and pools, and wait until they are gone."""
+        self.delete_jobs()
+        for pool in self.batch.list_pools(select=["id", "state"]):
+            if pool["state"] != "deleting":
+                with suppress(ResourceNotFoundError):
+                    self.batch.begin_delete_pool(str(pool["id"]))
+        wait_until(lambda: not list(self.batch.list_pools()), 60, lambda: list(self.batch.list_pools()))
+
+    def delete_jobs(self) -> None:
+        """Delete all jobs, and wait until they are gone."""
+        for job in self.batch.list_jobs(select=["id", "state"]):
+            if job["state"] != "deleting":
+                with suppress(ResourceNotFoundError):  # whose end was asked for already
+                    self.batch.begin_delete_job(str(job["id"]), force=True)
+        wait_until(lambda: not list(self.batch.list_jobs()), 60, lambda: list(self.batch.list_jobs()))
+        for shared in self._shared():
+            (shared / "go").unlink(missing_ok=True)
 
     def why(self, *parts: str) -> str:
         """The explanation at a path, in words."""
@@ -159,6 +187,22 @@ class Live:
         """One task; `command` is a shell script."""
         line = "/bin/sh -c '" + command.replace("'", "'\\''") + "'"
         self.batch.create_task(job, batch.BatchTaskCreateOptions(id=id, command_line=line, **more))
+
+    def wait_draining(self, node: str, pool: str = "pool") -> None:
+        """Wait until the node is to leave or rest, and waits for a task."""
+        wait_until(
+            lambda: "1 slots are still in use" in self.why("pools", pool, "nodes", node),
+            60,
+            lambda: self.why("pools", pool, "nodes", node),
+        )
+
+    def let_go(self) -> None:
+        """Tasks that wait by UNTIL_LET_GO may go on, on every node that there is now."""
+        for shared in self._shared():
+            (shared / "go").touch()
+
+    def _shared(self) -> Iterator[Path]:
+        return (self.data_dir / "nodes").glob("*/temp/shared")
 
     def state(self, task: str, job: str = "job") -> str:
         """The state of a task."""

@@ -12,8 +12,10 @@ from azure.batch import models as batch
 from azure.core.exceptions import HttpResponseError
 from azure.core.rest import HttpRequest
 
-from tests.e2e.service.live import Live
+from tests.e2e.service.live import UNTIL_LET_GO, Live
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.one_service
 
 #: Grows an empty pool to two nodes; says what it would do with a pool that has them.
 FORMULA = """
@@ -39,12 +41,14 @@ def test_a_formula_grows_and_shrinks_a_pool(live: Live, tmp_path: Path) -> None:
         live.batch.begin_resize_pool("pool", batch.BatchPoolResizeOptions(target_dedicated_nodes=1))
 
     live.job()
-    live.task("t", "sleep 2; echo done")
-    live.wait_task("t", "running")
+    live.task("t", UNTIL_LET_GO)
+    node = str(live.wait_task("t", "running")["nodeInfo"]["nodeId"])
     account = f"https://{live.ready.account_endpoint}"
     address = f"{account}/pools/pool/evaluateautoscale?api-version=2025-06-01&apply=true"
     applied = live.batch.send_request(HttpRequest("POST", address, json={"autoScaleFormula": FORMULA}))
     applied.raise_for_status()
+    live.wait_draining(node)
+    live.let_go()
     wait_until(lambda: live.states() == {}, 60, live.states)
     live.wait_steady("pool")
     task = live.batch.get_task("job", "t")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,8 +16,10 @@ from tests.e2e.service.test_containers import AT_ONCE, Shop, containers, inside,
 from tests.support.registry import Registry, registry
 from tests.support.waiting import wait_until
 
-SLEEPS = "trap 'exit 1' TERM; echo begun; sleep 86399 & wait"
-DEAF = "echo begun; sleep 86399"  # as first process of its container the shell does not hear SIGTERM
+#: Seconds by which the sleeps of this process's tests are known among those of the host.
+LONG = 1_000_000 + os.getpid()
+SLEEPS = f"trap 'exit 1' TERM; echo begun; sleep {LONG} & wait"
+DEAF = f"echo begun; sleep {LONG}"  # as first process of its container the shell does not hear SIGTERM
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def sleepers() -> list[str]:
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
-            if b"sleep\x0086399" in (path / "cmdline").read_bytes():
+            if f"sleep\0{LONG}".encode() in (path / "cmdline").read_bytes():
                 found.append(path.name)
         except OSError:
             continue
@@ -52,6 +55,7 @@ def _output(live: Live, id: str) -> str:
         return ""
 
 
+@pytest.mark.one_service
 def test_the_end_of_a_task_is_the_end_of_its_container(live: Live, hub: Registry) -> None:
     tasks = shop(live, hub, slots=4)
     busy = tasks.add("head -c 8388608 /dev/zero >f; i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done")
@@ -90,6 +94,7 @@ def test_the_end_of_a_task_is_the_end_of_its_container(live: Live, hub: Registry
     wait_until(lambda: not sleepers(), 60, sleepers)
 
 
+@pytest.mark.one_service
 def test_containers_outlive_the_service_and_the_host_agent(live: Live, hub: Registry) -> None:
     tasks = shop(live, hub)
     id = tasks.add("echo begun; while [ ! -e go ]; do sleep 0.1; done; echo done; exit 5")
@@ -112,6 +117,7 @@ def test_containers_outlive_the_service_and_the_host_agent(live: Live, hub: Regi
     assert tasks.said(again) == ["again"]
 
 
+@pytest.mark.one_service
 def test_the_other_tasks_of_pools_and_jobs(live: Live, hub: Registry) -> None:
     hub.push("tools/shell")
     image = f"{hub.server}/tools/shell"
@@ -158,6 +164,7 @@ def test_the_other_tasks_of_pools_and_jobs(live: Live, hub: Registry) -> None:
     assert live.output("t", job="plain") == "in\n"
 
 
+@pytest.mark.one_service
 def test_a_tag_means_the_same_for_the_whole_life_of_a_node(live: Live, hub: Registry) -> None:
     tasks = shop(live, hub)
 
@@ -179,6 +186,7 @@ def test_a_tag_means_the_same_for_the_whole_life_of_a_node(live: Live, hub: Regi
     hub.start()
 
 
+@pytest.mark.one_service
 def test_instances_of_a_gang_are_containers(live: Live, hub: Registry) -> None:
     tasks: Shop = shop(live, hub, dedicated=2, slots=1, enable_inter_node_communication=True)
     coordination = script("echo $AZ_BATCH_IS_CURRENT_NODE_MASTER >$AZ_BATCH_TASK_SHARED_DIR/here")

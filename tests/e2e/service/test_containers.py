@@ -124,6 +124,7 @@ def test_a_task_runs_in_an_image_that_its_pool_brought(live: Live, hub: Registry
     assert float(figures["poolwright_container_image_bytes"]) >= sum(p.stat().st_size for p in unpacked) > 0
 
 
+@pytest.mark.one_service
 def test_settings_of_tasks_are_in_force(live: Live, hub: Registry) -> None:
     hub.push("tools/entry", Entrypoint=["/bin/echo", "entry"], Cmd=["default"])
     tasks = shop(live, hub)
@@ -173,6 +174,7 @@ def test_settings_of_tasks_are_in_force(live: Live, hub: Registry) -> None:
     assert said["processes"][1].strip() == "1", "a container sees its own processes only"
 
 
+@pytest.mark.one_service
 def test_what_a_container_sees_of_its_node(live: Live, hub: Registry) -> None:
     tasks = shop(live, hub)
     mount = batch.ContainerHostBatchBindMountEntry
@@ -200,6 +202,7 @@ def test_what_a_container_sees_of_its_node(live: Live, hub: Registry) -> None:
     assert (code, "elevated" in message) == ("ContainerInvalidSettings", True)
 
 
+@pytest.mark.one_service
 def test_what_cannot_run_says_why(live: Live, hub: Registry) -> None:
     tasks = shop(live, hub)
     nowhere = "127.0.0.1:1/tools/shell"
@@ -233,6 +236,7 @@ def test_what_cannot_run_says_why(live: Live, hub: Registry) -> None:
     assert (refused["category"], refused["code"]) == ("usererror", "ContainerInvalidSettings")
 
 
+@pytest.mark.one_service
 def test_a_pull_that_hangs_is_told_and_can_be_stopped(live: Live, hub: Registry) -> None:
     tasks = shop(live, hub)
     server, over = Faulty(), threading.Event()
@@ -273,6 +277,7 @@ def test_a_pull_that_hangs_is_told_and_can_be_stopped(live: Live, hub: Registry)
         server.close()
 
 
+@pytest.mark.one_service
 def test_a_node_without_its_pools_image_waits_for_its_user(live: Live, hub: Registry) -> None:
     image = f"{hub.server}/tools/late:v1"
     live.pool(dedicated=1, machine=containers(image))
@@ -290,6 +295,7 @@ def test_a_node_without_its_pools_image_waits_for_its_user(live: Live, hub: Regi
     assert tasks.said(tasks.add("echo here")) == ["here"]
 
 
+@pytest.mark.one_service
 def test_credentials_of_registries_stay_secret(live: Live, tmp_path: Path) -> None:
     password = "hush-hush-9000"
     with registry(tmp_path / "closed", ("ann", password)) as closed:

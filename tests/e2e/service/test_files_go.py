@@ -32,6 +32,7 @@ def _wait(live: Live, directories: set[str]) -> None:
     wait_until(lambda: _directories(live) == directories, 60, lambda: _directories(live))
 
 
+@pytest.mark.one_service
 def test_files_of_deleted_tasks_and_jobs_go(live: Live) -> None:
     live.idle_pool(dedicated=1, slots=4)
     for job in ("one", "two"):
@@ -57,6 +58,7 @@ def test_files_of_deleted_tasks_and_jobs_go(live: Live) -> None:
     assert live.output("b", "two") == "hello\n"
 
 
+@pytest.mark.one_service
 def test_files_go_when_their_retention_time_is_over(live: Live) -> None:
     live.idle_pool(dedicated=1, slots=4)
     live.job()

@@ -15,6 +15,8 @@ from tests.support import faulty
 from tests.support.faulty import Faulty
 from tests.support.storage import Storage
 
+pytestmark = pytest.mark.one_service
+
 
 @pytest.fixture
 def server() -> Iterator[Faulty]:

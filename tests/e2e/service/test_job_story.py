@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from azure.batch import models as batch
 
 from tests.e2e.service.live import Live
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.one_service
 
 
 def _shell(command: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from azure.batch import models as batch
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
-from tests.e2e.service.live import POLL, Live
+from tests.e2e.service.live import POLL, UNTIL_LET_GO, Live
 from tests.support.waiting import wait_until
 
 GROUP = "kills"
@@ -116,6 +116,7 @@ def _names(directory: Path) -> list[str]:
     return sorted(entry.name for entry in directory.iterdir())
 
 
+@pytest.mark.one_service
 def test_everything_killed_at_once_while_a_job_runs(live: Live) -> None:
     live.idle_pool(dedicated=2, slots=2)
     live.job()
@@ -132,18 +133,24 @@ def test_everything_killed_at_once_while_a_job_runs(live: Live) -> None:
     assert len(live.ledger()) <= 12 + 4, "only what ran then was run again"
 
 
+@pytest.mark.one_service
 @pytest.mark.parametrize("option", ["requeue", "terminate", "taskcompletion"])
 def test_nodes_leave_although_the_service_is_killed(live: Live, option: str) -> None:
     live.idle_pool(dedicated=2, slots=1)
     live.job()
     for task in ("a", "b"):
-        live.task(task, "sleep 4")
+        live.task(task, UNTIL_LET_GO)
         live.wait_task(task, "running")
     leaving = str(live.batch.get_task("job", "a")["nodeInfo"]["nodeId"])
     order = batch.BatchNodeRemoveOptions(node_ids=[leaving], node_deallocation_option=option)
     live.batch.begin_remove_nodes("pool", order, polling_interval=60)
     live.kill_service()
     live.start()
+    dealt_with = {"requeue": "active", "terminate": "completed", "taskcompletion": "running"}[option]
+    live.wait_task("a", dealt_with)
+    if option == "taskcompletion":
+        live.wait_draining(leaving)
+    live.let_go()
     live.wait_completed(2)
     live.wait_nodes("pool", {"idle": 1})
     live.wait_steady()
@@ -154,6 +161,7 @@ def test_nodes_leave_although_the_service_is_killed(live: Live, option: str) -> 
     assert (ended["result"], ended["requeueCount"]) == expected
 
 
+@pytest.mark.one_service
 def test_a_pool_and_a_job_are_deleted_although_all_is_killed(live: Live) -> None:
     live.idle_pool(dedicated=2, slots=1)
     live.job()

@@ -10,8 +10,10 @@ import pytest
 from azure.batch import models as batch
 from azure.core.exceptions import AzureError
 
-from tests.e2e.service.live import Live
+from tests.e2e.service.live import UNTIL_LET_GO, Live
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.one_service
 
 TASKS = 24
 #: Each task says in its node's ledger that it began, works a while, and says that it ended.
@@ -91,14 +93,23 @@ def test_what_was_acknowledged_is_there_after_a_kill(live: Live) -> None:
 def test_a_node_whose_first_process_is_killed_comes_back_and_its_task_runs_again(live: Live) -> None:
     live.idle_pool(dedicated=1, slots=1)
     live.job()
-    live.task("t", "echo $AZ_BATCH_TASK_ID >>$AZ_BATCH_NODE_SHARED_DIR/ledger; sleep 3")
+    live.task("t", f"echo $AZ_BATCH_TASK_ID >>$AZ_BATCH_NODE_SHARED_DIR/ledger; {UNTIL_LET_GO}")
     live.wait_task("t", "running")
+    before = _begun(live)
     wait_until(lambda: live.ledger() == ["t"], 20, live.ledger)
 
     live.kill_nodes()
 
+    wait_until(lambda: _begun(live) not in (None, before), 60, live.service.log_tail)
+    live.let_go()
     task = live.wait_task("t", "completed")
     assert task["executionInfo"]["result"] == "success"
     live.wait_nodes("pool", {"idle": 1})
     node = next(iter(live.batch.list_nodes("pool")))
     assert node.get("errors") in (None, [])
+
+
+def _begun(live: Live) -> object:
+    """When the run of the task began; None while there is none."""
+    task = live.batch.get_task("job", "t")
+    return task["executionInfo"]["startTime"] if task["state"] == "running" else None

@@ -14,6 +14,8 @@ from azure.core.exceptions import HttpResponseError
 from tests.e2e.service.live import POLL, Live
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.one_service
+
 PASSWORD = "correct horse battery"
 INSTALL = (
     '/bin/sh -c \'export DEBIAN_FRONTEND=noninteractive; command -v sshd && exit 0; printf "#!/bin/sh\\nexit 101\\n"'

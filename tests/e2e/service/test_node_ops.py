@@ -11,7 +11,7 @@ from azure.batch import models as batch
 from azure.batch.models._models import BatchNodeDeallocateOptions as Deallocate
 from azure.batch.models._models import BatchNodeReimageOptions as Reimage
 
-from tests.e2e.service.live import POLL, Live
+from tests.e2e.service.live import POLL, UNTIL_LET_GO, Live
 
 
 def _node(live: Live) -> Any:
@@ -38,6 +38,7 @@ def _start() -> batch.BatchStartTask:
     )
 
 
+@pytest.mark.one_service
 def test_a_deallocated_node_keeps_its_storage_and_starts_again(live: Live) -> None:
     live.idle_pool(dedicated=1, slots=1, start_task=_start())
     live.job()
@@ -62,15 +63,18 @@ def test_a_deallocated_node_keeps_its_storage_and_starts_again(live: Live) -> No
     assert _root_is_marked(live, "look")
 
 
+@pytest.mark.one_service
 def test_a_node_is_deallocated_when_its_tasks_are_done(live: Live) -> None:
     live.idle_pool(dedicated=1, slots=1)
     live.job()
-    live.task("t", "sleep 1.5")
+    live.task("t", UNTIL_LET_GO)
     live.wait_task("t", "running")
     node = str(_node(live)["id"])
     live.batch.begin_deallocate_node(
         "pool", node, Deallocate(node_deallocate_option="taskcompletion"), **POLL
     )
+    live.wait_draining(node)
+    live.let_go()
     live.wait_nodes("pool", {"deallocated": 1})
     task = live.batch.get_task("job", "t")
     assert (task["state"], task["executionInfo"]["exitCode"]) == ("completed", 0)
@@ -94,6 +98,7 @@ def test_a_reimaged_node_has_nothing_of_its_former_life(live: Live) -> None:
     assert not _root_is_marked(live, "after")
 
 
+@pytest.mark.one_service
 @pytest.mark.parametrize(
     ("option", "state", "requeues", "failure"),
     [
@@ -107,7 +112,7 @@ def test_what_runs_when_scheduling_is_disabled(
 ) -> None:
     live.idle_pool(dedicated=1, slots=1)
     live.job()
-    live.task("t", "until test -e $AZ_BATCH_NODE_SHARED_DIR/go; do sleep 0.1; done")
+    live.task("t", UNTIL_LET_GO)
     live.wait_task("t", "running")
     node = str(_node(live)["id"])
     how = batch.BatchNodeDisableSchedulingOptions(node_disable_scheduling_option=option)
@@ -117,8 +122,7 @@ def test_what_runs_when_scheduling_is_disabled(
         assert (seen["state"], seen["schedulingState"]) == ("running", "disabled")
         live.task("opens", "touch $AZ_BATCH_NODE_SHARED_DIR/go")
         assert live.state("opens") == "active", "it gets no more tasks"
-        [shared] = live.data_dir.glob("nodes/*/temp/shared")
-        (shared / "go").touch()
+        live.let_go()
     live.wait_nodes("pool", {"offline": 1})
     counts = next(iter(live.batch.list_pool_node_counts())).dedicated
     assert counts is not None

@@ -10,8 +10,10 @@ from azure.batch import models as batch
 from azure.batch.models._models import BatchNodeRebootOptions  # the client's own package forgets to export it
 from azure.core.exceptions import HttpResponseError
 
-from tests.e2e.service.live import POLL, Live
+from tests.e2e.service.live import POLL, UNTIL_LET_GO, Live
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.one_service
 
 
 def _nodes(live: Live, pool: str = "pool") -> list[str]:
@@ -37,7 +39,7 @@ def test_a_pool_grows_shrinks_and_goes(live: Live) -> None:
 def test_removal_requeues_what_was_running(live: Live) -> None:
     live.idle_pool(dedicated=1, slots=1)
     live.job()
-    live.task("t", "echo run >>$AZ_BATCH_TASK_WORKING_DIR/../ran; sleep 1.5")
+    live.task("t", UNTIL_LET_GO)
     running = live.wait_task("t", "running")
     node = running["nodeInfo"]["nodeId"]
     live.batch.begin_resize_pool("pool", batch.BatchPoolResizeOptions(target_dedicated_nodes=0))
@@ -45,6 +47,8 @@ def test_removal_requeues_what_was_running(live: Live) -> None:
     assert live.state("t") == "active"
     live.wait_steady()
     live.batch.begin_resize_pool("pool", batch.BatchPoolResizeOptions(target_dedicated_nodes=1))
+    live.wait_task("t", "running")
+    live.let_go()
     task = live.wait_task("t", "completed")
     assert task["executionInfo"]["requeueCount"] == 1
     assert task["nodeInfo"]["nodeId"] != node
@@ -53,10 +57,12 @@ def test_removal_requeues_what_was_running(live: Live) -> None:
 def test_removal_waits_for_tasks_when_asked(live: Live) -> None:
     live.idle_pool(dedicated=1, slots=1)
     live.job()
-    live.task("t", "sleep 1.5; echo done")
+    live.task("t", UNTIL_LET_GO)
     live.wait_task("t", "running")
     shrink = batch.BatchPoolResizeOptions(target_dedicated_nodes=0, node_deallocation_option="taskcompletion")
     live.batch.begin_resize_pool("pool", shrink)
+    live.wait_draining(_nodes(live)[0])
+    live.let_go()
     wait_until(lambda: _nodes(live) == [], 30, live.states)
     task = live.batch.get_task("job", "t")
     assert (task["state"], task["executionInfo"]["exitCode"]) == ("completed", 0)
@@ -140,13 +146,16 @@ def test_disabled_scheduling_keeps_tasks_away(live: Live) -> None:
 def test_preemption_by_the_operator(live: Live) -> None:
     live.idle_pool(dedicated=0, low=1, slots=1)
     live.job()
-    live.task("t", "sleep 1.5")
+    live.task("t", UNTIL_LET_GO)
     live.wait_task("t", "running")
     node = _nodes(live)[0]
     command = [sys.executable, "-m", "poolwright.cli", "node", "preempt", "pool", node]
     command += ["--data-dir", str(live.data_dir)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+    live.wait_task("t", "active")
+    live.wait_task("t", "running")
+    live.let_go()
     task = live.wait_task("t", "completed")
     assert task["executionInfo"]["result"] == "success"
     live.wait_nodes("pool", {"idle": 1})

@@ -9,17 +9,19 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 
 from demo.leftovers import leftovers
-from tests.e2e.service.live import Live
+from tests.e2e.service.live import UNTIL_LET_GO, Live
 from tests.support.waiting import wait_until
 
 
+@pytest.mark.one_service
 def test_a_task_runs_on_while_the_service_is_away(live: Live) -> None:
     live.idle_pool(dedicated=1, slots=1)
     live.job()
-    live.task("t", "sleep 2; echo survived")
+    live.task("t", f"{UNTIL_LET_GO}; echo survived")
     live.wait_task("t", "running")
     assert live.service.stop() == 0
     live.start()
+    live.let_go()
     task = live.wait_task("t", "completed")
     assert task["executionInfo"]["exitCode"] == 0
     assert task["executionInfo"]["requeueCount"] == 0

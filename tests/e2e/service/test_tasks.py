@@ -11,6 +11,8 @@ from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from tests.e2e.service.live import Live
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.one_service
+
 
 def _user(scope: str, elevation: str) -> batch.UserIdentity:
     return batch.UserIdentity(auto_user=batch.AutoUserSpecification(scope=scope, elevation_level=elevation))

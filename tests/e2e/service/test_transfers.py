@@ -43,6 +43,7 @@ stat -c '%a %U' data/deep/two.txt tool
 """
 
 
+@pytest.mark.one_service
 def test_files_come_before_a_task_and_go_after_it(live: Live, storage: Storage) -> None:
     inputs = storage.container(one=b"one\n", deep__two_dot_txt=b"two\n", tool=SCRIPT)
     results = storage.container()
@@ -93,6 +94,7 @@ def test_files_come_before_a_task_and_go_after_it(live: Live, storage: Storage) 
     assert "sig=" not in str(ends)
 
 
+@pytest.mark.one_service
 def test_files_of_a_jobs_own_tasks(live: Live, storage: Storage) -> None:
     inputs = storage.container(made=b"prepared\n")
     results = storage.container()

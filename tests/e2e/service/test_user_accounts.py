@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from azure.batch import models as batch
 from azure.batch.models._models import BatchNodeRebootOptions as Reboot  # not exported by its own package
 
 from tests.e2e.service.live import POLL, Live
+
+pytestmark = pytest.mark.one_service
 
 PASSWORD = "correct horse battery"
 WHO = 'echo "$(id -un) $(id -u) $(id -g) $HOME $(stat -c %U .)"'

@@ -29,8 +29,5 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 def live(shared: Live) -> Iterator[Live]:
     """The service without any job."""
     yield shared
-    for job in shared.batch.list_jobs(select=["id"]):
-        if shared.batch.get_job(str(job["id"]))["state"] != "deleting":
-            shared.batch.begin_delete_job(str(job["id"]), force=True)
-    wait_until(lambda: not list(shared.batch.list_jobs()), 60, lambda: list(shared.batch.list_jobs()))
+    shared.delete_jobs()
     wait_until(lambda: shared.states() == {"idle": 2}, 60, shared.states)

@@ -9,7 +9,7 @@ import pytest
 from azure.batch import models as batch
 from azure.core.exceptions import ResourceNotFoundError
 
-from tests.e2e.service.live import Live
+from tests.e2e.service.live import UNTIL_LET_GO, Live
 from tests.support.waiting import wait_until
 
 MANY_SLOTS = 4
@@ -66,10 +66,12 @@ def test_disabling_with_terminate_ends_running_tasks(live: Live) -> None:
 
 def test_disabling_with_wait_lets_running_tasks_finish_and_starts_no_others(live: Live) -> None:
     live.job(max_parallel_tasks=1)
-    live.task("first", "sleep 1; echo done")
+    live.task("first", UNTIL_LET_GO)
     live.task("second", "true")
     live.wait_task("first", "running")
     disable(live, "wait")
+    job_state(live, "disabling")
+    live.let_go()
     job_state(live, "disabled")
     assert ended(live, "first")["result"] == "success"
     assert live.state("second") == "active"

@@ -124,8 +124,8 @@ def test_a_task_that_cannot_start_is_a_failure_of_its_own_kind(live: Live) -> No
 
 def test_the_time_limit_is_of_each_run(live: Live) -> None:
     live.job()
-    limits = batch.BatchTaskConstraints(max_task_retry_count=3, max_wall_clock_time=timedelta(seconds=2))
-    live.task("t", "sleep 0.8; exit 1", constraints=limits)
+    limits = batch.BatchTaskConstraints(max_task_retry_count=3, max_wall_clock_time=timedelta(seconds=3))
+    live.task("t", "sleep 1; exit 1", constraints=limits)
     info = ended(live, "t")
     assert (info["failureInfo"]["code"], info["retryCount"]) == ("FailureExitCode", 3)
 
