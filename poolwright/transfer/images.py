@@ -40,6 +40,7 @@ from poolwright.transfer.registry import Blob, Manifest, Registry
 PARALLEL = 3  # layers at a time
 _GROWS = 4  # bytes of a disk that one byte of compressed layers may become, with the layer itself
 _ZSTD = b"\x28\xb5\x2f\xfd"
+_UNZSTD = ["zstd", "-q", "-d", "-f", "--no-sparse", "-o"]  # holes would pass by the bound of the file's size
 _UNZSTD_S = 3600.0
 _TAR_BYTES = 1024**2
 _UNPACKS = "unpacks"  # beside the layers, once all are there
@@ -232,7 +233,7 @@ def _empty(folder: Path) -> None:
 def _unzstd(file: Path, image: ImageName, most: int) -> None:
     plain = file.with_suffix(".tar")
     bound = 2 * most + _TAR_BYTES  # the archive of many small files is larger than they are
-    command = ["prlimit", f"--fsize={bound}", "zstd", "-q", "-d", "-f", "-o", str(plain), str(file)]
+    command = ["prlimit", f"--fsize={bound}", *_UNZSTD, str(plain), str(file)]
     try:
         subprocess.run(command, check=True, capture_output=True, timeout=_UNZSTD_S, stdin=subprocess.DEVNULL)
     except (OSError, subprocess.SubprocessError):

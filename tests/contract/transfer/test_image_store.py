@@ -18,7 +18,7 @@ import pytest
 from poolwright.domain.containers import read_image_name
 from poolwright.transfer import images, jobs
 from poolwright.transfer.failures import TransferFailed
-from poolwright.transfer.image_store import CONFIG, LEFT_S, TREE, ImageStore, image_key
+from poolwright.transfer.image_store import CONFIG, LEFT_S, TREE, ImageStore, boot, image_key
 from tests.contract.transfer.test_registry import client, hub, refusal
 from tests.support.registry import Registry as Served
 from tests.support.registry import layer, registry
@@ -256,3 +256,20 @@ def test_images_that_no_machine_has_go_where_room_is_wanted(hub: Served, tmp_pat
     assert not store.images()
     assert not list((store.folder / "layers").iterdir())
     assert not list((store.folder / "tmp").iterdir())
+
+
+def test_an_image_of_a_former_version_counts_and_goes(tmp_path: Path) -> None:
+    store = shop(tmp_path)
+    with store.locked("x"):
+        """Makes its directories."""
+    old = store.image("0" * 64)
+    (old / "rootfs").mkdir(parents=True)
+    (old / CONFIG).write_text(json.dumps({"boot": boot(), "bytes": 5}))
+    mark = store.nodes / "m1" / "images" / old.name
+    mark.parent.mkdir(parents=True)
+    mark.touch()
+    store.collect(1 << 60)
+    assert (store.used(), store.images()) == (5, [old])
+    mark.unlink()
+    store.collect(1 << 60)
+    assert (store.used(), store.images()) == (0, [])
