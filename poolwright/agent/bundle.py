@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from poolwright.agent import seccomp
+from poolwright.agent import seccomp, trust
 from poolwright.agent.layout import NODE_ROOT
 from poolwright.agent.users import Identity
 
@@ -131,7 +131,7 @@ def configuration(
         "ociVersion": "1.0.2",
         "process": process,
         "root": {"path": f"{bundle}/root", "readonly": bool(container.get("read_only"))},
-        "mounts": _mounts(container, work, bundle, uid, gid),
+        "mounts": _mounts(container, work, bundle, (uid, gid), trust.files(own)),
         "linux": {"maskedPaths": _MASKED, "readonlyPaths": _READ_ONLY},
     }
     if not container.get("unconfined"):
@@ -151,7 +151,9 @@ def _limit(number: int) -> int:
     return 2**64 - 1 if number < 0 else int(number)
 
 
-def _mounts(container: Mapping[str, Any], work: str, bundle: str, uid: int, gid: int) -> list[dict[str, Any]]:
+def _mounts(
+    container: Mapping[str, Any], work: str, bundle: str, owner: tuple[int, int], trusted: Sequence[str]
+) -> list[dict[str, Any]]:
     found = [
         _mount("/proc", "proc", "proc", "nosuid", "noexec", "nodev"),
         _bind("/dev", "/dev"),
@@ -163,10 +165,17 @@ def _mounts(container: Mapping[str, Any], work: str, bundle: str, uid: int, gid:
     elif container.get("shm_bytes"):
         raise SettingsRefused("--shm-size: with --ipc host the shared memory is the node's")
     lent = directories(container)
-    if not any(work == path or work.startswith(path + "/") for path, _ in lent):
+
+    def seen(place: str) -> bool:
+        return any(place == path or place.startswith(path + "/") for path, _ in lent)
+
+    if not seen(work):
         # Nothing of the task's directory is seen, but the process begins there.
-        found.append(_mount(work, "tmpfs", "wd", "nosuid", "nodev", "mode=770", f"uid={uid}", f"gid={gid}"))
+        found.append(
+            _mount(work, "tmpfs", "wd", "nosuid", "nodev", "mode=770", f"uid={owner[0]}", f"gid={owner[1]}")
+        )
     found += [_bind(path, path, read_only=only) for path, only in lent]
+    found += [_bind(path, path, read_only=True) for path in trusted if not seen(path)]
     if container.get("certificates"):
         found.append(_bind(str(container["certificates"]), str(container["certificates"]), read_only=True))
     for name in ("hosts", "resolv.conf"):

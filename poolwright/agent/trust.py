@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 
 from poolwright.agent.layout import AUTHORITY, NODE_ROOT, TRUST
 
@@ -22,6 +23,12 @@ _NAMES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 #: Where distributions keep all authorities in one file (Debian and SUSE, Red Hat, Alpine).
 _BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 _BUNDLE_BYTES_MAX = 8 << 20
+
+
+def files(environment: Mapping[str, str]) -> list[str]:
+    """Those of these files that an execution is told of."""
+    told = {environment.get(name) for name in (_VARIABLE, *_NAMES)}
+    return [place for place in (_AUTHORITY, _PLACE) if place in told]
 
 
 class Trust:

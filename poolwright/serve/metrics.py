@@ -72,7 +72,7 @@ def present(
             ("reconcile_waiting", "Nouns waiting for a pass.", dirty),
             ("transfers", "Transfers under way.", moving),
             ("container_images", "Unpacked container images on the host.", images[0]),
-            ("container_image_bytes", "Bytes of the files of those.", images[1]),
+            ("container_image_bytes", "Bytes of the disk that their layers take.", images[1]),
             ("event_followers", "Clients that follow the events.", feed.followers),
         ),
         counters=(("event_followers_dropped", "Followers that were too slow.", feed.dropped),),

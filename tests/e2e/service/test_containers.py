@@ -184,8 +184,9 @@ def test_what_a_container_sees_of_its_node(live: Live, hub: Registry) -> None:
     seen = tasks.add(f"cat {ROOT}/shared/data; echo x >{ROOT}/shared/data || echo no; ls {ROOT}; touch f",
                      container_host_batch_bind_mounts=shared)  # fmt: skip
     assert tasks.said(seen) == ["data", "no", "shared", "workitems"]
-    nothing = tasks.add("pwd; echo gone >f; ls /mnt/batch/tasks", container_host_batch_bind_mounts=[])
-    assert tasks.said(nothing)[-1] == "workitems"
+    nothing = tasks.add("pwd; echo gone >f; head -n 1 $POOLWRIGHT_CA_FILE; ls /mnt/batch/tasks",
+                        container_host_batch_bind_mounts=[])  # fmt: skip
+    assert tasks.said(nothing)[-2:] == ["-----BEGIN CERTIFICATE-----", "workitems"]
     assert "wd/f" not in [file["name"] for file in live.batch.list_task_files("job", nothing, recursive=True)]
     lent = tasks.add("cat /in; cat /all/data", f"-v {ROOT}/shared/data:/in:ro -v {ROOT}/shared:/all")
     assert tasks.said(lent) == ["data", "data"]

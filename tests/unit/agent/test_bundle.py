@@ -127,3 +127,14 @@ def test_the_profile_is_for_the_processor() -> None:
     assert seccomp.profile("x86_64")["architectures"][0] == "SCMP_ARCH_X86_64"
     assert seccomp.profile("aarch64")["architectures"][0] == "SCMP_ARCH_AARCH64"
     assert "architectures" not in seccomp.profile("riscv64")
+
+
+def test_files_that_tell_whom_to_trust_are_seen_whatever_is_mounted() -> None:
+    authority, whole = "/mnt/batch/tasks/.authority.pem", "/mnt/batch/tasks/.trust.pem"
+    own = {"POOLWRIGHT_CA_FILE": authority, "SSL_CERT_FILE": whole, "CURL_CA_BUNDLE": "/mine.pem"}
+    assert not {authority, whole} & targets(made({}, own=own)).keys(), "the whole root is"
+    found = targets(made({"mounts": []}, own=own))
+    assert found[authority] == found[whole] | {"destination": authority, "source": authority}
+    assert "ro" in found[whole]["options"]
+    assert whole not in targets(made({"mounts": []}, own={**own, "SSL_CERT_FILE": "/mine.pem"}))
+    assert "/mine.pem" not in found
