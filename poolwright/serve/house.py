@@ -315,6 +315,7 @@ class House:
             packages=self.packages,
             storage=self.storage,
             intake=self.rooms.refusal,
+            class_intake=self.rooms.refusal_of,
         )
         data = BatchServices(
             store=self.store,

@@ -15,6 +15,7 @@ from poolwright.api.arm import (
     machines,
     marketplace,
     operations,
+    pools,
     storage,
 )
 from poolwright.api.arm.router import ArmApplication, ArmRoute, starlette_routes
@@ -30,6 +31,7 @@ ROUTES: tuple[ArmRoute, ...] = (
     *marketplace.ROUTES,
     *accounts.ROUTES,
     *applications.ROUTES,
+    *pools.ROUTES,
     *storage.ROUTES,
     *operations.ROUTES,
 )

@@ -54,6 +54,8 @@ class ArmRoute:
     @property
     def takes_in(self) -> bool:
         """Whether it makes something that needs room on the host's disk."""
+        if self.method == "PUT" and self.template.endswith("/pools/{pool}"):
+            return True
         compute = "Microsoft.Compute" in self.template
         return compute and (self.method == "PUT" or self.template.endswith(("/start", "/runCommand")))
 

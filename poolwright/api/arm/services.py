@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -78,3 +78,4 @@ class ArmServices:
     storage: Storage
     meter: Callable[[str, int, float], None] = lambda _operation, _status, _seconds: None
     intake: Callable[[], str | None] = lambda: None  # why nothing new is taken in now
+    class_intake: Callable[[Collection[str]], str | None] = lambda _types: None  # the same for types of disks

@@ -140,6 +140,7 @@ def _application(live: LiveArm) -> Starlette:
             packages=packages,
             meter=lambda operation, status, _seconds: live.metered.append((operation, status)),
             storage=storage,
+            intake=lambda: live.full,
         )
         files = PlaneBytes(live.images)
         services_of_blobs = BlobServices(live.store, live.parts.clock, files)
