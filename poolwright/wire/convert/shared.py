@@ -145,9 +145,10 @@ def check_metadata(items: Sequence[models.BatchMetadataItem] | None) -> None:
 
 def show_failure(failure: Failure) -> Document:
     """Failure information of a task or start task."""
+    # Executors of workflow engines go through the details without a look, so there are always some.
+    details = failure.details or (("Message", failure.message),)
     shown: Document = {"category": failure.category, "code": failure.code, "message": failure.message}
-    if failure.details:
-        shown["details"] = show_pairs(failure.details)
+    shown["details"] = show_pairs(details)
     return shown
 
 

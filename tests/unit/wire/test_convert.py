@@ -269,6 +269,8 @@ def test_a_troubled_node() -> None:
     assert "lastBootTime" not in shown
     assert (shown["isDedicated"], shown["runningTasksCount"], shown["runningTaskSlotsCount"]) == (False, 1, 2)
     assert shown["startTaskInfo"]["failureInfo"]["code"] == "FailureExitCode"
+    # Clients of workflow engines iterate over the details unasked.
+    assert shown["startTaskInfo"]["failureInfo"]["details"] == [{"name": "Message", "value": "exit 1"}]
     assert shown["startTaskInfo"]["result"] == "failure"
     assert shown["errors"] == [
         {"code": "DiskFull", "message": "full", "errorDetails": [{"name": "free", "value": "0"}]}
