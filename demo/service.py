@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -109,6 +110,11 @@ class Service:
         """End what a failed run left running: every machine of the data directory."""
         command = [sys.executable, "-m", "poolwright.cli", "down", "--data-dir", str(self.data_dir)]
         subprocess.run(command, timeout=STOP_DEADLINE_S * 2, check=False)
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(
+                    STOP_DEADLINE_S
+                )  # it let go of its data; a signal now would spoil its exit code
 
     def log_tail(self, lines: int = 30) -> str:
         """The last lines of the service's log."""
