@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import re
+import threading
+from http.server import BaseHTTPRequestHandler
 
 from tests.e2e.service.live import Live
 from tests.e2e.service.test_containers import ADMIN, Shop, containers, hub
 from tests.e2e.service.test_multi_instance import MPI, open_mpi
 from tests.e2e.service.test_storage import mount
-from tests.support.registry import Registry, busybox, layer
+from tests.support import faulty
+from tests.support.faulty import Faulty
+from tests.support.registry import MANIFEST, Registry, busybox, layer
+from tests.support.waiting import wait_until
 
 __all__ = ["hub"]  # a fixture
 BASE_BYTES = 20_000_000
@@ -108,3 +116,48 @@ def test_containers_are_refused_the_calls_that_none_needs(live: Live, hub: Regis
     assert tasks.said(ids["ranks"]) == ["sum 6"] * 3
     code, message = tasks.failed(tasks.add("true", "--security-opt seccomp=unconfined"))
     assert (code, "elevated" in message) == ("ContainerInvalidSettings", True)
+
+
+def test_a_pull_that_is_killed_is_done_anew(live: Live) -> None:
+    """With service, host agent and worker: what it left in the store is in nobody's way."""
+    content, server, over = busybox(), Faulty(), threading.Event()
+    half = len(content) // 2
+    empty, digest = (f"sha256:{hashlib.sha256(data).hexdigest()}" for data in (b"{}", content))
+    manifest = {
+        "config": {"digest": empty, "size": 2},
+        "layers": [{"digest": digest, "size": len(content)}],
+        "mediaType": MANIFEST,
+    }
+
+    def plan(_: int, request: BaseHTTPRequestHandler) -> None:
+        if "/manifests/" in request.path:
+            faulty.answer(request, 200, json.dumps(manifest).encode(), Content_Type=MANIFEST)
+        elif not request.path.endswith(digest):
+            faulty.answer(request, 200, b"{}")
+        elif over.is_set():
+            faulty.answer(request, 200, content)
+        else:
+            faulty.answer(request, 200, content[:half], Content_Length=str(len(content)))
+            request.wfile.flush()
+            over.wait(120)
+
+    server.plan = plan
+    try:
+        image = f"{server.url.removeprefix('http://')}/tools/shell"
+        live.idle_pool(dedicated=1, machine=containers())
+        live.job()
+        tasks = Shop(live, image)
+        id = tasks.add("echo whole")
+        begun = re.compile(rf"{image}: [1-9]\d* of {len(content)} bytes are pulled")
+        wait_until(lambda: begun.search(live.why("jobs", "job", "tasks", id)), 60, live.service.log_tail)
+        live.kill_service()
+        live.kill_agent()
+        over.set()
+        live.start()
+        assert tasks.said(id) == ["whole"]
+        store = live.data_dir / "containers"
+        wait_until(lambda: not list((store / "tmp").iterdir()), 60, lambda: list((store / "tmp").iterdir()))
+        assert [len(list((store / kind).iterdir())) for kind in ("images", "layers")] == [1, 1]
+    finally:
+        over.set()
+        server.close()
