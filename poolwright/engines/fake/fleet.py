@@ -47,6 +47,8 @@ class Faults:
 class _Execution:
     item: Json
     ends: int = 0  # serial of the planned end; a later plan makes older ones void
+    kill_by: Instant | None = None  # it was ordered to end, and does so by then
+    ended_by: str = ""  # the reason of the first such order
 
 
 @dataclass(slots=True)
@@ -144,7 +146,7 @@ class FakeFleet:
             self._say(execution.item)
 
     def kill(self, items: Iterable[Mapping[str, Any]]) -> None:
-        """End executions within their grace; unknown ones are lost."""
+        """End executions within their grace; unknown ones are lost. A repeated order can only shorten the grace."""
         for order in items:
             held = self._held.get(order["machine"])
             execution = None if held is None else held.executions.get(order["exec"])
@@ -152,9 +154,7 @@ class FakeFleet:
                 fence = None if held is None else held.machine.fence
                 self._say(self._item({**order, "fence": fence}, state="exited", reason="lost"))
             elif execution.item["state"] == "running":
-                most = max(1, int(float(order.get("grace_s", 30)) * SECOND))
-                grace = self._rng.randrange(most) if self._kill_after is None else self._kill_after
-                self._plan(execution, grace, f"killed:{order['reason']}", 143, 15)
+                self._end(execution, order)
             else:
                 self._say(execution.item)
 
@@ -227,6 +227,15 @@ class FakeFleet:
         stopped = Machine(name, held.machine.fence, held.machine.kind, "stopped")
         self._held[name] = _Held(stopped, kept=True)
         return None
+
+    def _end(self, execution: _Execution, order: Mapping[str, Any]) -> None:
+        most = max(1, int(float(order.get("grace_s", 30)) * SECOND))
+        if execution.kill_by is not None and execution.kill_by <= self._now() + most:
+            return
+        execution.kill_by = self._now() + most
+        execution.ended_by = execution.ended_by or f"killed:{order['reason']}"
+        grace = self._rng.randrange(most) if self._kill_after is None else self._kill_after
+        self._plan(execution, grace, execution.ended_by, 143, 15)
 
     def _run(self, execution: _Execution, spec: Mapping[str, Any]) -> None:
         duration, code = self._script(spec)

@@ -69,6 +69,23 @@ def test_repeated_stale_and_unknown_orders() -> None:
     assert ("never", "exited", "lost") in seen
 
 
+def test_a_repeated_kill_does_not_put_off_the_end_but_may_bring_it_forward() -> None:
+    clock = Clock()
+    fleet = FakeFleet(clock, random.Random(1))
+    fleet.create([request()])
+    fleet.start([order("a", "sleep 600")])
+    for second in range(4):
+        clock.at = second * SECOND
+        fleet.kill([{"machine": "m", "exec": "a", "reason": f"x{second}", "grace_s": 5}])
+    end = drained(fleet, clock)[-1]
+    assert (end["reason"], end["end_us"] <= 5 * SECOND) == ("killed:x0", True)
+    began = clock.at
+    fleet.start([order("b", "sleep 600")])
+    for grace in (500, 1):
+        fleet.kill([{"machine": "m", "exec": "b", "reason": "x", "grace_s": grace}])
+    assert drained(fleet, clock)[-1]["end_us"] <= began + SECOND
+
+
 def test_a_crash_takes_its_executions() -> None:
     clock = Clock()
     fleet = FakeFleet(clock, random.Random(1))
