@@ -216,6 +216,12 @@ def _nodes_hold(situation: TaskSituation) -> Explanation:
         message = f"The task needs {multi.instances} nodes at once; {sum(free)} are free."
         return Explanation("WaitingForNodes", message, "Wait; free nodes are kept for it for a while.")
     evidence = (("nodes", str(len(able))), ("slotsFree", str(sum(free))), ("slotsNeeded", str(needed)))
+    if max(free) < needed and manager is not None and situation.task.attempt > 0:
+        message = (
+            f"No node has {needed} slots free. The job manager task ran before: tasks of jobs of the same or lower "
+            "priority are requeued to make room for it; those of higher priority and other job managers are not."
+        )
+        return Explanation("MakingRoom", message, "Wait, or raise the job's priority.", evidence)
     if max(free) < needed:
         message = f"No node has {needed} slots free; {len(able)} nodes are busy."
         return Explanation("SlotsTaken", message, "Wait, or resize the pool.", evidence)

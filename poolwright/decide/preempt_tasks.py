@@ -1,7 +1,7 @@
 """Which running tasks make room for tasks that must not wait for them.
 
 A job that allows it gives way to jobs of higher priority; a job manager that has run before gets a place again at
-the cost of tasks of its own and of lower priority. Whoever gives way is requeued.
+the cost of tasks of any job of the same or lower priority, whatever that allows. Whoever gives way is requeued.
 """
 
 from __future__ import annotations

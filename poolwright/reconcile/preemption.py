@@ -1,4 +1,5 @@
-"""Room for tasks of higher priority, by requeueing tasks of jobs that allow it; looked for in passes over a pool."""
+"""Room for tasks of higher priority, by requeueing tasks of jobs that allow it, and for job managers that ran before,
+by requeueing any task of equal or lower priority; looked for in passes over a pool."""
 
 from __future__ import annotations
 
@@ -22,19 +23,19 @@ def victims(
     kit whether room is made for a job manager, so that it has that room first."""
     kit.insisting.discard((pool.account, pool.id))
     held = [execution for execution in executions if execution.task_pk]
-    jobs = {pk: tx.jobs.by_pk(pk) for pk in {execution.job_pk for execution in held}}
-    able = [job for job in jobs.values() if job is not None and (job.spec.preemptible or job.spec.manager)]
-    if not able:
+    if not held:
         return []
     ready = tx.tasks.ready(pool.account, pool.id, LOOK, pool.spec.slots_per_node, after=expired)
     waiting = []
     for task in ready:
         wish, job = placer.wish(task), placer.job(task.job_pk)
         waiting.append(Waiting(wish.slots, job.spec.priority, wish.barred, insists(task, job)))
-    if not waiting:
-        return []
-    if any(task.insists for task in waiting):
+    insisting = any(task.insists for task in waiting)
+    if insisting:
         kit.note_insisting(pool.account, pool.id)
+    jobs = {pk: tx.jobs.by_pk(pk) for pk in {execution.job_pk for execution in held}} if waiting else {}
+    if not insisting and not any(job is not None and job.spec.preemptible for job in jobs.values()):
+        return []
     free = {n.id: pool.spec.slots_per_node for n in placer.nodes.values() if takes_tasks(n)}
     for execution in held:
         if execution.node in free:

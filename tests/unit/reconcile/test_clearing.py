@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from poolwright.domain.facts import Explanation
 from poolwright.domain.job import Job
 from poolwright.domain.job_tasks import ManagerTask
 from poolwright.domain.states import SchedulingState
 from poolwright.domain.task import NewTask, TaskSpec
+from poolwright.reconcile.explanations import Explanations
 from poolwright.reconcile.fleet import ExecSpec
-from tests.unit.reconcile.world import World, exited
+from tests.unit.reconcile.world import ACCOUNT, World, exited
 
 CLEARED: dict[str, Any] = {"reason": "killed:requeue", "exit_code": None, "signal": 15}
 
@@ -75,3 +79,45 @@ def test_a_node_cleared_for_a_job_manager_goes_to_tasks_of_higher_priority_all_t
     assert _ids(started) == ["y1", "y2"]
     assert world.look().kills == [], "the job manager waits for them"
     assert _ids(world.hear(*(exited(spec) for spec in started)).starts) == ["boss"]
+
+
+def _full_of_others(priority: int) -> tuple[World, list[ExecSpec]]:
+    """A job manager has lost its node; on the only other one run tasks of another job, which allows no preemption.
+    Returns these."""
+    world = World(nodes=2, slots=2)
+    world.set_node("n0", scheduling=SchedulingState.DISABLED)
+    job = world.set_job()
+    _add(world, replace(job, id="other", pk=0, spec=replace(job.spec, priority=priority)), "x1", "x2", "x3")
+    running = world.look().starts
+    world.set_node("n0", scheduling=SchedulingState.ENABLED)
+    world.set_job(spec=replace(job.spec, manager=ManagerTask("boss", TaskSpec("run"))))
+    world.add("boss")
+    (boss,) = world.look().starts
+    world.set_node("n0", scheduling=SchedulingState.DISABLED)
+    assert world.hear(exited(boss, reason="lost")).starts == []
+    return world, running
+
+
+def _words(world: World, task: str) -> Explanation:
+    return world.store.read_now(lambda tx: Explanations(world.kit).task(tx, ACCOUNT, "j", task))
+
+
+@pytest.mark.parametrize("priority", [0, -5])
+def test_a_job_manager_clears_a_node_of_tasks_of_other_jobs_of_its_priority_or_less(priority: int) -> None:
+    world, running = _full_of_others(priority)
+    assert {kill.name for kill in world.look().kills} == {spec.name for spec in running}
+    words = _words(world, "boss")
+    assert (words.code, "same or lower" in words.message) == ("MakingRoom", True)
+    first, second = running
+    assert world.hear(exited(first, **CLEARED)).starts == []
+    assert _ids(world.hear(exited(second, **CLEARED)).starts) == ["boss"]
+    assert world.look().kills == []
+
+
+def test_a_job_manager_waits_for_tasks_of_higher_priority_and_one_that_never_ran_for_all() -> None:
+    world, _ = _full_of_others(5)
+    assert world.look().kills == []
+    world, _ = _full_of_others(0)
+    world.write(lambda tx: tx.tasks.update_many([replace(world.task("boss"), attempt=0)]))
+    assert world.look().kills == []
+    assert _words(world, "boss").code == "SlotsTaken"
