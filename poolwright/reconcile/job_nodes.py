@@ -16,7 +16,7 @@ from poolwright.domain.facts import DirtyKey, Fact
 from poolwright.domain.job import Job
 from poolwright.domain.job_tasks import JobNode, PreparationTask, ReleaseTask, job_task_name, parse_job_task
 from poolwright.domain.multi_instance import parse_subtask
-from poolwright.domain.node import Node, StartTaskInfo
+from poolwright.domain.node import Node
 from poolwright.domain.pool import Pool
 from poolwright.domain.states import ExecutionResult, StartTaskState, TaskState
 from poolwright.domain.task import Execution, Task
@@ -60,8 +60,19 @@ def finish(tx: Tx, over: Sequence[tuple[Execution, End]], now: Instant) -> Seque
             rest.append((execution, end))
         else:
             tx.executions.delete_many([execution.name])
-            _ended(tx, *named, end, now)
+            _ended(tx, execution, *named, end, now)
     return rest
+
+
+def give_up(tx: Tx, job: Job, live: Sequence[Execution], now: Instant) -> None:
+    """The job is over by force: rows of what still runs of it say so, whatever is heard of that later."""
+    for execution in live:
+        named = parse_job_task(execution.name)
+        row = None if named is None else tx.job_nodes.get(named[1])
+        if named is None or row is None:
+            continue
+        row = tx.job_nodes.put(job_nodes.given_up(row, now))
+        _tell_over(tx, job, row, named[0], now)
 
 
 def specs(
@@ -92,7 +103,7 @@ def release(tx: Tx, kit: Kit, job: Job, now: Instant, most: int) -> tuple[list[E
         return starts, False
     while rows := tx.job_nodes.page(job.pk, after, PAGE):
         for row in rows:
-            if row.release is not None and row.release.state is StartTaskState.COMPLETED:
+            if job_nodes.released(row):
                 continue
             node = tx.nodes.get(row.account, row.pool, row.node)
             todo = job_nodes.release(row, node)
@@ -126,21 +137,22 @@ def _begin_release(
     return [_release_spec(kit, pool, job, row, node, spec)]
 
 
-def _ended(tx: Tx, kind: str, pk: int, attempt: int, end: End, now: Instant) -> None:
+def _ended(tx: Tx, execution: Execution, kind: str, pk: int, attempt: int, end: End, now: Instant) -> None:
     row = tx.job_nodes.get(pk)
     job = None if row is None else tx.jobs.by_pk(row.job_pk)
     if row is None or job is None:
         return
-    if kind == "r":
-        if row.release is not None and row.release.attempt == attempt:
-            row = tx.job_nodes.put(job_nodes.release_ended(row, end))
-            if row.release is not None and row.release.ended_at is not None and job.spec.release is not None:
-                _tell(tx, job, row, "JobRelease", job.spec.release.id, row.release, now)
-        tx.mark_dirty(DirtyKey("job", job.account, job.id))
-        return
-    info, spec = row.preparation, job.spec.preparation
-    if spec is not None and info.attempt == attempt and info.state is StartTaskState.RUNNING and row.fence:
-        row = tx.job_nodes.put(job_nodes.preparation_ended(row, job, spec, end, now))
+    info = row.preparation if kind == "p" else row.release
+    spec = job.spec.preparation
+    if info is None or info.attempt != attempt or info.state is not StartTaskState.RUNNING:
+        pass  # given up before
+    elif kind == "r":
+        row = tx.job_nodes.put(job_nodes.release_ended(row, end))
+        if job_nodes.released(row):
+            _tell_over(tx, job, row, kind, now)
+    elif spec is not None:
+        ordered = execution.kill_reason is not None
+        row = tx.job_nodes.put(job_nodes.preparation_ended(row, job, spec, end, now, ordered=ordered))
         _prepared(tx, job, row, spec, now)
     tx.mark_dirty(DirtyKey("job", job.account, job.id))
     tx.mark_dirty(DirtyKey("pool", row.account, row.pool))
@@ -152,10 +164,10 @@ def _prepared(tx: Tx, job: Job, row: JobNode, spec: PreparationTask, now: Instan
     if row.fence and info.state is StartTaskState.RUNNING:
         tx.executions.insert_many([_execution("p", row, info.attempt, row.fence, now)])
         return
-    if info.ended_at is not None:
-        _tell(tx, job, row, "JobPrep", spec.id, info, now)
+    if row.fence or job_nodes.ends(job):
+        _tell_over(tx, job, row, "p", now)
     waiting = _waiting(tx, job, row)
-    failed = info.result is ExecutionResult.FAILURE
+    failed = row.fence > 0 and info.result is ExecutionResult.FAILURE
     if row.fence and (not failed or not spec.wait_for_success):
         free = [task for task in waiting if task.spec.multi is None or _all_prepared(tx, job, task, spec)]
         begun = [task_life.prepared(task, now) for task in free]
@@ -195,8 +207,14 @@ def _all_prepared(tx: Tx, job: Job, task: Task, spec: PreparationTask) -> bool:
     return True
 
 
-def _tell(tx: Tx, job: Job, row: JobNode, kind: str, name: str, info: StartTaskInfo, now: Instant) -> None:
-    tx.journal.record([task_events.special(job.account, job.id, kind, name, row.pool, row.node, info, now)])
+def _tell_over(tx: Tx, job: Job, row: JobNode, kind: str, now: Instant) -> None:
+    """The preparation ("p") or release ("r") has ended for good."""
+    name, info = ("JobPrep", row.preparation) if kind == "p" else ("JobRelease", row.release)
+    spec = job.spec.preparation if kind == "p" else job.spec.release
+    if info is None or spec is None:
+        return
+    fact = task_events.special(job.account, job.id, name, spec.id, row.pool, row.node, info, now)
+    tx.journal.record([fact])
 
 
 def _execution(kind: str, row: JobNode, attempt: int, fence: int, now: Instant) -> Execution:

@@ -47,6 +47,8 @@ def run(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> JobWork:
     work.wake_at = plan.wake_at
     if plan.job is not None:
         job = tx.jobs.update(plan.job)
+        if job.state is JobState.COMPLETED:
+            job_nodes.give_up(tx, job, tx.executions.beside_tasks(job.pk), now)
         detail: dict[str, str | int | float | bool | None] = {"reason": job.terminate_reason}
         tx.journal.record([Fact(now, f"job.{job.state.value}", account, f"job/{job.id}", detail)])
     if job.spec.cancel_dependents and job.state is JobState.ACTIVE and counts.waiting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from poolwright.decide.job_nodes import released
 from poolwright.domain.job import Job
 from poolwright.domain.job_tasks import JobNode, job_task_name, parse_job_task
 from poolwright.domain.multi_instance import parse_subtask
@@ -18,7 +19,7 @@ _ENDING = (JobState.TERMINATING, JobState.DELETING)
 class JobTasksInOrder:
     """A preparation that succeeded is not run again in the same life of its node; a release runs when the job ends and
     its tasks are dead, once, where the job was prepared; a job completes only when that was done on every prepared node
-    that is still of use. Fed by the host."""
+    that is still of use. What is said to run has an execution. Fed by the host."""
 
     def __init__(self, store: Reader, host: Host) -> None:
         self._store = store
@@ -69,6 +70,7 @@ class JobTasksInOrder:
     def check(self, seen: Seen) -> list[str]:
         said = list(self.complaints)
         for job in seen.jobs:
+            said += _untrue(seen.tx, job)
             if job.state is not JobState.COMPLETED or job.pk in self._done or job.spec.release is None:
                 continue
             self._done.add(job.pk)
@@ -82,6 +84,21 @@ class JobTasksInOrder:
         return said
 
 
+def _untrue(tx: Tx, job: Job) -> list[str]:
+    """Preparations and releases that are told to run but do not, as none of a completed job does."""
+    if job.spec.preparation is None:
+        return []
+    over = job.state is JobState.COMPLETED
+    live = set() if over else {execution.name for execution in tx.executions.beside_tasks(job.pk)}
+    told = [
+        job_task_name(kind, row.pk, info.attempt)
+        for row in tx.job_nodes.page(job.pk, 0, 1000)
+        for kind, info in (("p", row.preparation), ("r", row.release))
+        if info is not None and info.state is StartTaskState.RUNNING
+    ]
+    return [f"{name} of job {job.id} is told to run, but does not" for name in told if name not in live]
+
+
 def _left_out(tx: Tx, job: Job, row: JobNode) -> bool:
     """Whether the node was prepared and fit for the release, in this life and until the job completed."""
     node = tx.nodes.get(row.account, row.pool, row.node)
@@ -89,5 +106,4 @@ def _left_out(tx: Tx, job: Job, row: JobNode) -> bool:
         return False
     if row.preparation.state is not StartTaskState.COMPLETED or node.state not in _RESTS:
         return False
-    released = row.release is not None and row.release.state is StartTaskState.COMPLETED
-    return not released and node.state_at <= (job.ended_at or 0)
+    return not released(row) and node.state_at <= (job.ended_at or 0)

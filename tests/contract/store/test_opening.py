@@ -9,12 +9,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from poolwright.domain.job import TaskCounts
+from poolwright.domain.node import StartTaskInfo
+from poolwright.domain.states import StartTaskState
 from poolwright.store import migrate
 from poolwright.store.base import StoreError
 from poolwright.store.connection import connect
+from poolwright.store.rows import to_json
 from poolwright.store.sqlite import DATABASE_NAME, SqliteStore
 from tests.contract.store.values import A, pool
 
@@ -128,6 +132,36 @@ def test_a_failing_migration_leaves_nothing(tmp_path: Path) -> None:
         migrate.apply(connection, [FIRST, bad])
     tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     assert tables == {"migration", "a"}
+    connection.close()
+
+
+def test_preparations_that_said_they_run_for_good_have_ended(tmp_path: Path) -> None:
+    connection = _open(tmp_path)
+    shipped = migrate.shipped()
+    migrate.apply(connection, shipped[:20])
+    connection.execute("PRAGMA foreign_keys = OFF")
+    running = StartTaskInfo(StartTaskState.RUNNING, 7, 2)
+    told = to_json(running)
+    for pk in (1, 2):
+        row = (pk, 1, "a", "p", f"n{pk}", "m", 0, told, told, 3, 0, "p", f"n{pk}")
+        connection.execute(f"INSERT INTO job_node VALUES ({', '.join('?' * 13)})", row)
+    for name in ("p2.2", "r2.2"):
+        live = (name, 0, 1, "a", "p", "p", "n", "m", 1, 0, 7, None)
+        connection.execute(f"INSERT INTO execution VALUES ({', '.join('?' * 12)})", live)
+    migrate.apply(connection, shipped)
+    read = msgspec.json.Decoder(StartTaskInfo).decode
+    found = connection.execute(
+        "SELECT preparation, release, release_fence FROM job_node ORDER BY pk"
+    ).fetchall()
+    ended, running_still = (
+        (read(preparation), read(release), fence) for preparation, release, fence in found
+    )
+    assert running_still == (running, running, 3), "their ends are still to be heard"
+    for info in ended[:2]:
+        assert (info.state, info.ended_at, info.result) == ("completed", 7, "failure")
+        assert info.failure is not None
+        assert info.failure.code == "TaskEnded"
+    assert ended[2] == 0
     connection.close()
 
 

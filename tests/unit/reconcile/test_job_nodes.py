@@ -7,14 +7,22 @@ from typing import Any
 
 import pytest
 
-from poolwright.decide.room import Room
 from poolwright.domain.job import Job
 from poolwright.domain.job_tasks import JobNode, ManagerTask, PreparationTask, ReleaseTask
-from poolwright.domain.states import ExecutionResult, JobState, NodeState, StartTaskState, TaskState
+from poolwright.domain.node import StartTaskInfo
+from poolwright.domain.states import (
+    ExecutionResult,
+    JobState,
+    NodeState,
+    SchedulingState,
+    StartTaskState,
+    TaskState,
+)
 from poolwright.domain.task import NewTask, TaskSpec
 from poolwright.reconcile import jobs
 from poolwright.reconcile.explanations import Explanations
 from poolwright.reconcile.jobs import JobWork
+from tests.unit.decide.parts import NOW
 from tests.unit.reconcile.world import ACCOUNT, World, exited
 
 
@@ -179,20 +187,73 @@ def test_a_preparation_that_fails_while_its_job_ends_is_not_tried_again(force: b
     assert world.names() == []
 
 
-def test_a_release_is_ended_with_its_node_when_the_disk_is_full_and_the_job_waits_for_that_end() -> None:
-    world = Prepared(nodes=1)
-    world.add("a")
-    world.hear(exited(world.look().starts[0]))
-    world.hear(exited(world.look().starts[0]))
+def _told(info: StartTaskInfo | None) -> tuple[Any, ...]:
+    assert info is not None
+    failure = info.failure
+    code = None if failure is None else (failure.category, failure.code)
+    return info.state.value, info.ended_at is not None, info.exit_code, info.result, code
+
+
+INTERRUPTED = ("completed", True, None, ExecutionResult.FAILURE, ("servererror", "TaskEnded"))
+ENDED = ("completed", True, None, ExecutionResult.FAILURE, ("usererror", "TaskEnded"))
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_no_row_of_a_completed_job_says_that_its_preparation_runs(force: bool) -> None:
+    world = Prepared(nodes=2)
+    world.add("a", "b")
+    first, second = world.look().starts
+    world.hear({"t": "machine", "name": first.machine, "fence": 1, "state": "gone"})
+    assert _told(world.rows()[0].preparation) == INTERRUPTED, "it does not run any more"
+    world.set_job(state=JobState.TERMINATING, disable_tasks="force" if force else None)
+    kills = world.look_at_job().kills + world.look().kills
+    assert second.name in {kill.name for kill in kills} or not force
+    if force:
+        world.look_at_job()
+        assert world.job().state is JobState.COMPLETED
+        assert _told(world.rows()[1].preparation) == ENDED, "nobody waits for its end"
+    for name in [name for name in world.live() if name.startswith("t")]:
+        world.hear(exited(second, reason="lost", exit_code=None, exec=name))
+    world.look_at_job()
+    killed = exited(second, reason="killed:terminate", exit_code=None, signal=15, start_us=NOW + 1)
+    world.hear(killed)
+    world.look_at_job()
+    assert (world.job().state, world.live()) == (JobState.COMPLETED, [])
+    rows = [_told(row.preparation) for row in world.rows()]
+    assert rows == [INTERRUPTED, ENDED if force else (*ENDED[:2], 143, *ENDED[3:])]
+    entries = world.store.read_now(lambda tx: tx.journal.after(0, 100, 100, ACCOUNT, ["task.special"]))
+    assert [entry.fact.detail["node"] for entry in entries] == ["n1"], "told once"
+
+
+def test_no_row_of_a_completed_job_says_that_its_release_runs() -> None:
+    world = Prepared(nodes=2)
+    world.add("a", "b")
+    world.hear(*(exited(spec) for spec in world.look().starts))
+    world.hear(*(exited(spec) for spec in world.look().starts))
     world.set_job(state=JobState.TERMINATING)
-    (release,) = world.look_at_job().starts
-    world.kit.room = lambda: Room("little is left", "nothing is left")
-    assert [(kill.name, kill.reason) for kill in world.look().kills] == [(release.name, "putaside")]
-    assert world.node("n0").state is NodeState.UNUSABLE
+    first, second = world.look_at_job().starts
+    world.hear({"t": "machine", "name": first.machine, "fence": 1, "state": "gone"})
+    row, _ = world.rows()
+    assert (_told(row.release), row.release_fence) == (INTERRUPTED, 0)
+    world.set_node("n0", state=NodeState.IDLE, fence=2)
+    (again,) = world.look_at_job().starts
+    assert again.name == "r1.2", "it was interrupted, and runs anew"
+    world.write(lambda tx: tx.jobs.update(replace(world.job(), disable_tasks="force")))
     world.look_at_job()
-    assert world.job().state is JobState.TERMINATING, "it may still run"
-    world.hear(exited(release, reason="killed:putaside"))
-    world.look_at_job()
+    assert world.job().state is JobState.COMPLETED
+    assert [_told(row.release) for row in world.rows()] == [ENDED, ENDED]
+    world.hear(exited(again), exited(second, 1))
+    assert [_told(row.release) for row in world.rows()] == [ENDED, ENDED], "as it was told, so it stays"
+
+
+def test_a_preparation_that_was_interrupted_is_no_reason_for_a_release() -> None:
+    world = Prepared()
+    world.add("a")
+    (prep,) = world.look().starts
+    world.set_node("n0", scheduling=SchedulingState.DISABLED)
+    world.hear(exited(prep, reason="lost", exit_code=None))
+    world.set_job(state=JobState.TERMINATING)
+    assert world.look_at_job().starts == []
     assert world.job().state is JobState.COMPLETED
 
 
