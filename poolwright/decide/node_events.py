@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from poolwright.decide.task_life import End, category
+from poolwright.decide.task_life import PUT_ASIDE, STALE, End, category
 from poolwright.domain.clock import MINUTE, SECOND, Instant, Micros
 from poolwright.domain.containers import PULL_ERROR
 from poolwright.domain.limits import ERRORS_PER_NODE_MAX, NODE_RECOVERIES_MAX
@@ -181,33 +181,42 @@ def _brought(node: Node) -> str:
 
 
 def troubled(node: Node, troubles: tuple[NodeError, ...], now: Instant) -> Node:
-    """The machine runs but is of no use while it has these troubles. What only a restart can mend is tried later."""
+    """The machine runs but is of no use while it has these troubles: its start task is to end, as its tasks are. What
+    only a restart can mend is tried later."""
     codes = {error.code for error in troubles}
     kept = tuple(error for error in node.errors if not error.source and error.code not in codes)
     node = move(node, NodeState.UNUSABLE, now, troubles[-1].message)
+    if node.start_task is not None and node.start_task.state is StartTaskState.RUNNING:
+        node = replace(node, start_task=replace(node.start_task, ends=True))
     return replace(node, errors=(*kept, *troubles)[-ERRORS_PER_NODE_MAX:], retry_at=now + TROUBLE_RETRY)
 
 
-def start_ended(node: Node, start_task: StartTask, end: End, busy: bool, now: Instant) -> Node:
+def start_ended(node: Node, start_task: StartTask | None, end: End, busy: bool, now: Instant) -> Node:
     """The start task's present attempt ended. A nonzero exit is tried again as the pool says; a start task that
-    could not be launched is not. An attempt that was lost is repeated without being counted."""
+    could not be launched is not. An attempt that was lost, or was ended because the node was put aside, is repeated
+    without being counted. Nothing follows from the end of a start task that the pool has no more (None)."""
     info = node.start_task
     if info is None or info.state is not StartTaskState.RUNNING:
         return node
-    if end.reason == "lost" or end.code == "StaleFence":
-        return replace(node, start_task=replace(info, attempt=info.attempt + 1))
+    aside = node.state is NodeState.UNUSABLE
+    info = replace(info, ends=False)
+    next_one = replace(info, attempt=info.attempt + 1)
+    if start_task is None or end.reason in ("lost", f"killed:{PUT_ASIDE}") or end.code == STALE:
+        return replace(node, start_task=next_one)
     if end.reason == "exit" and end.status == 0:
         return _start_succeeded(node, info, start_task, end, busy, now)
-    exited = end.reason == "exit"
     failure = _start_failure(end)
-    info = replace(info, exit_code=end.status, failure=failure)
     allowed = start_task.max_retries
-    if exited and (allowed < 0 or info.retry_count < allowed):
+    if end.reason == "exit" and (allowed < 0 or info.retry_count < allowed):
         retries = info.retry_count + 1
-        info = replace(info, attempt=info.attempt + 1, retry_count=retries, last_retry_at=now)
-        return replace(node, start_task=info, retry_at=now + _retry_wait(retries))
+        again = replace(
+            next_one, exit_code=end.status, failure=failure, retry_count=retries, last_retry_at=now
+        )
+        return replace(
+            node, start_task=again, retry_at=node.retry_at if aside else now + _retry_wait(retries)
+        )
     info = replace(info, state=StartTaskState.COMPLETED, ended_at=end.at, result=ExecutionResult.FAILURE)
-    node = replace(node, start_task=info)
+    node = replace(node, start_task=replace(info, exit_code=end.status, failure=failure))
     if node.state is NodeState.WAITING_FOR_START_TASK:
         return move(node, NodeState.START_TASK_FAILED, now, f"start task: {failure.message}")
     return node
@@ -291,7 +300,10 @@ def _start_succeeded(
         failure=None,
         result=ExecutionResult.SUCCESS,
     )
-    node = replace(node, start_task=info, retry_at=0)
+    node = replace(node, start_task=info)
+    if node.state is NodeState.UNUSABLE:
+        return node
+    node = replace(node, retry_at=0)
     if node.state is not NodeState.WAITING_FOR_START_TASK:
         return node
     return rest(node, busy, start_task, now, "the start task succeeded")

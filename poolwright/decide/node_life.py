@@ -37,6 +37,21 @@ _SETTLED = frozenset({NodeState.IDLE, NodeState.RUNNING, NodeState.OFFLINE})
 HEARD = _SETTLED | {NodeState.STARTING, NodeState.WAITING_FOR_START_TASK, NodeState.START_TASK_FAILED}
 
 
+def start_due(node: Node, now: Instant) -> bool:
+    """Whether the present attempt of the node's start task is to run now: not on a node that is put aside, goes, or is
+    not heard of, which may be put aside as soon as it is."""
+    info = node.start_task
+    running = info is not None and info.state is StartTaskState.RUNNING and not info.ends
+    return running and node.state in HEARD and node.booted_at is not None and node.retry_at <= now
+
+
+def start_ends(node: Node) -> bool:
+    """Whether the end of the start task's present attempt is to be ordered (again)."""
+    info = node.start_task
+    ends = info is not None and info.state is StartTaskState.RUNNING and info.ends
+    return ends and (node.state in HEARD or node_troubles.held(node))
+
+
 class Act(Enum):
     """What the engine or the agent must do for a node."""
 
@@ -250,7 +265,7 @@ def _unusable(node: Node, snapshot: PoolSnapshot) -> NodePlan:
         if back is not None:
             return NodePlan(back)
         held = snapshot.held_by(node)
-        if held.executions > held.ordered:
+        if held.executions > held.ordered or held.beside:
             return NodePlan(node, end_tasks=PUT_ASIDE)
         if not node_troubles.mendable(node):
             return NodePlan(node)

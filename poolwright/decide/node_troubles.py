@@ -1,5 +1,5 @@
 """Nodes whose machine runs but is of no use: a disk is full, a mount is lost. They rest as unusable, with their tasks
-requeued, and come back by themselves when the trouble is over.
+requeued and their start task ended, and come back by themselves when the trouble is over.
 
 Troubles are errors with a source. Those of the machine are over when its agent says so, those of the host when it has
 room again; a mount that failed at boot needs another boot, which is tried as any recovery is.

@@ -50,11 +50,13 @@ class Headroom:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Live executions of one node: how many, how many of them already have a kill order, and their slots."""
+    """Live executions of tasks on one node: how many, how many of them already have a kill order, and their slots; and
+    how many others (preparations, releases) have none."""
 
     executions: int = 0
     ordered: int = 0
     slots: int = 0
+    beside: int = 0
 
 
 NOTHING_HELD = Held()

@@ -67,6 +67,7 @@ class StartTaskInfo:
     result: ExecutionResult | None = None
     retry_count: int = 0
     last_retry_at: Instant | None = None
+    ends: bool = False  # this attempt is to end; the next one follows when that is done
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from poolwright.decide.node_events import (
     start_ended,
     without_packages,
 )
-from poolwright.decide.node_life import HEARD
+from poolwright.decide.node_life import HEARD, start_due
 from poolwright.decide.node_troubles import disk_full
 from poolwright.decide.task_life import STALE, End
 from poolwright.domain import task_events
@@ -92,11 +92,9 @@ class Batch:
         return written
 
     def start_again(self, node: Node) -> None:
-        """Send the node's start task if its present attempt is due; not while the node is put aside."""
-        if node.state is NodeState.UNUSABLE:
-            return
+        """Send the node's start task if its present attempt is due."""
         start, info = self.pool(node).spec.start_task, node.start_task
-        if start is None or info is None or info.ended_at is not None or node.retry_at > self.now:
+        if start is None or info is None or not start_due(node, self.now):
             return
         url = self.kit.account_url(node.account)
         self.reaction.starts.append(start_spec(start, info.attempt, self.pool(node), node, url))
@@ -274,10 +272,9 @@ def _start_task(batch: Batch, item: ExecEvent) -> set[str]:
             batch.reaction.kills.append(Kill(item.machine, item.name, "unknown"))
         return set()
     batch.reaction.acks.append(item.name)
-    start = None if node is None else batch.pool(node).spec.start_task
-    if not present or node is None or start is None:
+    if not present or node is None:
         return set()
-    after = start_ended(node, start, item.end, False, batch.now)
+    after = start_ended(node, batch.pool(node).spec.start_task, item.end, False, batch.now)
     if after is not node:
         after = batch.save(after)
         told = after.start_task

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from poolwright.decide import node_troubles
+from poolwright.decide.node_events import start_ended
 from poolwright.decide.node_life import HEARD
 from poolwright.decide.task_life import End
 from poolwright.domain.clock import Instant
@@ -76,7 +77,7 @@ def _node(
         return set()
     info = node.start_task
     if info is not None and info.ended_at is None and start_name(node, info.attempt) not in known:
-        batch.start_again(node)
+        _start_unheard(batch, node)
     live = [e for e in batch.tx.executions.of_machine(node.machine) if e.since < heard_at]
     unheard = [execution for execution in live if execution.name not in known]
     _order_again(batch, [execution for execution in live if execution.name in known])
@@ -88,6 +89,15 @@ def _node(
         batch.tx, batch.kit, [e for e in unheard if e.name not in gone], {node.id: node}
     )
     return {node.machine} if over else set()
+
+
+def _start_unheard(batch: Batch, node: Node) -> None:
+    """The agent does not know the node's start task: it has not begun, so it begins now, or has no end to wait for."""
+    info = node.start_task
+    if info is not None and info.ends:
+        lost = End(batch.now, "lost", message="its agent does not know it")
+        node = batch.save(start_ended(node, batch.pool(node).spec.start_task, lost, False, batch.now))
+    batch.start_again(node)
 
 
 def _order_again(batch: Batch, live: Iterable[Execution]) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from poolwright.decide import pool_plan, task_life
-from poolwright.decide.node_life import Act
+from poolwright.decide.node_life import Act, start_due, start_ends
 from poolwright.decide.node_logins import travellers
 from poolwright.decide.pool_plan import PoolPlan
 from poolwright.decide.snapshot import ImagePreparing
-from poolwright.decide.task_life import REQUEUE, TERMINATE, End
+from poolwright.decide.task_life import PUT_ASIDE, REQUEUE, TERMINATE, End
 from poolwright.domain import sizes, task_events
 from poolwright.domain.clock import SECOND, Instant, Micros
 from poolwright.domain.facts import DirtyKey
@@ -18,7 +18,7 @@ from poolwright.domain.limits import CREATE_BATCH_MAX, LOGINS_BATCH_MAX, Setting
 from poolwright.domain.node import Logins, Node, start_name
 from poolwright.domain.pool import Pool
 from poolwright.domain.resource import pool_key
-from poolwright.domain.states import NodeState, TaskState
+from poolwright.domain.states import TaskState
 from poolwright.domain.task import Execution
 from poolwright.engines.base import Forward, MachineRequest, Source
 from poolwright.reconcile import (
@@ -271,13 +271,17 @@ def _orders(tx: Tx, kit: Kit, view: PoolView, nodes: dict[str, Node], now: Insta
         )
     )
     work.starts += hello.specs(tx, kit, [e for e in live if e.name in silent], nodes)
-    pool = view.snapshot.pool
-    start = pool.spec.start_task
     for node in nodes.values():
-        info = node.start_task
-        if start is None or info is None or info.ended_at is not None or node.retry_at > now:
-            continue
-        if node.state is NodeState.UNUSABLE:
-            continue  # it begins, or goes on, when the node is in use again
-        if node.booted_at is not None and kit.delivery.starts_due([start_name(node, info.attempt)], now):
-            work.starts.append(start_spec(start, info.attempt, pool, node, kit.account_url(pool.account)))
+        _order_start_task(kit, view.snapshot.pool, node, now, work)
+
+
+def _order_start_task(kit: Kit, pool: Pool, node: Node, now: Instant, work: PoolWork) -> None:
+    start, info = pool.spec.start_task, node.start_task
+    if info is None:
+        return
+    name = start_name(node, info.attempt)
+    if start_ends(node):
+        if kit.delivery.kill_due(name, now):
+            work.kills.append(Kill(node.machine, name, PUT_ASIDE))
+    elif start is not None and start_due(node, now) and kit.delivery.starts_due([name], now):
+        work.starts.append(start_spec(start, info.attempt, pool, node, kit.account_url(pool.account)))

@@ -47,6 +47,7 @@ def load(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolView | No
     # What runs beside the tasks takes no slot, and nobody waits for it.
     live = Counter(execution.node for execution in executions if execution.slots)
     ordered = Counter(e.node for e in executions if e.slots and e.kill_reason is not None)
+    beside = Counter(e.node for e in executions if not e.slots and e.kill_reason is None)
     slots: Counter[str] = Counter()
     for execution in executions:
         slots[execution.node] += execution.slots
@@ -59,7 +60,7 @@ def load(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolView | No
         nodes=tuple(nodes),
         now=now,
         image=ImageReady(answer.image) if isinstance(answer, DiskSet) else answer,
-        held={node: Held(count, ordered[node], slots[node]) for node, count in live.items()},
+        held={id: Held(live[id], ordered[id], slots[id], beside[id]) for id in sorted({*live, *beside})},
         retained_until=_retained(tx, pool, nodes, live),
         headroom=headroom(tx, kit, pool, len(nodes)),
         quotas=kit.settings.quotas,

@@ -134,3 +134,23 @@ def used(place: Path) -> int:
     """MiB of its file system that are in use."""
     found = os.statvfs(place)
     return (found.f_blocks - found.f_bfree) * found.f_frsize >> 20
+
+
+def test_a_start_task_that_runs_on_a_full_disk_ends_and_runs_again_with_room(
+    cramped: tuple[Live, Path],
+) -> None:
+    live, place = cramped
+    seen = "$AZ_BATCH_NODE_SHARED_DIR/seen"
+    line = f"/bin/sh -c 'test -e {seen} || {{ touch {seen}; sleep 600; }}'"
+    live.pool(dedicated=1, start_task=batch.BatchStartTask(command_line=line, wait_for_success=True))
+    live.wait_nodes("pool", {"waitingforstarttask": 1})
+    wait_until(lambda: any(place.rglob("shared/seen")), 30, "the start task has not begun")
+    full = fill(place, 16)
+    live.wait_nodes("pool", {"unusable": 1})
+    (node,) = live.batch.list_nodes("pool")
+    assert [error["code"] for error in node["errors"]] == ["DiskFull"]
+    full.unlink()
+    live.wait_nodes("pool", {"idle": 1})
+    (node,) = live.batch.list_nodes("pool")
+    info = node["startTaskInfo"]
+    assert (info["state"], info["exitCode"], info["retryCount"]) == ("completed", 0, 0)

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from poolwright.decide.room import Room
 from poolwright.decide.snapshot import ImageMissing, ImagePreparing
 from poolwright.domain.clock import MINUTE
 from poolwright.domain.node import Drain
@@ -150,18 +149,6 @@ def test_the_start_task_runs_once_per_life_and_its_end_opens_the_node() -> None:
     assert (stale.acks, world.states()) == ([start.name], [NodeState.WAITING_FOR_START_TASK])
     reaction = world.hear(exited(again, 0))
     assert [spec.name for spec in reaction.starts] == ["t1.1"]
-
-
-def test_a_start_task_nobody_heard_of_is_not_sent_again_while_its_node_is_put_aside() -> None:
-    world = growing(1, StartTask("prepare"))
-    work = world.look()
-    (start,) = answer(world, work, *made(work)).starts
-    world.kit.room = lambda: Room("little is left", "nothing is left")
-    assert world.look().starts == []
-    assert world.states() == [NodeState.UNUSABLE]
-    assert greet(world, [start.machine], []).reaction.starts == [], "nor when its agent comes back"
-    world.kit.room = Room
-    assert [spec.name for spec in world.look().starts] == [start.name]
 
 
 def test_a_shrink_with_retained_data_keeps_the_node_that_has_some_from_its_first_pass_on() -> None:
