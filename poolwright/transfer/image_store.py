@@ -104,21 +104,20 @@ class ImageStore:
         disk = os.statvfs(self.folder)
         return disk.f_bavail * disk.f_frsize - self.kept_free
 
-    def make_room(self, wanted: int) -> int:
-        """Let images go that no machine has, the longest unused first, until so many bytes may be written; returns how
-        many may be."""
+    def make_room(self, wanted: int, spare: int | None = None) -> int:
+        """Let images go that no machine has, the longest unused first, until so many bytes may be written, or (`spare`)
+        until the bound is kept with so many and the disk has that room; returns how many may be written."""
         self.drop_layers()
         for image in self._unused():
-            room = min(self.left(), self.free())
-            if room >= wanted:
-                return room
+            if self.left() >= wanted and self.free() >= (wanted if spare is None else spare):
+                break
             if self._drop(image):
                 self.drop_layers()
         return min(self.left(), self.free())
 
-    def collect(self, wanted: int = 0) -> None:
-        """What is done from time to time: see who uses what, keep the bound and so many bytes more, and remove what
-        killed processes left."""
+    def collect(self, spare: int = 0) -> None:
+        """What is done from time to time: see who uses what, keep the bound, and that much of the disk besides what is
+        for others, and remove what killed processes left."""
         if not self.folder.is_dir():
             return
         marks = self._marks()
@@ -126,15 +125,16 @@ class ImageStore:
             if image.name in marks:
                 with contextlib.suppress(FileNotFoundError):
                     os.utime(image)  # so the time of an unused one tells when it was last in use
-        self.make_room(wanted)
+        self.make_room(0, spare)
         for left in _entries(self.folder / "tmp"):
             if _age(left) > LEFT_S:
                 self._sweep(left)
 
     def drop_layers(self) -> None:
         """Remove layers of which no image is made."""
+        wanted = self._wanted_layers()
         for layer in _entries(self.folder / "layers"):
-            if layer.name not in self._wanted_layers():
+            if layer.name not in wanted:
                 self._remove(layer, lambda key: key not in self._wanted_layers())
 
     def _unused(self) -> list[Path]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +250,8 @@ def test_images_that_no_machine_has_go_where_room_is_wanted(hub: Served, tmp_pat
     assert {image.name for image in store.images()} == {one, two}
     assert not left.exists()
     assert time.time() - store.image(one).stat().st_mtime < LEFT_S, "it was seen in use"
+    replace(store, bound=store.used()).collect(1_000_000)
+    assert {image.name for image in store.images()} == {one, two}, "the disk has room, and the bound is kept"
     store.collect(1 << 60)
     assert [image.name for image in store.images()] == [one]
     (store.nodes / "m1" / "images" / one).unlink()
