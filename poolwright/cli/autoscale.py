@@ -55,12 +55,14 @@ def simulate(
             f"no samples of {pool} are recorded yet; the first comes within 30 seconds of its creation"
         )
         return
-    Console().print(_table(steps))
+    Console().print(table_of(steps))
 
 
-def _table(steps: list[dict[str, Any]]) -> Table:
+def table_of(steps: list[dict[str, Any]]) -> Table:
+    """One line a run: what was recorded then, and what the formula would have asked for."""
     table = Table(show_header=True, box=None, pad_edge=False)
-    for column in ("time", "pending", "nodes were", "dedicated", "low-priority", "option", ""):
+    table.add_column("time", no_wrap=True)
+    for column in ("pending", "nodes were", "dedicated", "low-priority", "option", ""):
         table.add_column(column, justify="right" if column in ("pending", "nodes were") else "left")
     most = max(_nodes(step) for step in steps) or 1
     for step in steps:

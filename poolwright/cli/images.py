@@ -44,7 +44,9 @@ def import_image(
     location: Annotated[str, typer.Option(help="Location of the group and the image.")] = "local",
     data_dir: DataDir = None,
 ) -> None:
-    """Upload a generalized disk and make an image of it. Prints the image's id."""
+    """Upload a generalized disk and make an image of it. Prints the image's id, and on standard error what was found
+    in it that will trouble its nodes. Exit code 3 when nodes will fail.
+    """
     if not file.is_file():
         raise BadFile(f"{file} is no file")
     known = load_credentials((data_dir or default_data_dir()).resolve())
@@ -58,9 +60,11 @@ def import_image(
         typer.echo(f"{file.name} is uploaded; making the image", err=True)
         os_disk = {"osType": "Linux", "osState": "Generalized", "managedDisk": {"id": source}}
         body = {"location": location, "properties": {"storageProfile": {"osDisk": os_disk}}}
-        made = service.follow("PUT", *compute, "images", name, body=body)
+        service.follow("PUT", *compute, "images", name, body=body)
         service.follow("DELETE", *disk)  # the image has its own frozen copy
+        made = service.call("GET", *compute, "images", name)
     typer.echo(made["id"])
+    _tell_found(_known(made)["findings"], Console(stderr=True))
 
 
 @image_app.command("check")
@@ -97,13 +101,20 @@ def check(
     if not known["findings"]:
         typer.echo(f"{name}: nothing found")
         return
+    _tell_found(known["findings"], Console())
+
+
+def _tell_found(findings: list[dict[str, str]], console: Console) -> None:
+    """Print the findings; typer.Exit(3) when nodes will fail by one of them."""
+    if not findings:
+        return
     table = Table(show_header=True, box=None, pad_edge=False)
     for column in ("severity", "code", "what", "fix"):
-        table.add_column(column, overflow="fold")
-    for found in known["findings"]:
+        table.add_column(column, no_wrap=column in ("severity", "code"), overflow="fold")
+    for found in findings:
         table.add_row(*(escape(found[word]) for word in ("severity", "code", "message", "fix")))
-    Console().print(table)
-    if any(found["severity"] == "error" for found in known["findings"]):
+    console.print(table)
+    if any(found["severity"] == "error" for found in findings):
         raise typer.Exit(3)
 
 

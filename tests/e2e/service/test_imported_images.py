@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -51,6 +52,7 @@ def test_an_uploaded_vhd_runs_tasks_and_comes_back(live: Live, disk: Path, tmp_p
     compute: Any = live.clients.compute  # its signatures do not admit the dictionaries it accepts
     image = compute.images.get("images", "elsewhere")
     assert done.stdout.strip() == image.id
+    assert "HostKeys" in done.stderr
     assert list(compute.disks.list()) == []
 
     checked = poolwright("image", "check", "elsewhere", data_dir=live.data_dir)
@@ -101,5 +103,9 @@ def test_a_file_that_holds_no_disk_is_refused_with_the_reason(live: Live, disk: 
     done = poolwright("image", "import", str(backed), "--name", "stolen", data_dir=live.data_dir)
     assert done.returncode == 1
     assert "ImageNotSupported" in done.stderr
+    noise = tmp_path / "noise.img"
+    noise.write_bytes(os.urandom(100_000))
+    done = poolwright("image", "import", str(noise), "--name", "noise", data_dir=live.data_dir)
+    assert (done.returncode, "NoFileSystem" in done.stderr) == (3, True), done
     done = poolwright("image", "import", str(tmp_path / "none"), "--name", "none", data_dir=live.data_dir)
     assert (done.returncode, "is no file" in done.stderr) == (1, True)

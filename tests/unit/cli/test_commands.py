@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -9,9 +10,10 @@ from pathlib import Path
 
 import pytest
 import typer
+from rich.console import Console
 
 from poolwright import __version__
-from poolwright.cli import app, limits, openings
+from poolwright.cli import app, autoscale, limits, openings
 
 
 def poolwright(*arguments: str, data_dir: Path) -> subprocess.CompletedProcess[str]:
@@ -123,3 +125,16 @@ def test_codes_of_explanations_are_never_broken(
     }
     app.show_explanations({"value": [row]})
     assert capsys.readouterr().out.splitlines()[1].startswith("NeedsInterNodeCommunication ")
+
+
+def test_times_of_a_replay_are_whole_in_a_narrow_terminal() -> None:
+    step = {
+        "timestamp": "2026-11-25T23:17:43.397727Z",
+        "recorded": {"PendingTasks": 2},
+        "targetDedicatedNodes": 3,
+        "targetLowPriorityNodes": 0,
+        "nodeDeallocationOption": "requeue",
+    }
+    console = Console(width=60, file=io.StringIO())
+    console.print(autoscale.table_of([step]))
+    assert "2026-11-25T23:17:43 " in console.file.getvalue()  # type: ignore[attr-defined]
