@@ -97,6 +97,7 @@ class Live:
 
     def empty(self) -> None:
         """Delete all jobs and pools, and wait until they are gone."""
+        self.turn_to()
         self.delete_jobs()
         for pool in self.batch.list_pools(select=["id", "state"]):
             if pool["state"] != "deleting":

@@ -96,6 +96,7 @@ def test_an_uploaded_vhd_runs_tasks_and_comes_back(live: Live, disk: Path, tmp_p
     assert inspect_disk(back).partition_offset == START
 
 
+@pytest.mark.one_service
 def test_a_file_that_holds_no_disk_is_refused_with_the_reason(live: Live, disk: Path, tmp_path: Path) -> None:
     backed = tmp_path / "backed.qcow2"
     argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(disk), str(backed)]

@@ -12,6 +12,8 @@ from azure.core.exceptions import HttpResponseError
 from tests.e2e.service.live import Live
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.one_service
+
 #: Answers every connection with the name of its node.
 SERVER = (
     'exec perl -MIO::Socket::INET -e "'

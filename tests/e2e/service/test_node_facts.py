@@ -13,6 +13,8 @@ from azure.core.exceptions import HttpResponseError
 
 from tests.e2e.service.live import POLL, Live
 
+pytestmark = pytest.mark.one_service
+
 ROOT = "/mnt/batch/tasks"
 CERTS = "/mnt/batch/certs"
 SHELL = "/bin/sh -c '{}'"

@@ -15,6 +15,8 @@ from azure.core.rest import HttpRequest
 from poolwright import __version__
 from tests.e2e.service.live import POLL, Live
 
+pytestmark = pytest.mark.one_service
+
 NOISY = "/bin/sh -c 'seq 1000; echo this package does not exist >&2; exit 7'"
 GOOD = "/bin/sh -c 'mkdir -p d/e && echo 0123456789 >d/digits.txt && echo deep >d/e/deep.txt; env >env.txt; sleep 0.2'"
 

@@ -76,6 +76,7 @@ def test_a_job_manager_makes_the_tasks_of_its_job(live: Live) -> None:
         live.wait_task(name, "completed")
 
 
+@pytest.mark.one_service
 def test_only_who_has_a_token_is_told_whom_to_trust(live: Live) -> None:
     live.idle_pool(dedicated=1, slots=1)
     live.job()

@@ -12,8 +12,9 @@ from demo.leftovers import leftovers
 from tests.e2e.service.live import UNTIL_LET_GO, Live
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.one_service
 
-@pytest.mark.one_service
+
 def test_a_task_runs_on_while_the_service_is_away(live: Live) -> None:
     live.idle_pool(dedicated=1, slots=1)
     live.job()

@@ -15,6 +15,8 @@ from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from tests.e2e.service.live import POLL, Live
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.one_service
+
 
 def specification(live: Live) -> batch.BatchPoolSpecification:
     images = live.batch.list_supported_images()
