@@ -20,7 +20,6 @@ from poolwright.serve.kits import BroughtRuntime
 from poolwright.serve.options import Options
 from poolwright.store.base import Tx
 from poolwright.transfer.image_store import ImageStore
-from poolwright.transfer.images import progress
 
 _COLLECT_PERIOD: Micros = 600 * SECOND
 ALL = DirtyKey("containers", "", "all")
@@ -55,7 +54,7 @@ class ContainerImages:
         return ImageStore(self._folder, self._nodes, self._bound, kept)
 
     def _progress(self, image: str) -> tuple[int, int] | None:
-        return progress(self._folder, read_image_name(image))
+        return self._store().progress(read_image_name(image))
 
     @property
     def sizes(self) -> tuple[int, int]:

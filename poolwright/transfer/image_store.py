@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from poolwright.domain.containers import MISC_ERROR
+from poolwright.domain.containers import MISC_ERROR, ImageName
 from poolwright.transfer.failures import TransferFailed, disk_errors
 
 ABOUT = (
@@ -30,6 +30,7 @@ ABOUT = (
 )
 CONFIG = "config.json"
 TREE = "tree"
+UNPACKS = "unpacks"  # beside layers that were pulled, once all are there
 LEFT_S = 1800.0  # what a killed process left in `tmp`
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -85,6 +86,17 @@ class ImageStore:
         finally:
             shutil.rmtree(self.folder / "tmp" / key, ignore_errors=True)
             os.close(fd)
+
+    def progress(self, image: ImageName) -> tuple[int, int] | None:
+        """(bytes of layers that are there, bytes of all) of an image being pulled; None when it is not, or unpacks."""
+        for work in _entries(self.folder / "tmp"):
+            try:
+                about = json.loads((work / ABOUT).read_text())
+                if about["image"] == image.key and about["bytes"] and not (work / UNPACKS).exists():
+                    return sum(layer.stat().st_size for layer in work.glob("layer*")), int(about["bytes"])
+            except (OSError, ValueError, KeyError):
+                continue  # it ended, or is about to begin
+        return None
 
     def used(self) -> int:
         """Bytes of all layers that are kept, each once."""

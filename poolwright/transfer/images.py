@@ -28,6 +28,7 @@ from poolwright.transfer.image_store import (
     ABOUT,
     CONFIG,
     TREE,
+    UNPACKS,
     ImageStore,
     about_layer,
     boot,
@@ -43,7 +44,6 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 _UNZSTD = ["zstd", "-q", "-d", "-f", "--no-sparse", "-o"]  # holes would pass by the bound of the file's size
 _UNZSTD_S = 3600.0
 _TAR_BYTES = 1024**2
-_UNPACKS = "unpacks"  # beside the layers, once all are there
 _PLAIN = "index=off,metacopy=off,redirect_dir=off"  # whatever the kernel's defaults: layers are read by all kernels
 
 
@@ -74,18 +74,6 @@ def show(order: Mapping[str, Any], http: requests.Session, patience: Patience) -
         return {"reused": reused, "bytes": registry.received, "digest": manifest.digest}
     finally:
         os.close(namespace)
-
-
-def progress(store: Path, image: ImageName) -> tuple[int, int] | None:
-    """(bytes of layers that are there, bytes of all) of an image being pulled; None when it is not, or is unpacked."""
-    for work in (store / "tmp").glob("*"):
-        try:
-            about = json.loads((work / ABOUT).read_text())
-            if about["image"] == image.key and about["bytes"] and not (work / _UNPACKS).exists():
-                return sum(layer.stat().st_size for layer in work.glob("layer*")), int(about["bytes"])
-        except (OSError, ValueError, KeyError):
-            continue  # it ended, or is about to begin
-    return None
 
 
 def _namespace(pid: int, start: int) -> int:
@@ -125,7 +113,7 @@ def _make(registry: Registry, manifest: Manifest, image: ImageName, store: Image
     config = registry.config(manifest)
     _fetch(registry, {work / f"layer{number}": manifest.layers[number] for number in missing})
     with disk_errors(MISC_ERROR, str(image)):
-        (work / _UNPACKS).touch()
+        (work / UNPACKS).touch()
         for number in missing:
             file = work / f"layer{number}"
             with store.locked(keys[number]) as place:

@@ -83,6 +83,14 @@ def test_a_command_that_only_looks_at_a_data_directory_does_not_load_the_service
     assert "poolwright.serve.house" not in loaded
 
 
+def test_a_service_loads_the_clients_of_storage_only_where_there_is_storage() -> None:
+    look = "import sys, poolwright.serve.running; print([name for name in sys.modules if name.startswith('azure')])"
+    done = subprocess.run(
+        [sys.executable, "-c", look], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
