@@ -50,7 +50,10 @@ def plan(snapshot: JobSnapshot) -> JobPlan:
             option = job.disable_tasks or REQUEUE
             return JobPlan(running=option if option in (REQUEUE, TERMINATE) else None)
         case JobState.ENABLING:
-            return JobPlan(job=moved(job, JobState.ACTIVE, now), wake_pool=True)
+            over = deadline(job)
+            if over is not None and over <= now:  # while it was disabled: nothing starts any more
+                return _terminate(job, "MaxWallClockTimeExpiry", now)
+            return JobPlan(job=moved(job, JobState.ACTIVE, now), wake_at=now, wake_pool=True)
         case JobState.TERMINATING:
             if snapshot.counts.running if forced else busy:
                 return JobPlan(running=TERMINATE)

@@ -58,6 +58,16 @@ def test_enabling_wakes_the_pool() -> None:
     assert enabled.job is not None
     assert enabled.job.state is JobState.ACTIVE
     assert enabled.wake_pool
+    assert enabled.wake_at == NOW, "all its tasks may have completed meanwhile"
+
+
+def test_a_job_whose_time_passed_while_it_was_disabled_starts_nothing_more() -> None:
+    timed = job(max_wall_clock=MINUTE, state=JobState.ENABLING)
+    assert plan(JobSnapshot(timed, QUIET, 0, NOW)).wake_pool
+    over = plan(JobSnapshot(timed, QUIET, 0, NOW + MINUTE))
+    assert over.job is not None
+    assert (over.job.state, over.job.terminate_reason) == (JobState.TERMINATING, "MaxWallClockTimeExpiry")
+    assert not over.wake_pool
 
 
 def test_deleting_kills_first() -> None:
