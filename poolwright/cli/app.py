@@ -31,7 +31,9 @@ from poolwright.cli.limits import (
     RelaxAuth,
     Simulate,
     SupportEnds,
+    TaskLife,
     read_ends,
+    read_task_life,
 )
 from poolwright.cli.openings import OpenToNodes, ports
 from poolwright.cli.places import CREDENTIALS, NoService, default_data_dir, load_credentials
@@ -98,6 +100,7 @@ def up(
     base_cache: BaseCache = None,
     grace: Grace = 600.0,
     kill_grace: KillGrace = 30.0,
+    task_life: TaskLife = "180d",
     image_limit_dedicated: ImageLimit = 2500,
     image_limit_low_priority: ImageLimit = 1000,
     core_quota_dedicated: CoreQuota = None,
@@ -132,8 +135,8 @@ def up(
         Quotas(pool_quota, active_job_quota, core_quota_dedicated, core_quota_low_priority,
                image_limit_dedicated, image_limit_low_priority),
         strict_custom_image_auth=not relax_custom_image_auth, match_image_agent=not allow_agent_mismatch,
-        allow_reimage=allow_reimage, kill_grace_s=kill_grace, regrow_large_pools=regrow,
-        exports=read_exports(export), storage_classes=read_classes(storage_class),
+        allow_reimage=allow_reimage, kill_grace_s=kill_grace, task_life=read_task_life(task_life),
+        regrow_large_pools=regrow, exports=read_exports(export), storage_classes=read_classes(storage_class),
         autoscale_max_step=autoscale_max_step, support_ends=read_ends(image_support_ends),
     )  # fmt: skip
     options = Options(
@@ -141,8 +144,7 @@ def up(
         ready_file=ready_file.resolve() if ready_file else None,
         base_cache=base_cache.resolve() if base_cache else None,
         grace_s=grace, reserve_disk_mib=reserve_disk, settings=settings,
-        log_level=log_level.value, simulate=simulate,
-        auto_storage=whole(auto_storage),
+        log_level=log_level.value, simulate=simulate, auto_storage=whole(auto_storage),
         storage_accounts=tuple(path.resolve() for path in storage_account or ()),
         file_archive_mib=file_archive, container_images_mib=container_images,
         transfer_networks=networks(transfer_networks),

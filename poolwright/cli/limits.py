@@ -20,6 +20,13 @@ KillGrace = Annotated[
     float,
     typer.Option(min=0.0, max=600.0, help="Seconds a task that is to end has between SIGTERM and SIGKILL."),
 ]
+TaskLife = Annotated[
+    str,
+    typer.Option(
+        metavar="DURATION",
+        help="How old a task may become before it is ended, or is not run any more: 180d at most, or 12h, 30m, 10s.",
+    ),
+]
 Simulate = Annotated[
     bool,
     typer.Option("--simulate", help="Simulate the nodes of images that nothing here can run (Windows, ...)."),
@@ -61,6 +68,20 @@ SupportEnds = Annotated[
         help="From this day (UTC) on no pool is made of this marketplace image; lists show it. May be repeated.",
     ),
 ]
+
+
+_UNITS = {"d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000}
+
+
+def read_task_life(given: str) -> int:
+    """A duration in microseconds. Raises typer.BadParameter."""
+    found = re.fullmatch(r"([0-9]{1,9})([dhms])", given)
+    if found is None:
+        raise typer.BadParameter(f"{given!r}: write it as 180d, 12h, 30m or 10s", param_hint="--task-life")
+    life = int(found[1]) * _UNITS[found[2]]
+    if not _UNITS["s"] <= life <= 180 * _UNITS["d"]:
+        raise typer.BadParameter(f"{given!r}: it is from 1s to 180d", param_hint="--task-life")
+    return life
 
 
 def read_ends(given: list[str] | None) -> tuple[tuple[str, int], ...]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from poolwright.decide.explain import node
 from poolwright.decide.placement import takes_tasks
-from poolwright.domain.clock import Instant
+from poolwright.domain.clock import Instant, Micros
 from poolwright.domain.dependencies import Blocker
 from poolwright.domain.facts import Explanation
 from poolwright.domain.job import Job
@@ -43,6 +44,7 @@ class TaskSituation:
     barred: frozenset[str] = frozenset()
     transfer: str | None = None  # what is being downloaded or uploaded for it now, in words
     now: Instant = 0
+    life: Micros = TASK_LIFE  # what a task has from its creation to its end
 
 
 def task(situation: TaskSituation) -> Explanation:
@@ -63,8 +65,9 @@ def task(situation: TaskSituation) -> Explanation:
         return Explanation("TransferringFiles", text, "Wait, or see whether the storage answers.")
     if state is not TaskState.ACTIVE:
         return Explanation("TaskRunning", f"The task runs on node {situation.task.node}.")
-    if situation.now - situation.task.created_at >= TASK_LIFE:
-        message = "The task was added more than 180 days ago; it will not run any more."
+    if situation.now - situation.task.created_at >= situation.life:
+        span = str(timedelta(microseconds=situation.life)).removesuffix(", 0:00:00")
+        message = f"The task was added more than {span} ago; it will not run any more."
         return Explanation("TaskExpired", message, "Delete it and add it anew.")
     return _job_holds(situation) or _tasks_hold(situation) or _pool_holds(situation) or _nodes_hold(situation)
 

@@ -69,7 +69,7 @@ NODE_LEASE: Micros = (
     10 * MINUTE
 )  # no contact this long: the agent has ended its tasks, they may run elsewhere
 NODE_JOIN_DEADLINE: Micros = 20 * MINUTE  # a node that has not joined by then is unusable
-TASK_LIFE: Micros = 180 * DAY  # public limit from a task's creation to its completion
+TASK_LIFE: Micros = 180 * DAY  # public limit from a task's creation to its completion; operators may set less
 SYSTEM_REQUEUES_MAX = 10  # a task lost this often by its nodes is completed as failed
 NODE_RECOVERIES_MAX = 3  # reboots tried on an unusable node before only the user may
 KILL_GRACE_S = 30.0  # default of the time from SIGTERM to SIGKILL
@@ -155,6 +155,7 @@ class Settings:
     match_image_agent: bool = True  # a pool names the node agent that was found in its custom image
     allow_reimage: bool = False  # the public service refuses to reimage nodes of virtual-machine pools
     kill_grace_s: float = KILL_GRACE_S  # a task that is to end has this long to do so by itself
+    task_life: Micros = TASK_LIFE  # from a task's creation to its end
     location: str = "local"
     regrow_large_pools: bool = True  # resizes of large pools go on by themselves while they get nodes
     auto_storage: bool = False  # the accounts have linked storage

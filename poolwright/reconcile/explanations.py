@@ -53,6 +53,7 @@ class Explanations:
             used=tx.executions.slots(account, pool.id) if pool is not None else {},
             job_running=counts.running,
             now=self._kit.clock.now(),
+            life=self._kit.settings.task_life,
             barred=job_nodes.barred(tx, job, job.spec.pool, {n.id: n for n in nodes}),
             blockers=tx.tasks.blockers(row, BLOCKERS_MAX) if row.unmet else (),
             transfer=self._transfer(row.execution),

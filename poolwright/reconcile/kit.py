@@ -12,7 +12,7 @@ from poolwright.decide.gangs import Hold
 from poolwright.decide.preempt import Beat
 from poolwright.decide.room import Room
 from poolwright.domain.clock import HOUR, MINUTE, SECOND, Clock, Ids, Instant, Micros, Rng
-from poolwright.domain.limits import PRESSURE_MEMORY_MIB, TASK_LIFE, Settings
+from poolwright.domain.limits import PRESSURE_MEMORY_MIB, Settings
 from poolwright.engines.base import Capabilities
 from poolwright.reconcile.environment import TokenMaker, no_token
 from poolwright.reconcile.images import ImageSource
@@ -27,6 +27,8 @@ KILL_REPEAT: Micros = 5 * SECOND
 REMEMBERED_MAX = 200_000
 #: Ended executions remembered: far more than can end while one pass is between its commit and its messages.
 OVER_MAX = 50_000
+#: How often in the life of a task it is looked up which ones are too old, at least.
+EXPIRY_LOOKS = 10
 #: Pools remembered to make room for a job manager; beyond it all are forgotten, and noted again in their next pass.
 INSISTING_MAX = 10_000
 
@@ -116,9 +118,11 @@ class Kit:
         self.insisting.add((account, pool))
 
     def expired_tasks(self, tx: Tx, now: Instant) -> int:
-        """Tasks up to this number are older than a task may become; looked up once an hour."""
+        """Tasks up to this number are older than a task may become; looked up once an hour, more often where that is
+        much of a task's life."""
         looked_at, last = self.expired
-        if now - looked_at >= HOUR:
-            last = tx.tasks.created_until(now - TASK_LIFE)
+        life = self.settings.task_life
+        if now - looked_at >= min(HOUR, life // EXPIRY_LOOKS):
+            last = tx.tasks.created_until(now - life)
             self.expired = (now, last)
         return last
