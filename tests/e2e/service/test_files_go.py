@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from azure.batch import models as batch
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
 
-from tests.e2e.service.live import Live
+from tests.e2e.service.live import POLL, Live
 from tests.support.waiting import wait_until
 
 
@@ -67,9 +68,23 @@ def test_files_go_when_their_retention_time_is_over(live: Live) -> None:
     )
     live.task("kept", "echo hello")
     live.wait_completed(2)
+    second = timedelta(seconds=1)
+    live.job(
+        "over",
+        job_preparation_task=batch.BatchJobPreparationTask(
+            command_line="/bin/true", constraints=batch.BatchTaskConstraints(retention_time=second)
+        ),
+        job_release_task=batch.BatchJobReleaseTask(command_line="/bin/true", retention_time=second),
+    )
+    live.task("t", "true", "over")
+    live.wait_completed(1, "over")
+    why: Any = {"terminateReason": "enough"}
+    live.batch.begin_terminate_job("over", why, **POLL).result()
+    (row,) = live.batch.list_job_preparation_and_release_task_status("over")
+    assert row["jobReleaseTaskExecutionInfo"]["result"] == "success"
     live.kill_service()
     live.start()  # the first look is at the start
-    _wait(live, {"job", "job/kept"})
+    _wait(live, {"job", "job/kept", "over", "over/t"})
     assert live.output("kept") == "hello\n"
 
 

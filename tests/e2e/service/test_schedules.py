@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -54,7 +54,8 @@ def recent(live: Live, id: str) -> Any:
 
 
 def test_a_schedule_with_its_pool_from_the_first_job_to_nothing_left(live: Live) -> None:
-    """The second job comes by the real clock, a minute (the least interval) after the first."""
+    """The second job comes by the real clock. Intervals have a minute at least: the next due time is brought near by
+    changing the first one."""
     every = batch.BatchJobScheduleConfiguration(recurrence_interval=timedelta(minutes=1))
     job = batch.BatchJobSpecification(pool_info=auto(live, "jobschedule"))
     live.batch.create_job_schedule(
@@ -82,6 +83,10 @@ def test_a_schedule_with_its_pool_from_the_first_job_to_nothing_left(live: Live)
     reason: Any = {"terminateReason": "enough"}
     live.batch.begin_terminate_job("s:job-1", reason, **POLL).result()
     _a_job_with_its_pool(live)
+    near = batch.BatchJobScheduleConfiguration(
+        do_not_run_until=datetime.now(UTC) + timedelta(seconds=2), recurrence_interval=timedelta(minutes=1)
+    )
+    live.batch.update_job_schedule("s", batch.BatchJobScheduleUpdateOptions(schedule=near))
     wait_until(lambda: recent(live, "s") == "s:job-2", 120, lambda: live.batch.get_job_schedule("s"))
     assert pool_of(live, "s:job-2") == pool
     assert [str(job["state"]) for job in live.batch.list_jobs_from_schedule("s")] == ["completed", "active"]

@@ -13,7 +13,7 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from azure.storage.blob import BlobBlock, BlobClient
 
 from poolwright.commands import applications
-from poolwright.domain.limits import APPLICATIONS_MAX
+from poolwright.domain.limits import APPLICATIONS_MAX, PACKAGES_PER_APPLICATION_MAX
 from tests.wire.arm.test_sdk_story import GROUP, Clients, clients, code_of
 
 __all__ = ["clients"]
@@ -123,6 +123,10 @@ def test_names_and_numbers_are_limited(desk: Any) -> None:
     room = APPLICATIONS_MAX - len(list(app.list(GROUP, ACCOUNT)))
     for number in range(room):
         app.create(GROUP, ACCOUNT, f"a{number}", {})
+    create = desk.application_package.create
+    for number in range(PACKAGES_PER_APPLICATION_MAX):
+        create(GROUP, ACCOUNT, "a0", f"1.{number}", {})
+    assert refusal(create, GROUP, ACCOUNT, "a0", "2.0", {}) == (409, "ApplicationPackageQuotaReached")
     assert refusal(app.create, GROUP, ACCOUNT, "more", {}) == (409, "ApplicationQuotaReached")
     assert refusal(desk.application_package.create, GROUP, ACCOUNT, "a0", "a b", {}) == (
         400,

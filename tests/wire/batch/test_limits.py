@@ -113,6 +113,15 @@ REFUSED = [
         ),
         "TaskDependencyRangesTooLong",
     ),
+    (
+        _task(
+            application_package_references=[
+                models.BatchApplicationPackageReference(application_id=f"a{n}", version="1")
+                for n in range(11)
+            ]
+        ),
+        "InvalidPropertyValue",
+    ),
     (_schedule(start_window=timedelta(seconds=59)), "InvalidPropertyValue"),
     (_schedule(recurrence_interval=timedelta(seconds=59)), "InvalidPropertyValue"),
     (

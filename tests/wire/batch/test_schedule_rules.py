@@ -14,7 +14,7 @@ import pytest
 from azure.batch import BatchClient, models
 from azure.core.exceptions import HttpResponseError
 
-from poolwright.domain.clock import MINUTE
+from poolwright.domain.clock import DAY, MINUTE
 from poolwright.domain.states import ScheduleState
 from poolwright.store.base import Tx
 from tests.unit.identity.parts import ACCOUNT
@@ -30,6 +30,7 @@ ORDERS: dict[str, Callable[[Any, str], object]] = {
     "patch": lambda client, name: client.update_job_schedule(
         name, models.BatchJobScheduleUpdateOptions(schedule=models.BatchJobScheduleConfiguration())
     ),
+    "put": lambda client, name: client.replace_job_schedule(name, client.get_job_schedule(name)),
 }
 
 
@@ -72,7 +73,61 @@ def test_a_schedule_that_ends_takes_no_orders(
     before = live.fingerprint()
     for name, order in ORDERS.items():
         assert (name, _refused(lambda o=order: o(client, id))) == (name, (409, code))  # type: ignore[misc]
+    if state is ScheduleState.DELETING:
+        assert _refused(lambda: client.begin_delete_job_schedule(id)) == (409, code)
+        assert _refused(lambda: client.create_job_schedule(options(id))) == (409, code)
     assert live.fingerprint() == before
+    if state is not ScheduleState.DELETING:
+        client.begin_delete_job_schedule(id)
+        assert client.get_job_schedule(id).state == "deleting"
+
+
+@pytest.mark.parametrize("disabled", [False, True])
+def test_the_end_of_a_schedule_is_that_of_its_job(client: BatchClient, live: Live, disabled: bool) -> None:
+    id = f"ends-{disabled}".lower()
+    client.create_job_schedule(options(id, recurrence_interval=TEN))
+    look(live, id)
+    if disabled:
+        client.disable_job_schedule(id)
+    client.begin_terminate_job_schedule(id)
+    assert client.get_job_schedule(id).state == "terminating"
+    look(live, id)
+    assert client.get_job(f"{id}:job-1").state == "terminating"
+    assert client.get_job_schedule(id).state == "terminating", "its job has not ended"
+    end_job(live, f"{id}:job-1")
+    assert client.get_job(f"{id}:job-1")["executionInfo"]["terminateReason"] == "TerminateJobSchedule"
+    look(live, id)
+    assert client.get_job_schedule(id).state == "completed"
+
+
+def test_a_disabled_schedule_takes_changes_and_goes_when_deleted(client: BatchClient, live: Live) -> None:
+    client.create_job_schedule(options("idle", recurrence_interval=TEN))
+    look(live, "idle")
+    client.disable_job_schedule("idle")
+    hour = models.BatchJobScheduleConfiguration(recurrence_interval=timedelta(hours=1))
+    client.update_job_schedule("idle", models.BatchJobScheduleUpdateOptions(schedule=hour))
+    shown = client.get_job_schedule("idle")
+    assert (shown.state, shown.schedule and shown.schedule.recurrence_interval) == (
+        "disabled",
+        timedelta(hours=1),
+    )
+    client.begin_delete_job_schedule("idle")
+    look(live, "idle")
+    assert client.get_job("idle:job-1").state == "deleting", "its jobs go with it"
+
+
+def test_a_schedule_without_an_end_lives_on_and_keeps_to_its_grid(client: BatchClient, live: Live) -> None:
+    day = timedelta(days=1)
+    client.create_job_schedule(options("endless", recurrence_interval=day))
+    look(live, "endless")
+    end_job(live, "endless:job-1")
+    look(live, "endless", late=400 * DAY + MINUTE)
+    assert _jobs(client, "endless") == ["1", "2"]
+    found = client.get_job_schedule("endless")
+    assert (found.state, found.execution_info.end_time) == ("active", None)
+    assert found.execution_info.next_run_time == found.creation_time + 401 * day, (
+        "days of 24 hours: no daylight saving"
+    )
 
 
 def test_disabling_stops_new_jobs_and_no_running_one(client: BatchClient, live: Live) -> None:

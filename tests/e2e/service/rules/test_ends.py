@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from azure.batch import models as batch
 from azure.core.exceptions import HttpResponseError
+from azure.core.rest import HttpRequest
 
 from tests.e2e.service.live import Live
 from tests.e2e.service.rules.test_jobs import disable, ended, job_state, terminate
@@ -136,6 +137,54 @@ def test_a_preparation_is_always_repeated_after_a_reimage(live: Live) -> None:
     terminate(live, "over")
     job_state(live, "completed")
     assert live.ledger(name="shared/released") == [], "nothing is left there to be released"
+
+
+def _failures_to_schedule(live: Live) -> set[str]:
+    """Codes of the tasks that could not be scheduled, as events tell them."""
+    request = HttpRequest(
+        "GET", f"https://{live.ready.account_endpoint}/events?api-version=2025-06-01&after=0"
+    )
+    answer = live.batch.send_request(request)
+    answer.raise_for_status()
+    told = [event for event in answer.json()["value"] if event.get("eventName") == "TaskScheduleFailEvent"]
+    return {str(event["properties"]["schedulingError"]["code"]) for event in told}
+
+
+def test_a_node_is_barred_by_a_failed_preparation_until_it_is_reimaged(live: Live) -> None:
+    nodes = {str(node["id"]): str(node["affinityId"]) for node in live.batch.list_nodes("pool")}
+    mended, barred = nodes
+
+    def place(node: str) -> batch.BatchAffinityInfo:
+        return batch.BatchAffinityInfo(affinity_id=nodes[node])
+
+    live.job("other")
+    for node in nodes:
+        live.task(node, "touch $AZ_BATCH_NODE_SHARED_DIR/spoiled", "other", affinity_info=place(node))
+        ended(live, node, "other")
+    live.job(
+        job_preparation_task=batch.BatchJobPreparationTask(
+            command_line=_shell("[ ! -e $AZ_BATCH_NODE_SHARED_DIR/spoiled ]")
+        )
+    )
+    live.task("t", "true", affinity_info=place(barred))
+
+    def failed() -> int:
+        rows = live.batch.list_job_preparation_and_release_task_status("job")
+        return sum(row["jobPreparationTaskExecutionInfo"].get("result") == "failure" for row in rows)
+
+    wait_until(lambda: failed() == 2, 60, failed)
+    task = live.batch.get_task("job", "t")
+    assert (task["state"], task["previousState"]) == ("active", "preparing"), "it has not failed"
+    assert _failures_to_schedule(live) == {"JobPreparationTaskFailed"}
+    for node in nodes:
+        live.task(f"{node}-2", "true", "other", affinity_info=place(node))
+        ended(live, f"{node}-2", "other")
+        assert live.batch.get_task("other", f"{node}-2")["nodeInfo"]["nodeId"] == node, "others use it"
+    assert live.state("t") == "active"
+    asked: Any = {"nodeReimageOption": "requeue"}
+    live.batch.begin_reimage_node("pool", mended, asked, polling_interval=1).result()
+    assert ended(live, "t")["result"] == "success"
+    assert live.batch.get_task("job", "t")["nodeInfo"]["nodeId"] == mended, "the other one stays barred"
 
 
 def test_the_place_of_a_preparation_keeps_its_name_when_it_was_cleaned(live: Live) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -97,6 +97,39 @@ def test_the_time_of_a_job_ends_it_and_its_tasks(live: Live) -> None:
     done = job_state(live, "completed")
     assert done["executionInfo"]["terminateReason"] == "MaxWallClockTimeExpiry"
     assert live.batch.get_task("job", "t")["executionInfo"]["result"] == "failure"
+
+
+def test_the_time_of_a_task_passes_while_its_job_is_being_disabled(live: Live) -> None:
+    live.job()
+    limits = batch.BatchTaskConstraints(max_task_retry_count=3, max_wall_clock_time=timedelta(seconds=2))
+    live.task("t", "sleep 600", constraints=limits)
+    live.wait_task("t", "running")
+    disable(live, "wait")
+    job_state(live, "disabled")
+    info = ended(live, "t")
+    assert (info["failureInfo"]["code"], info["retryCount"]) == ("TaskEnded", 0)
+    assert {"name": "Reason", "value": "MaxWallClockTime"} in info["failureInfo"]["details"]
+
+
+def test_the_time_of_a_job_may_pass_while_it_is_disabled_and_be_changed_while_it_runs(live: Live) -> None:
+    limits = batch.BatchJobConstraints(max_wall_clock_time=timedelta(seconds=3))
+    live.job("off", constraints=limits)
+    disable(live, "requeue", "off")
+    live.task("never", "true", "off")
+    live.job("shortened")
+    live.task("t", "sleep 600", "shortened")
+    live.wait_task("t", "running", "shortened")
+    live.batch.update_job("shortened", batch.BatchJobUpdateOptions(constraints=limits))
+    done = job_state(live, "completed", "shortened")
+    assert done["executionInfo"]["terminateReason"] == "MaxWallClockTimeExpiry"
+    started = datetime.fromisoformat(str(live.batch.get_job("off")["creationTime"]))
+    over = started + timedelta(seconds=3)
+    wait_until(lambda: datetime.now(UTC) > over, 60, f"it is {over}")
+    assert live.batch.get_job("off")["state"] == "disabled", "only an active job ends by its time"
+    live.batch.begin_enable_job("off")
+    done = job_state(live, "completed", "off")
+    assert done["executionInfo"]["terminateReason"] == "MaxWallClockTimeExpiry"
+    assert live.state("never", "off") == "active"
 
 
 def test_an_empty_job_counts_as_all_complete(live: Live) -> None:

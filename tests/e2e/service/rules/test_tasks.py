@@ -120,6 +120,29 @@ def test_ranges_match_whole_numbers_whatever_their_zeros(live: Live) -> None:
     ended(live, "merge")
 
 
+def test_of_tasks_with_the_same_number_the_first_to_complete_counts(live: Live) -> None:
+    live.job(uses_task_dependencies=True)
+    live.task("4", "sleep 600")
+    live.task("04", "sleep 600")
+    only = batch.BatchTaskDependencies(task_id_ranges=[batch.BatchTaskIdRange(start=4, end=4)])
+    live.task("merge", "true", depends_on=only)
+    live.wait_task("4", "running")
+    live.task("004", "true")
+    assert ended(live, "merge")["result"] == "success"
+    assert live.state("4") == live.state("04") == "running"
+
+
+def test_a_command_line_is_for_no_shell_and_what_killed_it_is_told(live: Live) -> None:
+    live.job()
+    plain = batch.BatchTaskCreateOptions(id="plain", command_line="/bin/echo $HOME; echo *")
+    live.batch.create_task("job", plain)
+    live.task("killed", "kill -9 $$")
+    live.task("asked", "kill $$")
+    ended(live, "plain")
+    assert live.output("plain") == "$HOME; echo *\n"
+    assert [ended(live, id)["exitCode"] for id in ("killed", "asked")] == [128 + 9, 128 + 15]
+
+
 def test_a_parent_may_come_later_and_go_once_it_is_done(live: Live) -> None:
     live.job(uses_task_dependencies=True)
     live.task("early", "true", depends_on=after("late", "other"))
