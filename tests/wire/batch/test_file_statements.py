@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,11 @@ from azure.batch import BatchClient, models
 from azure.core.exceptions import HttpResponseError
 
 from poolwright.api.batch.services import NodeUnreachable
+from poolwright.commands import tasks
+from poolwright.domain.clock import HOUR
+from poolwright.domain.states import ExecutionResult, TaskState
+from poolwright.store.base import Tx
+from tests.unit.identity.parts import ACCOUNT
 from tests.wire.batch.conftest import Live
 from tests.wire.batch.raw import Caller
 from tests.wire.batch.test_sdk_sync import code_of, job_options, pool_options
@@ -156,6 +162,22 @@ def test_what_is_not_there_has_a_code(client: BatchClient, directory: Path, live
     ):
         assert _refusal(call, *arguments) == (404, code)
     assert _refusal(client.delete_task_file, ID, "waits", "x") == (409, "TaskFilesUnavailable"), "not run yet"
+
+
+def test_files_that_do_not_exist_yet_or_any_more(client: BatchClient, directory: Path, live: Live) -> None:
+    hour = models.BatchTaskConstraints(retention_time=timedelta(hours=1))
+    client.create_task(ID, models.BatchTaskCreateOptions(id="bare", command_line="x", constraints=hour))
+    live.place(ID, "bare", next(iter(live.read(lambda tx: tx.nodes.of_pool(ACCOUNT, ID)))))
+    assert _refusal(lambda: list(client.list_task_files(ID, "bare"))) == (404, "PathNotFound")
+
+    def end(tx: Tx) -> None:
+        found = tasks.get(tx, ACCOUNT, ID, "bare")
+        ended_at = live.parts.clock.now() - 2 * HOUR
+        over = replace(found, state=TaskState.COMPLETED, ended_at=ended_at, result=ExecutionResult.SUCCESS)
+        tx.tasks.update_many([over])
+
+    live.write(end)
+    assert _refusal(client.delete_task_file, ID, "bare", "x") == (409, "TaskFilesCleanedup")
 
 
 def test_what_a_node_that_does_not_answer_says(
