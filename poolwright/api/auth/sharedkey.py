@@ -195,21 +195,24 @@ def _strings_to_sign(scope: Scope, headers: dict[str, str], account: str) -> Ite
 
 
 def _query_forms(scope: Scope) -> tuple[str, ...]:
-    """The canonical query with names as sent (Python, .NET, JavaScript) and lower-cased (Java)."""
+    """The canonical query with names as sent (Python, .NET, JavaScript) and lower-cased (Java), both without parameters
+    that have no value and, as the rule is published, with them."""
     text = bytes(scope["query_string"]).decode("latin-1")
     if not text:
         return ("",)
-    try:
-        fields = parse_qs(text, max_num_fields=_MAX_QUERY_FIELDS)
-    except ValueError:
-        raise malformed(f"The query has more than {_MAX_QUERY_FIELDS} parameters.") from None
-    as_sent = _join({name: values[0] for name, values in fields.items()})
-    lowered: dict[str, str] = {}
-    for name, values in fields.items():
-        lowered.setdefault(name.lower(), values[0])
-    lower = _join(lowered)
-    return (as_sent,) if lower == as_sent else (as_sent, lower)
+    forms: list[str] = []
+    for blanks in (False, True):
+        try:
+            fields = parse_qs(text, keep_blank_values=blanks, max_num_fields=_MAX_QUERY_FIELDS)
+        except ValueError:
+            raise malformed(f"The query has more than {_MAX_QUERY_FIELDS} parameters.") from None
+        forms.append(_join({name: values[0] for name, values in fields.items()}, blanks))
+        lowered: dict[str, str] = {}
+        for name, values in fields.items():
+            lowered.setdefault(name.lower(), values[0])
+        forms.append(_join(lowered, blanks))
+    return tuple(dict.fromkeys(forms))
 
 
-def _join(fields: dict[str, str]) -> str:
-    return "".join(f"\n{name}:{fields[name]}" for name in sorted(fields) if fields[name])
+def _join(fields: dict[str, str], blanks: bool) -> str:
+    return "".join(f"\n{name}:{fields[name]}" for name in sorted(fields) if blanks or fields[name])

@@ -225,3 +225,13 @@ def test_arbitrary_bytes_are_refused_and_nothing_else_happens(
     with pytest.raises(AuthError) as refused:
         verify(scope)
     assert refused.value.status in {400, 403}
+
+
+@pytest.mark.parametrize("signed", ["\n$filter:\napi-version:2025-06-01", "\napi-version:2025-06-01"])
+def test_a_parameter_without_value_may_be_signed_or_left_out(signed: str) -> None:
+    text = text_to_sign("GET", {}, f"ocp-date:{DATE}\n", f"/{ACCOUNT}/pools{signed}")
+    scope = request("GET", "/pools?$filter=&api-version=2025-06-01", {"ocp-date": DATE}, text)
+    assert verify(scope).account == ACCOUNT
+    other = request("GET", "/pools?$filter=x&api-version=2025-06-01", {"ocp-date": DATE}, text)
+    with pytest.raises(AuthError):
+        verify(other)
