@@ -29,7 +29,7 @@ def node(row: Node, pool: Pool, slots_used: int = 0, transfer: str | None = None
     begins = beginning(row, transfer)
     if begins is not None:
         return begins
-    if row.drain is not None:
+    if row.drain is not None and row.state is not NodeState.LEAVING_POOL:
         return Explanation(
             "NodeDraining",
             f"The node takes no tasks because it is to be {_PURPOSES[row.drain.purpose]} "

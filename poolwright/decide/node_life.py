@@ -18,10 +18,11 @@ from poolwright.decide.node_events import (
 from poolwright.decide.snapshot import ImageMissing, ImagePreparing, ImageReady, PoolSnapshot
 from poolwright.decide.task_life import PUT_ASIDE, REQUEUE, TERMINATE
 from poolwright.domain.clock import MINUTE, Instant, Micros
+from poolwright.domain.containers import PULL_ERROR
 from poolwright.domain.limits import NODE_JOIN_DEADLINE, NODE_LEASE, NODE_RECOVERIES_MAX, NODE_UNKNOWN_AFTER
 from poolwright.domain.node import Drain, Node
 from poolwright.domain.package import PACKAGE_ERROR
-from poolwright.domain.states import DeallocationOption, NodeState, StartTaskState
+from poolwright.domain.states import NODE, DeallocationOption, NodeState, StartTaskState
 
 #: The agent counts its own lease from the moment it lost us, which is up to one note of contact later than ours.
 LEASE_MARGIN: Micros = MINUTE
@@ -154,6 +155,8 @@ def _drain(node: Node, drain: Drain, snapshot: PoolSnapshot) -> NodePlan | None:
             return None
     if drain.purpose in _NEXT_LIVES:
         state, act = _NEXT_LIVES[drain.purpose]
+        if state is not node.state and state not in NODE[node.state]:
+            return None  # its machine is being made anew just now: when that is done
         node = replace(node, drain=None, attempts=0)
         node = next_life(node, state, snapshot.now, f"{drain.purpose} by request")
         return NodePlan(node, act, end_tasks=reason)
@@ -201,13 +204,8 @@ def _present(node: Node, snapshot: PoolSnapshot) -> NodePlan:
     aside = node_troubles.put_aside(node, snapshot)
     if aside is not None:
         return NodePlan(aside, end_tasks=PUT_ASIDE)  # also what takes no slot: preparations and releases
-    silent_at = node.seen_at + NODE_UNKNOWN_AFTER
-    if node.state in HEARD and silent_at <= now:
-        seconds = (now - node.seen_at) // 1_000_000
-        node = move(node, NodeState.UNKNOWN, now, f"no word from its agent for {seconds} s")
-        message = f"Nothing was heard from the node's agent for {seconds} seconds; its tasks may still run."
-        step = "See whether the service's host agent runs and its host is not overloaded; the node may come back."
-        return NodePlan(with_error(node, SILENT, message, step), wake_at=_given_up_at(node))
+    if node.state in HEARD and _is_silent(node, now):
+        return _silent(node, now)
     if node.state in _SETTLED:
         busy = snapshot.held_by(node).executions > 0
         reason = "tasks run" if busy else "no task runs"
@@ -227,6 +225,19 @@ def _present(node: Node, snapshot: PoolSnapshot) -> NodePlan:
     return NodePlan(node, Act.START_TASK)
 
 
+def _is_silent(node: Node, now: Instant) -> bool:
+    return node.seen_at + NODE_UNKNOWN_AFTER <= now
+
+
+def _silent(node: Node, now: Instant) -> NodePlan:
+    """Nothing is heard of a machine that is thought to run."""
+    seconds = (now - node.seen_at) // 1_000_000
+    node = move(node, NodeState.UNKNOWN, now, f"no word from its agent for {seconds} s")
+    message = f"Nothing was heard from the node's agent for {seconds} seconds; its tasks may still run."
+    step = "See whether the service's host agent runs and its host is not overloaded; the node may come back."
+    return NodePlan(with_error(node, SILENT, message, step), wake_at=_given_up_at(node))
+
+
 def _given_up_at(node: Node) -> Instant:
     return max(node.seen_at + NODE_LEASE + LEASE_MARGIN, node.state_at + UNKNOWN_AT_LEAST)
 
@@ -234,12 +245,14 @@ def _given_up_at(node: Node) -> Instant:
 def _unknown(node: Node, snapshot: PoolSnapshot) -> NodePlan:
     """Silent: back where it was when heard of again, unusable when the lease has run out."""
     now = snapshot.now
-    if node.seen_at + NODE_UNKNOWN_AFTER > now:
+    if not _is_silent(node, now):
         busy = snapshot.held_by(node).executions > 0
         node = without_error(node, SILENT)
         aside = node_troubles.put_aside(node, snapshot)
         if aside is not None:
             return NodePlan(aside, end_tasks=PUT_ASIDE)
+        if any(error.source for error in node.errors):  # it was put aside before, for what is over now
+            return NodePlan(node_troubles.back(node, snapshot) or node)
         back = rest(node, busy, snapshot.pool.spec.start_task, now, "its agent is heard of again")
         return NodePlan(back)
     over = _given_up_at(node)
@@ -258,9 +271,11 @@ def _unknown(node: Node, snapshot: PoolSnapshot) -> NodePlan:
 def _unusable(node: Node, snapshot: PoolSnapshot) -> NodePlan:
     """Recovery: make the machine again, a bounded number of times with growing waits."""
     now = snapshot.now
-    if any(error.code == PACKAGE_ERROR for error in node.errors):
+    if any(error.code in (PACKAGE_ERROR, PULL_ERROR) for error in node.errors):
         return NodePlan(node)
     if node_troubles.held(node):
+        if _is_silent(node, now):
+            return _silent(node, now)  # else what is to end there would be waited for, for ever
         back = node_troubles.back(node, snapshot)
         if back is not None:
             return NodePlan(back)

@@ -19,6 +19,7 @@ from poolwright.decide.node_events import (
     move,
     put_off,
     refused,
+    with_error,
 )
 from poolwright.decide.pool_size import Kind
 from poolwright.decide.snapshot import allocated
@@ -42,6 +43,8 @@ from poolwright.reconcile.events import Batch, Reaction
 from poolwright.reconcile.kit import Kit
 from poolwright.reconcile.pools import Life
 from poolwright.store.base import Tx
+
+_REMOVAL = "Wait: it is tried again. If that goes on, see what the message names, and the log of the service."
 
 
 def created(tx: Tx, kit: Kit, answers: Sequence[tuple[Life, Outcome]], now: Instant) -> Reaction:
@@ -102,7 +105,10 @@ def removed(tx: Tx, answers: Sequence[tuple[Life, EngineError | None]], now: Ins
     """Machines whose absence is certain: their rows go. Others are asked again in the next pass."""
     for life, error in answers:
         node = tx.nodes.get(life.account, life.pool, life.node)
-        if node is None or node.state is not NodeState.LEAVING_POOL or not isinstance(error, NotFound):
+        if node is None or node.state is not NodeState.LEAVING_POOL:
+            continue
+        if not isinstance(error, NotFound):
+            _still_there(tx, node, error)
             continue
         _over(tx, life.machine, node.fence + 1, now)
         tx.nodes.delete(life.account, life.pool, life.node)
@@ -113,10 +119,22 @@ def evictions(tx: Tx, answers: Sequence[tuple[Life, EngineError | None]], now: I
     """Machines of preempted nodes whose absence is certain: their tasks run elsewhere."""
     for life, error in answers:
         node = _present(tx, life)
-        if node is None or node.state is not NodeState.PREEMPTED or not isinstance(error, NotFound):
+        if node is None or node.state is not NodeState.PREEMPTED:
+            continue
+        if not isinstance(error, NotFound):
+            _still_there(tx, node, error)
             continue
         _over(tx, life.machine, node.fence + 1, now)
         tx.nodes.update(evicted(node, now))
+
+
+def _still_there(tx: Tx, node: Node, error: EngineError | None) -> None:
+    """The machine is not known to be gone: it is asked again, and the node says why it waits."""
+    if error is None:
+        return
+    told = with_error(node, "MachineDelayed", f"The machine could not be removed yet: {error}", _REMOVAL)
+    if told.errors != node.errors:
+        tx.nodes.update(told)
 
 
 def _present(tx: Tx, life: Life) -> Node | None:

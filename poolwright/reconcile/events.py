@@ -91,10 +91,15 @@ class Batch:
         self._nodes[node.machine] = written
         return written
 
+    def full(self, node: Node) -> str | None:
+        """Why nothing is to begin on the node: the disk it is on is full, which its pool's next pass sees to."""
+        spec = self.pool(node).spec
+        return self.kit.room().full or rooms_of(spec, self.kit.class_rooms()).full
+
     def start_again(self, node: Node) -> None:
         """Send the node's start task if its present attempt is due."""
         start, info = self.pool(node).spec.start_task, node.start_task
-        if start is None or info is None or not start_due(node, self.now):
+        if start is None or info is None or not start_due(node, self.now) or self.full(node) is not None:
             return
         url = self.kit.account_url(node.account)
         self.reaction.starts.append(start_spec(start, info.attempt, self.pool(node), node, url))
@@ -104,8 +109,7 @@ class Batch:
         spec = self.pool(node).spec
         contains = spec.containers is not None
         given, problem = packages.of_node(self.tx, node.account, spec.packages, containers=contains)
-        full = self.kit.room().full or rooms_of(spec, self.kit.class_rooms()).full
-        if full is not None:
+        if (full := self.full(node)) is not None:
             booted = replace(booted, troubles=(*booted.troubles, disk_full(full)))
         node = joined(node, booted, spec.start_task, self.now, given)
         if problem is not None and node.packages.pending:

@@ -85,9 +85,10 @@ def _node(
     lost = [(execution, End(batch.now, "lost", message="its agent does not know it")) for execution in over]
     endings.finish(batch.tx, lost, batch.now)
     gone = {execution.name for execution in over}
-    batch.reaction.starts += specs(
-        batch.tx, batch.kit, [e for e in unheard if e.name not in gone], {node.id: node}
-    )
+    if batch.full(node) is None:
+        batch.reaction.starts += specs(
+            batch.tx, batch.kit, [e for e in unheard if e.name not in gone], {node.id: node}
+        )
     return {node.machine} if over else set()
 
 

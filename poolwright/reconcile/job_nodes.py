@@ -47,7 +47,7 @@ def begin(
 
 
 def finish(tx: Tx, over: Sequence[tuple[Execution, End]], now: Instant) -> Sequence[tuple[Execution, End]]:
-    """Record the ends of preparations and releases; returns the others.
+    """Record the ends of preparations and releases; returns the others, but for executions that these ends undid.
 
     Tasks that wait for a preparation run now, or are active again. Their starts are sent by the pool's next pass.
     """
@@ -61,7 +61,8 @@ def finish(tx: Tx, over: Sequence[tuple[Execution, End]], now: Instant) -> Seque
         else:
             tx.executions.delete_many([execution.name])
             _ended(tx, execution, *named, end, now)
-    return rest
+    still = tx.executions.get_many([execution.name for execution, _ in rest])
+    return [pair for pair in rest if pair[0].name in still]
 
 
 def give_up(tx: Tx, job: Job, live: Sequence[Execution], now: Instant) -> None:

@@ -113,3 +113,19 @@ def test_a_reimage_that_did_not_come_to_its_end_is_begun_again() -> None:
     assert over.state is NodeState.UNUSABLE
     plan = tick(over, at(NOW + NODE_JOIN_DEADLINE, over))
     assert (plan.node.state, plan.act) == (NodeState.REIMAGING, Act.REIMAGE)
+
+
+@pytest.mark.parametrize("option", DeallocationOption)
+@pytest.mark.parametrize(("purpose", "state", "act"), ORDERS)
+def test_an_order_that_waited_waits_on_while_the_machine_is_made_anew(
+    purpose: str, state: NodeState, act: Act, option: DeallocationOption
+) -> None:
+    """The service may reimage a node by itself while an order waits for the node's data."""
+    row = ordered(purpose, option, NodeState.REIMAGING)
+    plan = tick(row, at(NOW, row))
+    if state is NodeState.REIMAGING:
+        assert plan.node.state is state
+        return
+    assert (plan.node.state, plan.node.drain, plan.act) == (NodeState.REIMAGING, row.drain, Act.REIMAGE)
+    up = joined(plan.node, Booted(), None, NOW)
+    assert tick(up, at(NOW, up)).act is act

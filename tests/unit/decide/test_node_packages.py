@@ -12,7 +12,7 @@ from poolwright.decide.node_life import Act, tick
 from poolwright.domain.clock import SECOND
 from poolwright.domain.containers import PULL_ERROR, ContainerSettings
 from poolwright.domain.limits import NODE_UNKNOWN_AFTER
-from poolwright.domain.package import InstalledPackage, NodePackages, variables
+from poolwright.domain.package import PACKAGE_ERROR, InstalledPackage, NodePackages, variables
 from poolwright.domain.phases import Phase, phases
 from poolwright.domain.pool import StartTask
 from poolwright.domain.states import NodeState
@@ -45,11 +45,12 @@ def test_a_silent_node_goes_on_installing_when_it_is_heard_again() -> None:
     assert tick(back, at(later, back)).act is Act.INSTALL
 
 
-def test_a_node_without_its_packages_waits_for_its_user() -> None:
+@pytest.mark.parametrize("code", [PACKAGE_ERROR, PULL_ERROR])
+def test_a_node_without_its_packages_or_images_waits_for_its_user(code: str) -> None:
     row = joined(node(state=NodeState.CREATING), Booted(), None, NOW, WANTED)
-    row = without_packages(row, "There is none.", NOW)
+    row = without_packages(row, "There is none.", NOW, code)
     (error,) = row.errors
-    assert (row.state, error.code) == (NodeState.UNUSABLE, "ApplicationPackageError")
+    assert (row.state, error.code) == (NodeState.UNUSABLE, code)
     far = NOW + 100 * NODE_UNKNOWN_AFTER
     plan = tick(row, at(far, row))
     assert (plan.act, plan.node.state) == (None, NodeState.UNUSABLE)

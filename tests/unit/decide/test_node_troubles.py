@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from poolwright.decide import explain
 from poolwright.decide.node_events import TROUBLE_RETRY, Booted, joined, machine_gone
-from poolwright.decide.node_life import Act, tick
+from poolwright.decide.node_life import LEASE_MARGIN, SILENT, Act, tick
 from poolwright.decide.task_life import PUT_ASIDE
-from poolwright.domain.limits import NODE_RECOVERIES_MAX
+from poolwright.domain.limits import NODE_LEASE, NODE_RECOVERIES_MAX, NODE_UNKNOWN_AFTER
 from poolwright.domain.node import NodeError
 from poolwright.domain.states import NodeState
 from tests.unit.decide.parts import NOW, node, pool
@@ -67,3 +68,24 @@ def test_a_troubled_node_whose_machine_dies_is_recovered() -> None:
     aside = tick(row, at(NOW, row, disk_full="no room")).node
     dead = machine_gone(aside, "killed", NOW)
     assert tick(dead, at(dead.retry_at, dead)).act is Act.RESTART
+
+
+def test_a_node_put_aside_that_is_not_heard_of_any_more_is_given_up_like_any_other() -> None:
+    """Else tasks whose end is ordered there would be waited for, for ever: its agent may have died of the full disk."""
+    full: dict[str, Any] = {"disk_full": "no room"}
+    row = node(state=NodeState.RUNNING, seen_at=NOW)
+    aside = tick(row, at(NOW, row, executions=1, **full)).node
+    late = NOW + NODE_UNKNOWN_AFTER
+    silent = tick(aside, at(late, aside, executions=1, ordered=1, **full)).node
+    assert (silent.state, [error.code for error in silent.errors]) == (
+        NodeState.UNKNOWN,
+        ["DiskFull", SILENT],
+    )
+    heard = replace(silent, seen_at=late)
+    again = tick(heard, at(late, heard, **full)).node
+    assert (again.state, [error.code for error in again.errors]) == (NodeState.UNUSABLE, ["DiskFull"])
+    over = tick(heard, at(late, heard)).node
+    assert (over.state, over.errors) == (NodeState.WAITING_FOR_START_TASK, ()), "it had not begun"
+    lease = late + NODE_LEASE + LEASE_MARGIN
+    lost = tick(silent, at(lease, silent, executions=1, ordered=1, **full))
+    assert (lost.node.state, lost.lost) == (NodeState.UNUSABLE, True)

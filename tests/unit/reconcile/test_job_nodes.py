@@ -118,6 +118,7 @@ def test_a_task_whose_node_is_lost_while_it_prepares_runs_elsewhere() -> None:
     world.look()
     world.hear({"t": "machine", "name": "mn0", "fence": 1, "state": "gone"})
     assert (world.task("a").state, world.live()) == (TaskState.ACTIVE, [])
+    assert (world.task("a").used, world.node("n0").tasks_run) == (None, 0), "it has not run"
     world.set_node("n0", state=NodeState.IDLE, fence=2)
     assert world.names() == ["p1.2"]
 

@@ -19,6 +19,7 @@ from poolwright.domain.states import (
 from poolwright.engines.base import Machine, NoCapacity, NotFound, Outcome, QuotaExceeded, Rejected, Transient
 from poolwright.reconcile import confirm, hello
 from poolwright.reconcile.events import Reaction
+from poolwright.reconcile.explanations import Explanations
 from poolwright.reconcile.fleet import read_hello
 from poolwright.reconcile.hello import Greeting
 from poolwright.reconcile.images import DiskSet
@@ -187,6 +188,8 @@ def test_a_machine_that_cannot_be_removed_does_not_wake_its_pool() -> None:
     world.store.woken()
     world.write(lambda tx: confirm.removed(tx, [(life, Transient("no agent"))], NOW))
     assert world.store.woken() == [], "the next look is for the engine's wait to time, or it would spin"
+    words = world.store.read_now(lambda tx: Explanations(world.kit).node(tx, ACCOUNT, "p", "n0"))
+    assert "could not be removed yet: no agent" in words.message
 
 
 def test_a_reboot_gives_tasks_back_only_when_the_machine_has_stopped() -> None:

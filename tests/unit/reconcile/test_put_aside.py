@@ -150,3 +150,14 @@ def test_what_runs_beside_tasks_on_a_node_put_aside_is_ended_whenever_it_began()
     world.kit.delivery = Delivery()
     work = world.look()
     assert (prep.name in {kill.name for kill in work.kills}, work.starts) == (True, [])
+
+
+def test_nothing_of_what_an_agent_does_not_know_begins_when_it_greets_on_a_full_disk() -> None:
+    world = growing(1, StartTask("prepare", wait_for_success=False))
+    world.add("a")
+    work = world.look()
+    machine = work.creates[0][0].machine
+    assert len(answer(world, work, *made(work)).starts) == 2
+    world.kit.room = lambda: Room("little is left", "nothing is left")
+    assert greet(world, [machine], []).reaction.starts == []
+    assert {kill.name[0] for kill in world.look().kills} == {"s", "t"}
