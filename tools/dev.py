@@ -99,7 +99,9 @@ COMMANDS = {
     "demo": Command("demo", "play the whole story, from nothing to the results of a batch job", demo),
     "up": Command("up [OPTIONS]", "run the service; --data-dir D --port P --ready-file F", up),
     "poolwright": Command(
-        "poolwright COMMAND...", "the command line: env, explain, node preempt, down", poolwright
+        "poolwright COMMAND...",
+        "the program itself: env, explain, events, image, node, autoscale, down",
+        poolwright,
     ),
     "test": Command(
         "test [AREA|PATH|OPTION...]", "run tests: all, or unit contract wire sim e2e, or paths", test

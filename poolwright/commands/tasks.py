@@ -241,9 +241,10 @@ def _check_relations(new: NewTask, job: Job) -> None:
             reason = f"At most {DEPENDENCY_RANGES_MAX} ranges that do not touch one another."
             count = len(given.ranges)
             raise bad_property("dependsOn.taskIdRanges", count, reason, "TaskDependencyRangesTooLong")
-    if exits is not None and exits.job_actions and job.spec.on_task_failure != PERFORM:
+    action = exits.job_action if exits is not None else None
+    if action is not None and job.spec.on_task_failure != PERFORM:
         reason = f"A jobAction needs a job whose onTaskFailure is {PERFORM}."
-        raise bad_property("exitConditions", "jobAction", reason)
+        raise bad_property(f"exitConditions.{action[0]}", action[1], reason)
 
 
 def _of_job(tx: Tx, job: Job, id: str) -> Task:

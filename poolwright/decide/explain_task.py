@@ -124,17 +124,18 @@ def _tasks_hold(situation: TaskSituation) -> Explanation | None:
     if not unmet:
         return None
     evidence = tuple(("blockedBy", f"{blocker.id}: {blocker.state}") for blocker in blockers)
+    waits = f"The task waits for {unmet} task{'' if unmet == 1 else 's'}"
     failed = [blocker.id for blocker in blockers if blocker.state == "failed"]
     missing = [blocker.id for blocker in blockers if blocker.state == "missing"]
     if failed:
-        message = f"The task waits for {unmet} tasks; {failed[0]} failed, so it will never start."
+        message = f"{waits}; {failed[0]} failed, so it will never start."
         step = f"Reactivate {failed[0]}, or terminate this task."
         return Explanation("BlockedByFailedTask", message, step, evidence)
     if missing:
-        message = f"The task waits for {unmet} tasks; {missing[0]} does not exist."
+        message = f"{waits}; {missing[0]} does not exist."
         return Explanation("BlockedByMissingTask", message, f"Add the task {missing[0]}.", evidence)
     first = blockers[0].id if blockers else "others"
-    message = f"The task waits for {unmet} tasks, {first} among them."
+    message = f"{waits}, {first} among them." if unmet > 1 else f"{waits}, {first}."
     return Explanation("BlockedByTask", message, "Wait for them.", evidence)
 
 

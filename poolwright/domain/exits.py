@@ -24,8 +24,14 @@ class ExitConditions:
     default: ExitOptions | None = None
 
     @property
-    def job_actions(self) -> bool:
-        """Whether any of the options names a job action."""
-        named = [options for _, options in self.codes] + [options for _, _, options in self.ranges]
-        named += [o for o in (self.pre_processing, self.file_upload, self.default) if o is not None]
-        return any(options.job_action is not None for options in named)
+    def job_action(self) -> tuple[str, str] | None:
+        """Where the first of the options that names a job action stands, as callers write it, and the action."""
+        named = [(f"exitCodes[{n}].exitOptions", options) for n, (_, options) in enumerate(self.codes)]
+        named += [(f"exitCodeRanges[{n}].exitOptions", given[2]) for n, given in enumerate(self.ranges)]
+        sorts = {
+            "preProcessingError": self.pre_processing,
+            "fileUploadError": self.file_upload,
+            "default": self.default,
+        }
+        named += [(name, options) for name, options in sorts.items() if options is not None]
+        return next(((f"{at}.jobAction", o.job_action) for at, o in named if o.job_action is not None), None)

@@ -311,7 +311,11 @@ TASKS = [
     ({"requiredSlots": 0}, "InvalidPropertyValue", "requiredSlots"),
     ({"constraints": {"maxTaskRetryCount": -5}}, "InvalidPropertyValue", "constraints.maxTaskRetryCount"),
     ({"dependsOn": {"taskIds": ["a"]}}, "TaskDependenciesNotSpecifiedOnJob", "dependsOn"),
-    ({"exitConditions": {"default": {"jobAction": "terminate"}}}, "InvalidPropertyValue", "exitConditions"),
+    (
+        {"exitConditions": {"exitCodes": [{"code": 1, "exitOptions": {"jobAction": "none"}}]}},
+        "InvalidPropertyValue",
+        "exitConditions.exitCodes[0].exitOptions.jobAction",
+    ),
     (
         {"authenticationTokenSettings": {"access": ["everything"]}},
         "InvalidPropertyValue",
