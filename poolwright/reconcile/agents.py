@@ -116,6 +116,7 @@ class Agents:
     async def _hello(self, heard_at: Instant, message: Json) -> None:
         applier = self._answering()
         await applier.learn_capabilities()
+        self._kit.patience.heard()  # before the greeting wakes the pools
         now = self._kit.clock.now()
         heard = read_hello(message, now)
         greeting = await self._store.write(lambda tx: hello.greet(tx, self._kit, heard, heard_at, now))

@@ -17,8 +17,6 @@ from poolwright.store.base import Store, Tx
 
 #: Look for leaks this often; events and greetings find nearly everything sooner.
 COLLECT_PERIOD: Micros = 30 * SECOND
-#: After an engine answered nothing useful.
-ENGINE_WAIT: Micros = 2 * SECOND
 
 COLLECTOR = DirtyKey("collector", "", "machines")
 
@@ -95,9 +93,17 @@ class Dispatcher:
             self._applier.installs(work.installs)
         if work.prepare is not None:
             self._kit.images.prepare(work.prepare)
-        if work.acts and not await self._applier.machines(work):
-            return now + ENGINE_WAIT
-        return now if work.more else work.wake_at
+        patience, asked = self._kit.patience, work.asked
+        if not work.acts:
+            patience.moved(key)
+            return now if work.more else work.wake_at
+        again_at = patience.until(key, asked, now)
+        if again_at is None:
+            if await self._applier.machines(work):
+                patience.moved(key)
+                return now
+            again_at = patience.in_vain(key, asked, now)
+        return again_at if work.wake_at is None else min(again_at, work.wake_at)
 
     async def _job(self, key: DirtyKey) -> Instant | None:
         now = self._kit.clock.now()

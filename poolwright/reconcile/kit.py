@@ -16,6 +16,7 @@ from poolwright.domain.limits import PRESSURE_MEMORY_MIB, Settings
 from poolwright.engines.base import Capabilities
 from poolwright.reconcile.environment import TokenMaker, no_token
 from poolwright.reconcile.images import ImageSource
+from poolwright.reconcile.patience import Patience
 from poolwright.reconcile.usage import UsageBoard
 from poolwright.store.base import Tx
 
@@ -97,6 +98,7 @@ class Kit:
     pressure_limit_mib: int = PRESSURE_MEMORY_MIB
     capabilities: Capabilities | None = None  # filled once the engine was asked
     delivery: Delivery = field(default_factory=Delivery)
+    patience: Patience = field(default_factory=Patience)
     beat: Beat | None = None  # the newest word on the host's memory
     usage: UsageBoard = field(default_factory=UsageBoard)
     room: Callable[[], Room] = Room  # the newest judgement on the host's disk

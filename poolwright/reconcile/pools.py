@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 
 from poolwright.decide import pool_plan, task_life
@@ -83,6 +83,13 @@ class PoolWork:
     def acts(self) -> bool:
         """Whether an engine is asked for anything."""
         return bool(self.creates or self.halts or self.removes or self.evicts or self.logins)
+
+    @property
+    def asked(self) -> Hashable:
+        """What an engine is asked for, to be compared with what it was asked before."""
+        creates = tuple(life for life, _ in self.creates)
+        orders = tuple((life, logins.wanted) for life, logins in self.logins)
+        return creates, tuple(self.halts), tuple(self.removes), tuple(self.evicts), orders
 
 
 def run(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolWork:
