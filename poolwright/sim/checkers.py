@@ -169,27 +169,26 @@ class SlotsNotOverCommitted:
         self._host = host
 
     def check(self, seen: Seen) -> list[str]:
-        said, tx = [], seen.tx
-        for pool in tx.pools.every():
+        said = []
+        for pool in seen.pools:
             limit = pool.spec.slots_per_node
-            for node, used in tx.executions.slots(pool.account, pool.id).items():
+            for node, used in seen.tx.executions.slots(pool.account, pool.id).items():
                 if used > limit:
                     said.append(f"node {node} holds {used} of {limit} slots")
-            said += self._processes(tx, pool, limit)
-        return said
+        return said + self._processes(seen)
 
-    def _processes(self, tx: Tx, pool: Pool, limit: int) -> list[str]:
+    def _processes(self, seen: Seen) -> list[str]:
         said = []
         on_machine: dict[str, list[int]] = {}
         for machine, name in self._host.running():
             parsed = parse_execution(name)
             if parsed is not None:
                 on_machine.setdefault(machine, []).append(parsed[0])
-        for node in tx.nodes.of_pool(pool.account, pool.id):
-            pks = on_machine.get(node.machine, [])
-            tasks = tx.tasks.by_pks(pks)
-            running = sum(tasks[pk].spec.required_slots for pk in pks if pk in tasks)
-            if running > limit:
+        slots = {task.pk: task.spec.required_slots for _, task in seen.tasks}
+        for pool, node in seen.nodes:
+            running = sum(slots.get(pk, 0) for pk in on_machine.get(node.machine, ()))
+            if running > pool.spec.slots_per_node:
+                limit = pool.spec.slots_per_node
                 said.append(f"machine {node.machine} runs {running} of {limit} slots")
         return said
 
@@ -272,6 +271,8 @@ def unsettled(tx: Tx, kit: Kit, host: Host, ids: SeededIds) -> list[str]:
             states = Counter(node.state.value for node in view.snapshot.nodes)
             said.append(f"pool {pool.id} plans {plan.acts or plan.changed or 'more'}; nodes {dict(states)}")
         said += [f"execution {execution.name} is still live" for execution in view.executions]
+    if said:
+        return said  # what waits beside may wait for that, and costs more to look at
     live = {pool.id.lower() for pool in tx.pools.every() if tx.nodes.counts(pool.account, pool.id)}
     for job, task in Seen(tx).tasks:
         if job.state is not JobState.ACTIVE or job.spec.pool.lower() not in live:

@@ -26,10 +26,9 @@ class QuotasKept:
     def check(self, seen: Seen) -> list[str]:
         tx, quotas = seen.tx, self._quotas
         cores = {True: 0, False: 0}
-        for pool in tx.pools.every():
+        for pool, node in seen.nodes:
             size = sizes.find(pool.spec.vm_size)
-            for node in tx.nodes.of_pool(pool.account, pool.id):
-                cores[node.dedicated] += size.cores if size is not None else 1
+            cores[node.dedicated] += size.cores if size is not None else 1
         used = (
             ("dedicated cores", cores[True], quotas.dedicated_cores),
             ("low-priority cores", cores[False], quotas.low_priority_cores),

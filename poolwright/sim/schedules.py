@@ -105,7 +105,7 @@ class OnePoolAnOwner:
     def check(self, seen: Seen) -> list[str]:
         tx = seen.tx
         said, owners = [], Counter[tuple[str, str]]()
-        for pool in tx.pools.every():
+        for pool in seen.pools:
             row = tx.auto_pools.get(self._account, pool.id)
             if not pool.id.startswith(PREFIX + "_") or pool.state is PoolState.DELETING:
                 continue

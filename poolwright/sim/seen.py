@@ -7,6 +7,8 @@ from functools import cached_property
 from typing import Protocol, TypeVar
 
 from poolwright.domain.job import Job
+from poolwright.domain.node import Node
+from poolwright.domain.pool import Pool
 from poolwright.domain.task import Task
 from poolwright.store.base import Tx
 
@@ -21,10 +23,19 @@ def all_jobs(tx: Tx) -> list[Job]:
 
 
 class Seen:
-    """The rows at one moment. Jobs and tasks are read once, however many checkers look at them."""
+    """The rows at one moment. They are read once, however many checkers look at them."""
 
     def __init__(self, tx: Tx) -> None:
         self.tx = tx
+
+    @cached_property
+    def pools(self) -> list[Pool]:
+        return self.tx.pools.every()
+
+    @cached_property
+    def nodes(self) -> list[tuple[Pool, Node]]:
+        """Every node, with its pool."""
+        return [(pool, n) for pool in self.pools for n in self.tx.nodes.of_pool(pool.account, pool.id)]
 
     @cached_property
     def jobs(self) -> list[Job]:

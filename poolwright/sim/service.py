@@ -29,7 +29,7 @@ from poolwright.store.sync import SyncStore
 T = TypeVar("T")
 
 #: Longer than the five seconds of the service, so that nothing rests on it that a wake-up or a timer should bring.
-PERIOD: Micros = 15 * SECOND
+PERIOD: Micros = 30 * SECOND
 WORKERS = 4
 #: Passes of one key in a virtual minute; more means that something spins instead of waiting.
 PASSES_A_MINUTE_MAX = 300

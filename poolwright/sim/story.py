@@ -282,7 +282,8 @@ class Story:
         self.workload.mend_image()
         self._cut()
         self.service.wake()
-        self.pass_time(SCHEDULES_MOVE)
+        if self.store.read_now(lambda tx: schedules.all_schedules(tx, ACCOUNT)):
+            self.pass_time(SCHEDULES_MOVE)
         late = self.store.read_now(
             lambda tx: schedules.stuck(tx, ACCOUNT, self.time.now(), self.settings.quotas.active_jobs)
         )
