@@ -46,6 +46,8 @@ def run(tx: Tx, kit: Kit, pool: Pool, placer: Placer, now: Instant) -> tuple[boo
         if placer.run(above=priority):
             return True, None
         placer.managers(priority)
+        if not placer.may_run(task):
+            continue  # those before it in this pass are as many as its job allows
         nodes = _nodes(placer, pool, task)
         if nodes is not None:
             placer.start_gang(task, nodes)

@@ -100,7 +100,29 @@ class Placer:
         both = [*first, *(task for task in ready if task.pk not in known)]
         return sorted(both, key=lambda task: -self.job(task.job_pk).spec.priority)
 
+    def may_run(self, task: Task) -> bool:
+        """Whether the task's job allows one more at a time."""
+        return self._spare(self.job(task.job_pk)) > 0
+
+    def _spare(self, job: Job) -> int:
+        most = job.spec.max_parallel_tasks
+        return most - self._tx.tasks.counts(job.pk)[0].running if most > 0 else ASSIGN_BATCH_MAX
+
+    def _within_limits(self, ready: Sequence[Task]) -> list[Task]:
+        """Without those that their jobs do not allow beside what runs by now: tasks are read before gangs and job
+        managers of the same pass are placed."""
+        spare: dict[int, int] = {}
+        kept = []
+        for task in ready:
+            if task.job_pk not in spare:
+                spare[task.job_pk] = self._spare(self.job(task.job_pk))
+            spare[task.job_pk] -= 1
+            if spare[task.job_pk] >= 0:
+                kept.append(task)
+        return kept
+
     def _place(self, ready: Sequence[Task], open_rooms: list[Room]) -> int:
+        ready = self._within_limits(ready)
         if not ready:
             return 0
         tasks = {task.pk: task for task in ready}

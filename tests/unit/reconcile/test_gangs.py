@@ -16,6 +16,7 @@ from poolwright.reconcile.explanations import Explanations
 from poolwright.reconcile.fleet import ExecSpec
 from poolwright.reconcile.pools import order_end
 from poolwright.store.base import Tx
+from tests.unit.decide import parts
 from tests.unit.reconcile.world import ACCOUNT, World, exited
 
 
@@ -195,3 +196,14 @@ def test_a_terminated_gang_is_killed_everywhere() -> None:
 def _drain(tx: Tx, world: Gangs) -> None:
     machine = world.node("n1").machine
     order_end(tx, tx.executions.of_machine(machine), "terminate", world.clock.at)
+
+
+def test_a_gang_counts_the_job_manager_that_was_placed_before_it() -> None:
+    world = Gangs()
+    manager = ManagerTask("boss", TaskSpec("run"), "{}", exclusive=False)
+    world.set_job(spec=replace(parts.job(max_task_retries=1).spec, max_parallel_tasks=2, manager=manager))
+    world.add("boss")
+    for id in "abc":
+        world.gang(id, 1)
+    world.look()
+    assert sum(world.task(id).state is TaskState.RUNNING for id in ("boss", *"abc")) == 2
