@@ -78,6 +78,7 @@ class _Job:
     since: Instant
     images: tuple[str, ...] = ()  # containers are made of
     kill: str | None = None  # the reason of an order to end the execution
+    order: Json | None = None  # that order itself
     stopping: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
@@ -155,7 +156,7 @@ class Transfers:
             if job is None:
                 rest.append(item)
             elif job.kill is None:
-                job.kill = str(item["reason"])
+                job.kill, job.order = str(item["reason"]), item
                 job.stopping.set()
                 self._stop(item["exec"])
         if rest:
@@ -229,19 +230,26 @@ class Transfers:
             return
         said = {key: item[key] for key in ("machine", "fence", "exec")}
         if job.kill is not None:
-            self._report([{**said, **_killed(job.kill, self._clock.now())}])
+            self._end(said, job, outcome)
         elif not (outcome.get("ok") or outcome.get("known")):
             failed = {key: outcome.get(key) for key in ("code", "message", "details")}
             now = self._clock.now()
             self._report([{**said, **failed, "t": "exec", "state": "failed", "end_us": now}])
         elif await self._still(item):
-            if (reason := job.order_to_end()) is None:
+            if job.order_to_end() is None:
                 start = {
                     key: value for key, value in item.items() if key not in ("fetch", "packages", "refusal")
                 }
                 self._fleet.send_start([{**start, "adopt": True}])
             else:
-                self._report([{**said, **_killed(reason, self._clock.now())}])
+                self._end(said, job, outcome)
+
+    def _end(self, said: Json, job: _Job, outcome: Json) -> None:
+        """What was ordered to end while its files came: nothing of it runs, unless an earlier start was the same."""
+        if outcome.get("known") and job.order is not None:
+            self._fleet.send_kill([job.order])
+        elif job.kill is not None:
+            self._report([{**said, **_killed(job.kill, self._clock.now())}])
 
     async def _bring(self, item: Json, job: _Job) -> tuple[Json | None, Json]:
         """All that a start needs on its node: the outcome (see `_do`), and the start as it is then sent."""

@@ -244,6 +244,21 @@ def test_only_the_last_attempt_that_ran_uploads() -> None:
     assert reaction.uploads == []
 
 
+def test_a_kill_that_meets_a_repeated_start_reaches_what_runs() -> None:
+    async def story() -> None:
+        bench = Bench()
+        order = bench.start(resource_files=FILES)
+        await bench.settle()
+        kill = {"machine": order.machine, "exec": order.name, "reason": "terminate", "grace_s": 1}
+        bench.hand.stop = bench.hand.asked.append  # type: ignore[method-assign,assignment]
+        bench.transfers.send_kill([kill])
+        bench.hand.held[order.name].set_result({"known": True})
+        await bench.settle()
+        assert (bench.fleet.killed, bench.reported) == ([order.name], []), "nobody says that it is dead"
+
+    run(story)
+
+
 def test_a_kill_stops_an_upload() -> None:
     async def story() -> None:
         bench = Bench()
