@@ -1,4 +1,4 @@
-"""How long a pool waits for an engine that answered nothing useful: longer each time, and no longer once it is heard."""
+"""How long a pool waits for an engine that answered nothing useful: longer each time, until it is heard again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from poolwright.domain.clock import SECOND, Instant, Micros
 from poolwright.domain.facts import DirtyKey
 
 FIRST: Micros = 2 * SECOND
-#: Doubled from the first up to this: an engine that comes back greets, so the wait is only for one that stays and fails.
+#: Doubled from the first up to this. An engine that comes back greets, so it lasts only while one stays and fails.
 MOST: Micros = 16 * SECOND
 #: Pools remembered; beyond it all are forgotten, and asked about at once.
 POOLS_MAX = 10_000
