@@ -10,14 +10,13 @@ from poolwright.decide import pool_plan
 from poolwright.decide.task_life import TERMINATE
 from poolwright.domain.job import Job
 from poolwright.domain.multi_instance import parse_subtask
-from poolwright.domain.pool import Pool
 from poolwright.domain.states import ExecutionResult, JobState, NodeState, TaskState
 from poolwright.domain.task import Task, parse_execution
-from poolwright.domain.task_ends import satisfies
 from poolwright.reconcile import snapshots
 from poolwright.reconcile.explanations import Explanations
 from poolwright.reconcile.kit import Kit
 from poolwright.sim import schedules
+from poolwright.sim.exit_rules import satisfied
 from poolwright.sim.host import Host
 from poolwright.sim.seen import ACCOUNT, Reader, Seen
 from poolwright.sim.virtual import SeededIds
@@ -119,7 +118,7 @@ class DependenciesKept:
 
     def saw(self, task: Task) -> None:
         """A task as it was before a caller deleted it: what is done stays done."""
-        if task.state is TaskState.COMPLETED and satisfies(task):
+        if satisfied(task):
             self._met.add((task.job_pk, task.id))
 
     def check(self, seen: Seen) -> list[str]:
@@ -228,10 +227,10 @@ class WaitingExplained:
         self._say = Explanations(kit)
 
     def some(self, seen: Seen, rng: Random) -> list[str]:
-        """A few of those that wait, as a look at all of them would cost more than the story."""
+        """A few of those that wait and one job in whatever state, as all of them would cost more than the story."""
         waiting = [(job, task) for job, task in seen.tasks if task.state is not TaskState.COMPLETED]
         few = rng.sample(waiting, min(2, len(waiting)))
-        return self._silent(seen.tx, [job for job, _ in few][:1], few)
+        return self._silent(seen.tx, rng.sample(seen.jobs, min(1, len(seen.jobs))), few)
 
     def check(self, seen: Seen) -> list[str]:
         tx = seen.tx
@@ -307,5 +306,6 @@ _FOR_THE_CALLER = frozenset(
         "BlockedByFailedTask",
         "BlockedByMissingTask",
         "BlockedByTask",
+        "TaskExpired",
     }
 )

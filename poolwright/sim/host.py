@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from poolwright.domain.clock import MILLISECOND, SECOND, Instant, Micros
 from poolwright.domain.limits import HEARTBEAT_PERIOD, NODE_LEASE
 from poolwright.engines.fake import FakeFleet
-from poolwright.reconcile.fleet import Install, Upload
+from poolwright.reconcile.fleet import Install
 from poolwright.sim.faults import Faults
 from poolwright.sim.virtual import Timeline
 
@@ -106,9 +106,6 @@ class Host:
         """No pool of a story has packages."""
         raise AssertionError("no packages in stories")
 
-    def send_uploads(self, uploads: Sequence[Upload], /) -> None:
-        """Tasks of stories have no output files."""
-
     def ack(self, executions: Sequence[str], /) -> None:
         self._down(self.fleet.ack, executions)
 
@@ -128,11 +125,12 @@ class Host:
         self.collect()
 
     def _script(self, spec: Mapping[str, Any]) -> tuple[Micros, int]:
+        planned = read_command(spec["command"])  # a command that cannot be run does not begin
         for hear in self.hears:
             hear(spec["machine"], spec["exec"])
         for work in self.works:
             work(spec["machine"], spec["exec"], spec["dir"])
-        return read_command(spec["command"])
+        return planned
 
     def _down(self, order: Callable[[Any], None], items: Sequence[Any]) -> None:
         def arrive(item: Any) -> None:
@@ -172,12 +170,16 @@ class Host:
         self.time.after(HEARTBEAT_PERIOD, self._beat)
 
 
+#: A command line of a program that is not there.
+NO_COMMAND = "missing"
+
+
 def command(duration: Micros, code: int) -> str:
     """A command line that runs for so long and exits so."""
     return f"run {duration} {code}"
 
 
 def read_command(line: str) -> tuple[Micros, int]:
-    """The inverse of `command`."""
+    """The inverse of `command`. Raises ValueError for `NO_COMMAND`."""
     _, duration, code = line.split()
     return int(duration), int(code)

@@ -51,15 +51,19 @@ def create(tx: Tx, ctx: Context, account: str, rng: Random, pools: Sequence[str]
         on_all_tasks_complete=rng.choice((TERMINATE_DONE, NO_ACTION)),
         auto_pool=auto,
     )
-    timing = Timing(
-        not_before=rng.choice((None, ctx.now + MINUTE)),
-        not_after=rng.choice((None, None, ctx.now + 10 * MINUTE)),
+    name = rng.choice(SCHEDULES)
+    schedules.create(tx, ctx, account, name, ScheduleSpec(timing(rng, ctx.now), job, b"{}"), b"{}")
+    return name
+
+
+def timing(rng: Random, now: Instant) -> Timing:
+    """Times of a schedule: of one job or of many, with windows or without."""
+    return Timing(
+        not_before=rng.choice((None, now + MINUTE)),
+        not_after=rng.choice((None, None, now + 10 * MINUTE)),
         window=rng.choice((FOREVER, MINUTE)),
         every=rng.choice((None, MINUTE, 3 * MINUTE)),
     )
-    name = rng.choice(SCHEDULES)
-    schedules.create(tx, ctx, account, name, ScheduleSpec(timing, job, b"{}"), b"{}")
-    return name
 
 
 def order(tx: Tx, ctx: Context, account: str, rng: Random) -> str:
@@ -101,6 +105,7 @@ class OnePoolAnOwner:
 
     def __init__(self, account: str) -> None:
         self._account = account
+        self._kept: set[str] = set()
 
     def check(self, seen: Seen) -> list[str]:
         tx = seen.tx
@@ -125,9 +130,10 @@ class OnePoolAnOwner:
         return said
 
     def _was_kept(self, tx: Tx, pool: str) -> bool:
-        return any(
-            f.kind == "pool.auto.kept" for f in tx.journal.of_subject(self._account, f"pool/{pool}", 50)
-        )
+        facts = tx.journal.of_subject(self._account, f"pool/{pool}", 50) if pool not in self._kept else ()
+        if any(fact.kind == "pool.auto.kept" for fact in facts):
+            self._kept.add(pool)  # facts are kept for a while only
+        return pool in self._kept
 
 
 class WindowsKept:
@@ -135,11 +141,19 @@ class WindowsKept:
 
     def __init__(self, account: str) -> None:
         self._account = account
+        self._changed: dict[str, Instant] = {}
+
+    def changed(self, schedule: str, at: Instant) -> None:
+        """A caller gave the schedule other times: jobs made before that followed the old ones."""
+        self._changed[schedule] = at
 
     def check(self, seen: Seen) -> list[str]:
         said = []
         for schedule in all_schedules(seen.tx, self._account):
-            made = sorted(job.created_at for job in seen.jobs if job.schedule == schedule.id)
+            since = self._changed.get(schedule.id, 0)
+            made = sorted(
+                job.created_at for job in seen.jobs if job.schedule == schedule.id and job.created_at > since
+            )
             timing = schedule.spec.timing
             first = max(timing.not_before or 0, schedule.created_at)
             every = FOREVER if timing.every is None else timing.every

@@ -22,6 +22,7 @@ from poolwright.sim.engine import HostEngine
 from poolwright.sim.files import HostFiles
 from poolwright.sim.host import Host, Json
 from poolwright.sim.images import Builder, Plane, SimImages
+from poolwright.sim.transfers import Moved, SimTransfers
 from poolwright.sim.virtual import SeededIds, Timeline, Wait
 from poolwright.store.base import Tx
 from poolwright.store.sync import SyncStore
@@ -71,6 +72,7 @@ class World:
     images: SimImages
     disk: HostRoom
     files: HostFiles
+    moved: Moved
 
 
 class SimService:
@@ -84,6 +86,7 @@ class SimService:
         self._sync = store
         self._host = host
         self.alive = True
+        self._began = time.now()
         self.failed: list[Exception] = []
         slow = SlowStore(store, rng)
         self.kit = Kit(
@@ -92,7 +95,9 @@ class SimService:
         self.kit.room = world.disk.look
         self.agents = Agents(slow, self.kit)
         engine = HostEngine(host)
-        applier = Applier(slow, engine, host, self.kit)
+        transfers = SimTransfers(time, rng, host, store, world.moved, lambda: self.alive)
+        transfers.report = self.agents.on_events
+        applier = Applier(slow, engine, transfers, self.kit)
         self.agents.connect(applier, self._mail)
         builder = Builder(slow, world.plane, engine, time)
         make_job = JobFactory(time, self.kit.ids, settings)
@@ -124,6 +129,11 @@ class SimService:
 
     def on_beat(self, beat: Json) -> None:
         self.agents.on_beat(beat)
+
+    @property
+    def up(self) -> Micros:
+        """How long this life has lasted."""
+        return self._time.now() - self._began
 
     @property
     def idle(self) -> bool:

@@ -7,6 +7,7 @@ from random import Random
 from poolwright.domain.auto_pool import AutoPool
 from poolwright.domain.clock import FOREVER, MINUTE, SECOND
 from poolwright.domain.dependencies import Dependencies
+from poolwright.domain.exits import ExitConditions, ExitOptions
 from poolwright.domain.job import NO_ACTION, TERMINATE_IDLE, JobSpec
 from poolwright.domain.job_tasks import ManagerTask, PreparationTask, ReleaseTask
 from poolwright.domain.multi_instance import MultiInstance
@@ -14,9 +15,11 @@ from poolwright.domain.pool import ImageReference, PoolSpec, StartTask
 from poolwright.domain.states import FillType
 from poolwright.domain.task import TaskSpec
 from poolwright.domain.task_ends import PERFORM
-from poolwright.sim import images
-from poolwright.sim.host import command
+from poolwright.sim import images, transfers
+from poolwright.sim.host import NO_COMMAND, command
 
+#: How tasks of the stories fail.
+CODES = (1, 1, 2, 3, 7)
 MARKETPLACE = ImageReference(publisher="Debian", offer="debian-12", sku="12", version="latest")
 
 
@@ -42,6 +45,7 @@ def job(rng: Random, pool: str, auto: AutoPool | None) -> JobSpec:
     """A job on a pool (or on one made for it), often with tasks of its own."""
     prepares = rng.random() < 0.4
     releases = prepares and rng.random() < 0.8
+    performs = rng.random() < 0.25
     return JobSpec(
         "" if auto else pool,
         auto_pool=auto,
@@ -55,22 +59,44 @@ def job(rng: Random, pool: str, auto: AutoPool | None) -> JobSpec:
         preparation=_preparation(rng) if prepares else None,
         release=ReleaseTask(command(rng.randrange(20 * SECOND), 0)) if releases else None,
         manager=_manager(rng) if rng.random() < 0.2 else None,
-        on_task_failure=PERFORM if rng.random() < 0.1 else NO_ACTION,
+        on_task_failure=PERFORM if performs else NO_ACTION,
+        max_wall_clock=rng.choice((*(FOREVER,) * 6, 2 * MINUTE, 6 * MINUTE)),
     )
 
 
-def task(rng: Random, newest: int, depends: bool) -> TaskSpec:
+def task(rng: Random, newest: int, job: JobSpec) -> TaskSpec:
     """A task that may be a gang; `newest` is the number of the newest one, on which it may depend."""
     gang = _gang(rng) if rng.random() < 0.15 else None
+    line = command(
+        rng.randrange(rng.choice((5, 60, 300)) * SECOND), 0 if rng.random() < 0.8 else rng.choice(CODES)
+    )
     return TaskSpec(
-        command(rng.randrange(rng.choice((5, 60, 300)) * SECOND), 0 if rng.random() < 0.8 else 1),
+        line if rng.random() < 0.97 else NO_COMMAND,
         required_slots=1 if gang else rng.choice((1, 1, 1, 2, 4)),
         multi=gang,
         max_retries=rng.choice((None, None, None, 3)),
         max_wall_clock=rng.choice((FOREVER, FOREVER, 30 * SECOND)),
         # Kept short, so that a drain that waits for it ends within a story.
         retention=rng.randrange(20 * MINUTE),
-        depends_on=_parents(rng, newest) if depends else None,
+        resource_files=transfers.resource_files(rng) if rng.random() < 0.12 else (),
+        output_files=transfers.output_files(rng) if rng.random() < 0.12 else (),
+        depends_on=_parents(rng, newest) if job.uses_dependencies else None,
+        exit_conditions=_exits(rng, job.on_task_failure == PERFORM) if rng.random() < 0.4 else None,
+    )
+
+
+def _exits(rng: Random, actions: bool) -> ExitConditions:
+    """Some of the conditions there are, with job actions where the job performs them."""
+
+    def options() -> ExitOptions:
+        action = rng.choice((None, "none", "none", "disable", "terminate")) if actions else None
+        return ExitOptions(action, rng.choice((None, "satisfy", "block")))
+
+    return ExitConditions(
+        codes=tuple((code, options()) for code in sorted({0, *CODES}) if rng.random() < 0.3),
+        ranges=((2, 3, options()),) if rng.random() < 0.5 else (),
+        pre_processing=options() if rng.random() < 0.4 else None,
+        default=options() if rng.random() < 0.4 else None,
     )
 
 

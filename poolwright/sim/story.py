@@ -10,21 +10,24 @@ from random import Random
 
 from poolwright.decide.room import MIB
 from poolwright.decide.snapshot import ImageMissing, ImagePreparing
-from poolwright.domain.clock import HOUR, MINUTE, SECOND
+from poolwright.domain.clock import DAY, HOUR, MINUTE, SECOND
 from poolwright.domain.limits import Settings
 from poolwright.reconcile.images import DiskSet
 from poolwright.reconcile.room import LOOK_S, HostRoom, wake_pools
 from poolwright.sim import checkers, images, schedules
 from poolwright.sim.disk import DiskSpared
+from poolwright.sim.exit_rules import ExitsObeyed
 from poolwright.sim.faults import Faults, harsh
 from poolwright.sim.files import FilesRetained, HostFiles
 from poolwright.sim.host import Host
 from poolwright.sim.images import Plane, SimImages
+from poolwright.sim.job_ends import JobsEnd, ParallelKept
 from poolwright.sim.job_rules import JobTasksInOrder
 from poolwright.sim.quotas import QuotasKept, choose
 from poolwright.sim.seen import ACCOUNT, Checker, Seen, all_jobs
 from poolwright.sim.service import SimService, World
-from poolwright.sim.task_rules import AttemptsCounted, DataRetained
+from poolwright.sim.task_rules import AttemptsCounted, DataRetained, NoneTooOld
+from poolwright.sim.transfers import FilesMoved, Moved
 from poolwright.sim.virtual import START, SeededIds, Timeline
 from poolwright.sim.workload import Watchers, Workload
 from poolwright.store.base import Tx
@@ -76,7 +79,7 @@ class Story:
         self.images = SimImages(plane, self.time)
         self.free_mib = ROOM_MIB
         disk = HostRoom(lambda: (self.free_mib * MIB, 10 * ROOM_MIB * MIB), "the host", ROOM_MIB // 2)
-        self.world = World(plane, self.images, disk, HostFiles(self.host))
+        self.world = World(plane, self.images, disk, HostFiles(self.host), Moved({}, set()))
         ids = SeededIds(self.rng)
         quotas = choose(self.rng)
         self.settings = Settings(quotas=quotas)
@@ -86,6 +89,9 @@ class Story:
             checkers.DependenciesKept(),
             AttemptsCounted(self.host),
             JobTasksInOrder(self.store, self.host),
+            ExitsObeyed(),
+            ParallelKept(),
+            schedules.WindowsKept(ACCOUNT),
         )
         self.workload = Workload(self.store, self.rng, self.time, ids, told, quotas, self.tell)
         self.service = self._new_service()
@@ -107,7 +113,12 @@ class Story:
             DiskSpared(self.host, self.world.disk),
             schedules.OneJobASchedule(ACCOUNT),
             schedules.OnePoolAnOwner(ACCOUNT),
-            schedules.WindowsKept(ACCOUNT),
+            told.windows,
+            told.obeyed,
+            told.parallel,
+            JobsEnd(self.time, lambda: self.service.up),
+            NoneTooOld(self.store, self.host),
+            FilesMoved(self.store, self.host, self.world.moved),
         ]
         self.host.connect(self.service)
 
@@ -186,6 +197,7 @@ class Story:
                 self._room,
                 self._image,
                 self._restart_host,
+                self._switched_off,
                 self._full_disk,
             )
         )
@@ -205,6 +217,16 @@ class Story:
         self.outcome.restarts += 1
         self.host.lose(self.host.machines)
         self.pass_time(self.rng.randrange(3 * MINUTE))
+        self.service = self._new_service()
+        self.host.connect(self.service)
+
+    def _switched_off(self) -> None:
+        """The host is down for days: data is kept longer than was asked, or tasks are older than they may get."""
+        self.check()
+        self.service.kill()
+        self.outcome.restarts += 1
+        self.host.lose(self.host.machines)
+        self.time.leap(self.rng.choice((3 * DAY, 181 * DAY)))
         self.service = self._new_service()
         self.host.connect(self.service)
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from poolwright.domain.clock import HOUR, MINUTE, Micros
 from poolwright.domain.job import Job
-from poolwright.domain.limits import SYSTEM_REQUEUES_MAX
+from poolwright.domain.limits import SYSTEM_REQUEUES_MAX, TASK_LIFE
 from poolwright.domain.states import DeallocationOption, NodeState, TaskState
-from poolwright.domain.task import Task, execution_name
+from poolwright.domain.task import Task, execution_name, parse_execution
 from poolwright.sim.host import Host
 from poolwright.sim.seen import PAGE, Reader, Seen
 from poolwright.store.base import Tx
+
+#: Which tasks are too old is looked up once an hour.
+_LOOKED_UP: Micros = HOUR + MINUTE
 
 
 class AttemptsCounted:
@@ -20,10 +24,15 @@ class AttemptsCounted:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._before: dict[int, tuple[int, int]] = {}
+        self._changed: set[int] = set()
 
     def reactivated(self, task: Task) -> None:
         """A caller asked for the task to run again: `task` as it is after that, its retries are counted anew."""
         self._before[task.pk] = task.attempt, task.requeue_count + task.system_requeues
+
+    def changed(self, tasks: Sequence[Task]) -> None:
+        """A caller asked for other retries of these, which may have used more than that already."""
+        self._changed |= {task.pk for task in tasks}
 
     def check(self, seen: Seen) -> list[str]:
         return [
@@ -38,12 +47,14 @@ class AttemptsCounted:
         others = task.requeue_count + task.system_requeues - counted
         over = attempts - task.retry_count - others
         allowed = job.spec.max_task_retries if task.spec.max_retries is None else task.spec.max_retries
-        if task.retry_count > allowed >= 0:
+        same = task.pk not in self._changed
+        if same and task.retry_count > allowed >= 0:
             return f"was tried again {task.retry_count} times of {allowed}"
         if task.system_requeues > SYSTEM_REQUEUES_MAX:
             return f"was lost {task.system_requeues} times and is tried again"
         if (
-            task.failure is not None
+            same
+            and task.failure is not None
             and task.failure.code == "FailureExitCode"
             and task.retry_count != allowed
         ):
@@ -60,6 +71,25 @@ class AttemptsCounted:
         exits = self._host.exits
         names = (execution_name(task.pk, attempt) for attempt in range(first + 1, task.attempt + 1))
         return sum(any(exits.get(name, ())) for name in names)
+
+
+class NoneTooOld:
+    """A task that was added longer ago than a task may live does not begin."""
+
+    def __init__(self, store: Reader, host: Host) -> None:
+        self._store = store
+        self._host = host
+        self.complaints: list[str] = []
+        host.hears.append(self._begun)
+
+    def _begun(self, machine: str, name: str) -> None:
+        parsed = parse_execution(name)
+        task = parsed and self._store.read_now(lambda tx: tx.tasks.by_pks([parsed[0]]).get(parsed[0]))
+        if task and self._host.time.now() - task.created_at > TASK_LIFE + _LOOKED_UP:
+            self.complaints.append(f"{name} began on {machine}, longer after it was added than a task lives")
+
+    def check(self, _: Seen) -> list[str]:
+        return self.complaints
 
 
 class DataRetained:

@@ -39,13 +39,17 @@ class Timeline:
         self._entered += 1
         heapq.heappush(self._heap, (self._now + max(wait, 0), self._entered, act))
 
+    def leap(self, micros: Micros) -> None:
+        """So much time passes in which nothing happens."""
+        self._now += micros
+
     def step(self, until: Instant) -> bool:
         """Let the next thing happen if it is due by `until`; else move the clock there and return False."""
         if not self._heap or self._heap[0][0] > until:
             self._now = max(self._now, until)
             return False
         at, _, act = heapq.heappop(self._heap)
-        self._now = at
+        self._now = max(self._now, at)  # what a leap of the clock passed over happens after it
         act()
         return True
 

@@ -24,10 +24,12 @@ from poolwright.domain.states import (
     SchedulingState,
 )
 from poolwright.domain.task import NewTask
-from poolwright.sim import images, schedules, specs
+from poolwright.sim import changes, images, schedules, specs
 from poolwright.sim.checkers import DependenciesKept, EndsOnce, NoTaskLost
+from poolwright.sim.exit_rules import ExitsObeyed
+from poolwright.sim.job_ends import ParallelKept
 from poolwright.sim.job_rules import JobTasksInOrder
-from poolwright.sim.seen import ACCOUNT, all_jobs
+from poolwright.sim.seen import ACCOUNT, PAGE, all_jobs
 from poolwright.sim.task_rules import AttemptsCounted
 from poolwright.store.base import Tx
 from poolwright.store.sync import SyncStore
@@ -57,6 +59,9 @@ class Watchers:
     kept: DependenciesKept
     counted: AttemptsCounted
     ordered: JobTasksInOrder
+    obeyed: ExitsObeyed
+    parallel: ParallelKept
+    windows: schedules.WindowsKept
 
 
 class Workload:
@@ -113,6 +118,9 @@ class Workload:
             (3, self._create_schedule),
             (2, self._schedule_order),
             (3, self._image_order),
+            (4, self._change_job),
+            (2, self._change_task),
+            (1, self._change_schedule),
         ]
         act = self._rng.choices([act for _, act in choices], [weight for weight, _ in choices])[0]
         self.do(act)
@@ -206,11 +214,11 @@ class Workload:
 
     def _add_tasks(self, tx: Tx, ctx: Context) -> str:
         rng, job = self._rng, self._a_job(tx)
-        depends = jobs.get(tx, ACCOUNT, job).spec.uses_dependencies
+        of = jobs.get(tx, ACCOUNT, job).spec
         news = []
         for _ in range(1 + rng.randrange(12)):
             self._serial += 1
-            spec = specs.task(rng, self._serial, depends)
+            spec = specs.task(rng, self._serial, of)
             news.append(NewTask(str(self._serial), spec, b"{}"))
         for task in tasks.add_many(tx, ctx, ACCOUNT, job, news):
             assert not isinstance(task, ServiceError)
@@ -227,6 +235,7 @@ class Workload:
         found = tasks.get(tx, ACCOUNT, job, task)
         tasks.delete(tx, ctx, ACCOUNT, job, task, NO_CONDITIONS)
         self._watchers.kept.saw(found)
+        self._watchers.obeyed.deleted(found)
         self._watchers.lost.accepted.pop(found.pk, None)
         return f"{job}/{task}"
 
@@ -268,6 +277,23 @@ class Workload:
             for task in tx.tasks.page(row.pk, None, 1000):
                 self._watchers.lost.accepted.pop(task.pk, None)
         return f"{order} {job}"
+
+    def _change_job(self, tx: Tx, ctx: Context) -> str:
+        said, row = changes.job(tx, ctx, self._rng, self._a_job(tx), POOLS)
+        there = tx.tasks.page(row.pk, None, PAGE)
+        self._watchers.counted.changed(there)
+        self._watchers.parallel.changed(row, there)
+        return said
+
+    def _change_task(self, tx: Tx, ctx: Context) -> str:
+        job, task = self._a_task(tx)
+        self._watchers.counted.changed([changes.task(tx, ctx, self._rng, job, task)])
+        return f"{job}/{task}"
+
+    def _change_schedule(self, tx: Tx, ctx: Context) -> str:
+        name = changes.schedule(tx, ctx, self._rng)
+        self._watchers.windows.changed(name, ctx.now)
+        return name
 
     def _create_schedule(self, tx: Tx, ctx: Context) -> str:
         return schedules.create(tx, ctx, ACCOUNT, self._rng, POOLS, specs.pool(self._rng))

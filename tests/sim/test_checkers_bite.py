@@ -12,8 +12,11 @@ from poolwright.decide import explain_task, job_life, node_troubles, placement, 
 from poolwright.decide import schedule as schedule_rules
 from poolwright.decide.job_nodes import Preparation
 from poolwright.decide.task_life import End
+from poolwright.domain import task_ends
 from poolwright.domain.clock import MINUTE
+from poolwright.domain.exits import ExitOptions
 from poolwright.domain.facts import DirtyKey, Explanation
+from poolwright.domain.job import TaskCounts
 from poolwright.domain.node import Node
 from poolwright.domain.occurrences import occurrence
 from poolwright.domain.states import ScheduleState, TaskState
@@ -22,9 +25,11 @@ from poolwright.images.fake import FakeImagePlane
 from poolwright.reconcile import confirm, endings, events, gangs, hello, job_nodes, jobs, placer, snapshots
 from poolwright.reconcile import files as task_files
 from poolwright.reconcile import schedules as schedule_loop
-from poolwright.reconcile.fleet import ExecEvent
+from poolwright.reconcile.fleet import ExecEvent, ExecSpec
+from poolwright.reconcile.kit import Kit
 from poolwright.sim import images, story
 from poolwright.sim.story import Story, Violation
+from poolwright.store import ready
 from poolwright.store.tables import tasks as task_table
 from poolwright.store.tables.auto_pools import AutoPoolTable
 
@@ -93,6 +98,55 @@ def test_a_file_removed_under_running_nodes(monkeypatch: pytest.MonkeyPatch) -> 
 def test_dependents_of_a_failed_task_set_free(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task_table, "satisfies", lambda task: True)
     caught("DependenciesKept")
+
+
+def test_exit_conditions_that_nobody_looks_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_ends, "options_of", lambda _: ExitOptions())
+    caught("DependenciesKept")
+
+
+def test_a_job_that_goes_on_after_a_failure_it_is_to_end_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_ends, "job_action", lambda _: "none")
+    caught("ExitsObeyed")
+
+
+def test_a_job_that_ends_for_a_task_that_succeeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_ends, "job_action", lambda _: task_ends.TERMINATE)
+    caught("ExitsObeyed")
+
+
+def test_a_wall_clock_that_nobody_looks_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_life, "deadline", lambda _: None)
+    caught("JobsEnd")
+
+
+def test_a_job_that_ends_before_its_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = job_life._active
+    monkeypatch.setattr(job_life, "_active", lambda snapshot: real(replace(snapshot, counts=TaskCounts())))
+    caught("JobsEnd")
+
+
+def test_more_tasks_at_a_time_than_a_job_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = ready._of_job
+    monkeypatch.setattr(ready, "_of_job", lambda db, pk, sizes, _, *rest: real(db, pk, sizes, -1, *rest))
+    monkeypatch.setattr(placer.Placer, "_spare", lambda *_: 1000)
+    caught("ParallelKept")
+
+
+def test_a_task_that_begins_after_half_a_year(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Kit, "expired_tasks", lambda *_: 0)
+    caught("NoneTooOld")
+
+
+def test_a_start_that_does_not_wait_for_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = ExecSpec.as_json
+    monkeypatch.setattr(ExecSpec, "as_json", lambda spec: real(replace(spec, resource_files=())))
+    caught("FilesMoved")
+
+
+def test_an_end_that_does_not_wait_for_its_uploads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_life, "deliveries", lambda *_: ())
+    caught("FilesMoved")
 
 
 def test_a_task_that_does_not_wait_for_the_preparation(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from poolwright.sim.story import Story
 
 MISFORTUNES = (
@@ -14,9 +16,11 @@ MISFORTUNES = (
     "room",
     "full_disk",
     "image",
+    "switched_off",
 )
 ORDERS = ("reboot", "reimage", "deallocate", "start", "preempt", "disable", "enable")
 COMMANDS = ("taskcompletion", "retaineddata", "delete_pool", "create_schedule", "schedule_order")
+CHANGES = ("put", "pool ", "priority", "max_wall_clock", "on_all_tasks_complete terminate")
 
 IMAGES = (
     "image_order: made",
@@ -29,5 +33,9 @@ def test_the_stories_together_meet_every_kind_of_misfortune() -> None:
     told = "\n".join(line for seed in range(1, 13) for line in Story(seed).run(60).trace)
     for what in MISFORTUNES:
         assert f"-- {what}" in told, f"no story has {what}"
+    for what in CHANGES:
+        assert re.search(f"change_job: job\\S* {what}", told), f"no story has {what}"
+    assert re.search(r"change_task: job\S+/\d", told), "no story changes a task"
+    assert re.search(r"change_schedule: \w+ly", told), "no story changes a schedule"
     for what in (*ORDERS, *COMMANDS, *IMAGES):
         assert what in told, f"no story has {what}"
