@@ -1,4 +1,5 @@
-"""A custom image in the stories: deleted, also by force, and made again while pools use it.
+"""Custom images in the stories, a managed one and a version of a gallery: deleted, also by force, and made again while
+pools use them.
 
 The real commands, planner, records and collector work on the shipped fake image plane. Only the loop that takes the
 planner's steps is the simulation's own, since the service's runs on threads.
@@ -10,17 +11,25 @@ from collections.abc import Callable
 from random import Random
 from typing import TypeVar
 
-from poolwright.commands import groups, images, resources
+from poolwright.commands import galleries, groups, images, resources
 from poolwright.commands.context import Context
 from poolwright.commands.resources import Outline
 from poolwright.decide.resources import Bury, Forget, Inspect, MakeFile, RemoveFile, Settle, View, next_step
 from poolwright.decide.snapshot import ImageMissing, ImagePreparing
 from poolwright.domain.clock import MILLISECOND, SECOND, Clock, Instant
-from poolwright.domain.compute import DiskState, ImageDiskSpec, ImageSpec, Recipe
+from poolwright.domain.compute import DiskState, ImageDiskSpec, ImageSpec, Recipe, VersionSpec
 from poolwright.domain.facts import DirtyKey
+from poolwright.domain.gallery import DEFINITION_OF
 from poolwright.domain.pool import ImageReference, Pool
 from poolwright.domain.resource import DiskRow
-from poolwright.domain.resource_id import DISKS, IMAGES, ResourceId
+from poolwright.domain.resource_id import (
+    DISKS,
+    GALLERIES,
+    GALLERY_IMAGES,
+    GALLERY_VERSIONS,
+    IMAGES,
+    ResourceId,
+)
 from poolwright.domain.states import AllocationState, ResourceState
 from poolwright.engines.base import Engine
 from poolwright.images.base import MIN_DISK_BYTES, DiskBusy, DiskInfo, ImagePlaneError
@@ -40,7 +49,18 @@ _OUTLINE = Outline("local")
 _FILE = "prepared"
 DISK = ResourceId(_SUBSCRIPTION, _GROUP, DISKS, "prepared")
 IMAGE = ResourceId(_SUBSCRIPTION, _GROUP, IMAGES, "golden")
-REFERENCE = ImageReference(image_id=IMAGE.text)
+_GALLERY = ResourceId(_SUBSCRIPTION, _GROUP, GALLERIES, "films")
+_DEFINITION = ResourceId(_SUBSCRIPTION, _GROUP, GALLERY_IMAGES, "films/renderer")
+VERSION = ResourceId(_SUBSCRIPTION, _GROUP, GALLERY_VERSIONS, "films/renderer/1.0.0")
+_IDENTIFIER = b'{"publisher": "lab", "offer": "renderer", "sku": "stable"}'
+_ABOUT = (
+    b'{"osType": "Linux", "osState": "Generalized", "hyperVGeneration": "V2", "identifier": '
+    + _IDENTIFIER
+    + b"}"
+)
+#: What is deleted and made again, and how pools name it.
+CUSTOM = (IMAGE, VERSION)
+REFERENCES = tuple(ImageReference(image_id=id.text) for id in CUSTOM)
 _ALL = DirtyKey("resources", "", "all")
 _TRY_AGAIN = 2 * SECOND
 
@@ -156,23 +176,44 @@ def begin(tx: Tx, ctx: Context) -> None:
     resources.insert(tx, ctx, disk)
     tx.resources.put_disk(DiskRow(_FILE, DISK.key, "data", "ready", None, MIN_DISK_BYTES))
     resources.move(tx, ctx, disk, ResourceState.SUCCEEDED)
-    make(tx, ctx)
+    nested = [(DEFINITION_OF, _GALLERY.key)]
+    for id, outline, parents in (
+        (_GALLERY, _OUTLINE, []),
+        (_DEFINITION, Outline("local", document=_ABOUT), nested),
+    ):
+        there = resources.new(ctx, id, "local", outline, None)
+        resources.insert(tx, ctx, there, parents)
+        resources.move(tx, ctx, there, ResourceState.SUCCEEDED)
+    for id in CUSTOM:
+        make(tx, ctx, id)
 
 
-def make(tx: Tx, ctx: Context) -> str:
-    """Make the image, unless it is there."""
-    images.put(tx, ctx, IMAGE, _OUTLINE, ImageSpec(os_disk=ImageDiskSpec(None, DISK.text)))
+def make(tx: Tx, ctx: Context, id: ResourceId) -> str:
+    """Make the image or the version, unless it is there."""
+    disk = ImageDiskSpec(None, DISK.text)
+    if id.type == GALLERY_VERSIONS:
+        galleries.put_version(tx, ctx, id, _OUTLINE, VersionSpec(os_disk=disk))
+        return "made a version"
+    images.put(tx, ctx, id, _OUTLINE, ImageSpec(os_disk=disk))
     return "made"
 
 
+def missing(tx: Tx) -> list[ResourceId]:
+    """Of what pools use, what is gone."""
+    return [id for id in CUSTOM if tx.resources.get(id.key) is None]
+
+
 def order(tx: Tx, ctx: Context, rng: Random) -> str:
-    """Delete the image, half the time by force; make it again when it is gone."""
-    if tx.resources.get(IMAGE.key) is None:
-        return make(tx, ctx)
+    """Delete the image or the version, half the time by force; make it again when it is gone."""
+    id = rng.choice(CUSTOM)
+    if tx.resources.get(id.key) is None:
+        return make(tx, ctx, id)
     force = rng.random() < 0.5
-    used = len(tx.pools.with_image(IMAGE.key))
-    images.delete(tx, ctx, IMAGE, force)
-    return f"deleted{' by force' if force else ''}{' while pools use it' if used else ''}"
+    used = len(tx.pools.with_image(id.key))
+    version = id.type == GALLERY_VERSIONS
+    (galleries if version else images).delete(tx, ctx, id, force)
+    said = f"deleted{' by force' if force else ''}{' while pools use it' if used else ''}"
+    return f"{said}, a version" if version else said
 
 
 def stuck(tx: Tx, plane: Plane, host: Host) -> list[str]:
@@ -185,7 +226,7 @@ def stuck(tx: Tx, plane: Plane, host: Host) -> list[str]:
         if (row is None or row.owner.startswith(record.BURIED)) and path not in host.disks_in_use:
             said.append(f"file {name} of {row.owner if row else 'nobody'} is left over")
     said += [f"file {name} of {row.owner} is lost" for name, row in rows.items() if name not in paths]
-    for pool in tx.pools.with_image(IMAGE.key):
+    for pool in (pool for id in CUSTOM for pool in tx.pools.with_image(id.key)):
         wanted = pool.target_dedicated + pool.target_low_priority
         have = sum(tx.nodes.counts(pool.account, pool.id).values())
         if pool.allocation is AllocationState.STEADY and have < wanted and not pool.resize_errors:

@@ -27,7 +27,7 @@ def pool(rng: Random) -> PoolSpec:
     """A pool without a start task, of the marketplace image or the story's own."""
     slots, fill = rng.choice((1, 2, 4)), rng.choice(list(FillType))
     agent = "batch.node.debian 12"
-    image = images.REFERENCE if rng.random() < 0.4 else MARKETPLACE
+    image = rng.choice(images.REFERENCES) if rng.random() < 0.4 else MARKETPLACE
     inter_node = slots == 1 or rng.random() < 0.2
     return PoolSpec("Standard_D2s_v3", image, agent, slots_per_node=slots, fill=fill, inter_node=inter_node)
 

@@ -301,7 +301,7 @@ class Story:
         self._room_back()
         self._image_back()
         self._disk_back()
-        self.workload.mend_image()
+        self.workload.mend_images()
         self._cut()
         self.service.wake()
         if self.store.read_now(lambda tx: schedules.all_schedules(tx, ACCOUNT)):
@@ -315,8 +315,7 @@ class Story:
         until = self.time.now() + SETTLE_MAX
         why = ["not looked yet"]
         while why and self.time.now() < until:
-            if not self.store.read_now(lambda tx: tx.resources.get(images.IMAGE.key)):
-                self.workload.mend_image()
+            self.workload.mend_images()
             self.workload.heal()
             self.service.wake()
             self.pass_time(MINUTE)

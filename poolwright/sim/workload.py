@@ -16,6 +16,7 @@ from poolwright.domain.errors import ManagementError, ServiceError
 from poolwright.domain.limits import Quotas, Settings
 from poolwright.domain.node import Node
 from poolwright.domain.pool import ImageReference
+from poolwright.domain.resource_id import ResourceId
 from poolwright.domain.states import (
     DeallocationOption,
     JobState,
@@ -309,9 +310,10 @@ class Workload:
     def _image_order(self, tx: Tx, ctx: Context) -> str:
         return images.order(tx, ctx, self._rng)
 
-    def mend_image(self) -> None:
-        """Make the custom image again if it is gone; while it goes, that is refused."""
-        self.do(_make_image)
+    def mend_images(self) -> None:
+        """Make custom images again that are gone; while one goes, that is refused."""
+        for id in self._store.read_now(images.missing):
+            self.do(partial(_make_image, id))
 
     def heal(self) -> None:
         """What a patient operator does in the end: everything enabled, broken nodes rebooted, schedules ended."""
@@ -334,8 +336,8 @@ def _all_nodes(tx: Tx) -> list[Node]:
     return [node for pool in tx.pools.every() for node in tx.nodes.of_pool(ACCOUNT, pool.id)]
 
 
-def _make_image(tx: Tx, ctx: Context) -> str:
-    return images.make(tx, ctx)
+def _make_image(id: ResourceId, tx: Tx, ctx: Context) -> str:
+    return images.make(tx, ctx, id)
 
 
 def _enable(job: str, tx: Tx, ctx: Context) -> str:

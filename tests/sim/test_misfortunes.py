@@ -25,6 +25,8 @@ CHANGES = ("put", "pool ", "priority", "max_wall_clock", "on_all_tasks_complete 
 IMAGES = (
     "image_order: made",
     "image_order: deleted by force while pools use it",
+    "image_order: deleted by force while pools use it, a version",
+    "image_order: made a version",
     "image_order: refused: ImageInUse",
 )
 
