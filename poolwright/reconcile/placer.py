@@ -168,9 +168,10 @@ class Placer:
         pool = self._pool
         fifo = pool.spec.job_order is JobOrder.CREATION_TIME
         turn = None if fifo else self._kit.turns.get((pool.account, pool.id), 0)
-        more, expired = wanted + len(self._aside), self._kit.expired_tasks(self._tx, self._now)
-        found = self._tx.tasks.ready(pool.account, pool.id, more, most, turn, self._skip, expired)
-        return [task for task in found if task.pk not in self._aside][:wanted]
+        expired = self._kit.expired_tasks(self._tx, self._now)
+        return self._tx.tasks.ready(
+            pool.account, pool.id, wanted, most, turn, self._skip, expired, aside=self._aside
+        )
 
     def _took_turn(self, job_pk: int) -> None:
         turns = self._kit.turns

@@ -197,13 +197,14 @@ class Tasks(Protocol):
         skip: Set[int] = frozenset(),
         after: int = 0,
         slots_min: int = 0,
+        aside: Set[int] = frozenset(),
     ) -> list[Task]:
         """Active tasks of active jobs bound to the pool that need `slots_min` to `slots_max` slots (a task of N
         instances counts as SIZE_BASE + N, see domain/multi_instance.py), best first: job priority
         descending; among equals the jobs take turns, beginning after the job numbered `turn` (None: all of an older
         job comes first), each with its oldest task; a job's max_parallel_tasks is respected. Never among them: a task
         with a live execution (killed, but not yet known to be dead), one that waits for others, jobs of `skip`, tasks
-        up to the number `after`."""
+        up to the number `after`, nor those of `aside`, which do not count for what their job may run either."""
         ...
 
     def created_until(self, at: Instant) -> int: ...  # the newest pk created by then, or one before the next

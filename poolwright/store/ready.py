@@ -30,10 +30,11 @@ def ready_pks(
     skip: Set[int] = frozenset(),
     after: int = 0,
     slots_min: int = 0,
+    aside: Set[int] = frozenset(),
 ) -> list[int]:
     """Up to `limit` task numbers, best first: job priority descending, then by turns of the jobs, which begin after
-    the job numbered `turn`; None: no turns, all of an older job comes first. Jobs of `skip` and tasks
-    up to the number `after` are left out."""
+    the job numbered `turn`; None: no turns, all of an older job comes first. Jobs of `skip`, tasks
+    up to the number `after` and those of `aside` are left out."""
     chosen: list[int] = []
     queues = [
         row
@@ -51,7 +52,7 @@ def ready_pks(
         jobs = list(sizes)
         if turn is not None:
             jobs = [pk for pk in jobs if pk > turn] + [pk for pk in jobs if pk <= turn]
-        streams = [_of_job(db, pk, sizes[pk], limits[pk], chunk, after) for pk in jobs]
+        streams = [_of_job(db, pk, sizes[pk], limits[pk], chunk, after, aside) for pk in jobs]
         best = chain.from_iterable(streams) if turn is None else _by_turns(streams)
         chosen += islice(best, limit - len(chosen))
         if len(chosen) >= limit:
@@ -60,10 +61,11 @@ def ready_pks(
 
 
 def _of_job(
-    db: Db, job_pk: int, sizes: Iterable[int], parallel_max: int, chunk: int, after: int
+    db: Db, job_pk: int, sizes: Iterable[int], parallel_max: int, chunk: int, after: int, aside: Set[int]
 ) -> Iterator[int]:
     """A job's tasks, oldest first, as many as it may run beside those that run."""
-    tasks = heapq.merge(*(_queue(db, job_pk, slots, chunk, after) for slots in sizes))
+    queues = heapq.merge(*(_queue(db, job_pk, slots, chunk, after) for slots in sizes))
+    tasks = (pk for pk in queues if pk not in aside)
     if parallel_max <= 0:
         yield from tasks
         return

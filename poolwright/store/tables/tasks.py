@@ -135,9 +135,11 @@ class TaskTable:
 
     def ready(
         self, account: str, pool: str, limit: int, slots_max: int, turn: int | None = 0, skip: Set[int] = _NONE,
-        after: int = 0, slots_min: int = 0,
+        after: int = 0, slots_min: int = 0, aside: Set[int] = _NONE,
     ) -> list[Task]:  # fmt: skip
-        pks = ready_pks(self._db, account, pool.lower(), limit, slots_max, turn, skip, after, slots_min)
+        pks = ready_pks(
+            self._db, account, pool.lower(), limit, slots_max, turn, skip, after, slots_min, aside
+        )
         found = self.by_pks(pks)
         return [found[pk] for pk in pks]
 

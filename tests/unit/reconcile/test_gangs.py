@@ -207,3 +207,13 @@ def test_a_gang_counts_the_job_manager_that_was_placed_before_it() -> None:
         world.gang(id, 1)
     world.look()
     assert sum(world.task(id).state is TaskState.RUNNING for id in ("boss", *"abc")) == 2
+
+
+def test_a_job_manager_that_finds_no_node_leaves_its_place_to_the_other_tasks_of_its_job() -> None:
+    world = World(nodes=1)
+    world.set_node("n0", dedicated=False)
+    manager = ManagerTask("boss", TaskSpec("run"), "{}", low_priority=False)
+    world.set_job(spec=replace(parts.job().spec, max_parallel_tasks=1, manager=manager))
+    world.add("boss", "a", "b")
+    world.look()
+    assert [world.task(id).state for id in ("boss", "a")] == [TaskState.ACTIVE, TaskState.RUNNING]
