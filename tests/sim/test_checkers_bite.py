@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from poolwright.decide import explain_task, job_life, node_troubles, placement, pool_size, task_life
+from poolwright.decide import (
+    explain_job,
+    explain_task,
+    job_life,
+    node_troubles,
+    placement,
+    pool_size,
+    task_life,
+)
 from poolwright.decide import schedule as schedule_rules
 from poolwright.decide.job_nodes import Preparation
 from poolwright.decide.task_life import End
@@ -19,7 +27,7 @@ from poolwright.domain.facts import DirtyKey, Explanation
 from poolwright.domain.job import TaskCounts
 from poolwright.domain.node import Node
 from poolwright.domain.occurrences import occurrence
-from poolwright.domain.states import ScheduleState, TaskState
+from poolwright.domain.states import JobState, ScheduleState, TaskState
 from poolwright.domain.task import Task
 from poolwright.images.fake import FakeImagePlane
 from poolwright.reconcile import confirm, endings, events, gangs, hello, job_nodes, jobs, placer, snapshots
@@ -192,6 +200,11 @@ def test_a_pool_that_grows_although_the_disk_is_low(monkeypatch: pytest.MonkeyPa
 
 def test_a_wait_without_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(explain_task, "_tasks_hold", lambda _: Explanation("", ""))
+    caught("WaitingExplained")
+
+
+def test_a_job_without_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(explain_job._TEXTS, JobState.COMPLETED, ("", "", ""))
     caught("WaitingExplained")
 
 
