@@ -110,7 +110,7 @@ class Workload:
             (2, self._autoscale),
             (2, self._remove_nodes),
             (4, self._create_job),
-            (6, self._node_order),
+            (9, self._node_order),
             (2, self._terminate_task),
             (1, self._delete_task),
             (2, self._reactivate),
