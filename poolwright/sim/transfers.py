@@ -175,7 +175,8 @@ class FilesMoved:
         missing = any(file.address.endswith(_MISSING) for file in task.spec.resource_files)
         if code == NOT_FOUND and not missing:
             return "failed for want of a file that is there"
-        if missing and (task.result is ExecutionResult.SUCCESS or task.retry_count):
+        tried_again = task.retry_count and task.spec.multi is None  # a gang's coordination may fail before
+        if missing and (task.result is ExecutionResult.SUCCESS or tried_again):
             return "ran without its resource file"
         if not task.spec.output_files or code not in (None, REFUSED, "FailureExitCode"):
             return ""
