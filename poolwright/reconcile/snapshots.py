@@ -15,7 +15,7 @@ from poolwright.domain.clock import Instant
 from poolwright.domain.node import Node
 from poolwright.domain.pool import Pool
 from poolwright.domain.resource import pool_key
-from poolwright.domain.states import AllocationState, DeallocationOption, JobState, TaskState
+from poolwright.domain.states import AllocationState, DeallocationOption, JobState, NodeState, TaskState
 from poolwright.domain.task import Execution
 from poolwright.reconcile.images import DiskSet
 from poolwright.reconcile.kit import Kit
@@ -51,6 +51,7 @@ def load(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolView | No
     slots: Counter[str] = Counter()
     for execution in executions:
         slots[execution.node] += execution.slots
+    stay = sum(node.drain is None and node.state is not NodeState.LEAVING_POOL for node in nodes)
     answer = _disks(tx, kit, pool)
     disks = answer if isinstance(answer, DiskSet) else None
     simulated = _simulated(kit, disks)
@@ -62,13 +63,13 @@ def load(tx: Tx, kit: Kit, account: str, id: str, now: Instant) -> PoolView | No
         image=ImageReady(answer.image) if isinstance(answer, DiskSet) else answer,
         held={id: Held(live[id], ordered[id], slots[id], beside[id]) for id in sorted({*live, *beside})},
         retained_until=_retained(tx, pool, nodes, live),
-        headroom=headroom(tx, kit, pool, len(nodes)),
+        headroom=headroom(tx, kit, pool, stay),
         quotas=kit.settings.quotas,
         host_refuses=None if simulated else _refusal(kit, disks),
         simulated=simulated,
         regrow=kit.settings.regrow_large_pools,
         managers=_managers(tx, pool),
-        ports_taken=_ports_taken(tx, kit, pool, len(nodes)),
+        ports_taken=_ports_taken(tx, kit, pool, stay),
         auto_pool=tx.auto_pools.get(account, id) is not None,
         pressure=preempt.holds_back(kit.beat, kit.pressure_limit_mib),
         disk_low=room.low or classes.low,
@@ -169,8 +170,11 @@ def _retained(tx: Tx, pool: Pool, nodes: Sequence[Node], live: Counter[str]) -> 
     chosen = pool.resize.option if resizes else None
     until = {}
     for node in nodes:
-        option = chosen if node.drain is None else node.drain.option
-        if option is not DeallocationOption.RETAINED_DATA or live[node.id]:
+        options = (
+            chosen,
+            None if node.drain is None else node.drain.option,
+        )  # a resize may take over a drain
+        if DeallocationOption.RETAINED_DATA not in options or live[node.id]:
             continue
         tasks = tx.tasks.recent_of_node(node.account, node.pool, node.id, RETAINED_TASKS_MAX)
         kept = [task.ended_at + task.spec.retention for task in tasks if task.ended_at is not None]
