@@ -340,7 +340,7 @@ def test_credentials_of_registries_stay_secret(live: Live, tmp_path: Path) -> No
         texts = [live.data_dir / "run", live.data_dir / "nodes", live.data_dir / "containers"]
         files = [path for folder in texts for path in folder.rglob("*.json") if path.is_file()]
         assert files
-        assert not [path for path in files if password in path.read_text(errors="replace")]
+        assert not [path for path in files if password in text(path)]
 
 
 def test_a_registry_by_https_is_trusted_by_the_file_of_the_operator(
@@ -365,6 +365,14 @@ def test_a_registry_by_https_is_trusted_by_the_file_of_the_operator(
         tasks = Shop(live, image)
         file = batch.ResourceFile(http_url=f"https://{secure.server}/v2/", file_path="file.json")
         assert tasks.said(tasks.add("cat file.json", resource_files=[file])) == ["{}"]
+
+
+def text(path: Path) -> str:
+    """What is in a file; nothing once it is gone, as those of a container that has ended soon are."""
+    try:
+        return path.read_text(errors="replace")
+    except FileNotFoundError:
+        return ""
 
 
 def layers(live: Live) -> list[str]:
