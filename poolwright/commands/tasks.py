@@ -95,13 +95,16 @@ def replace_constraints(
     retention: Micros,
     pre: Preconditions,
 ) -> Task:
-    """Set the constraints, the only part of a task that may change.
+    """Set the constraints, the only part of a task that may change. A new retention time is that of a multi-instance
+    task's primary: its subtasks keep theirs.
 
     Raises 400, 404, 409 JobCompleted, JobBeingTerminated or JobBeingDeleted, 412.
     """
     found, task = _for_change(tx, account, job, id, pre)
     jobs.check_open(found)
     spec = replace(task.spec, max_retries=max_retries, max_wall_clock=max_wall_clock, retention=retention)
+    if spec.multi is not None and spec.multi.retention is None:
+        spec = replace(spec, multi=replace(spec.multi, retention=task.spec.retention))
     _check_constraints(NewTask(id, spec, task.document))
     changed = replace(task, spec=spec, modified_at=next_modified(ctx, task.modified_at))
     tx.tasks.replace_spec(changed)

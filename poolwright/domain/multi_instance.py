@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from poolwright.domain.clock import Instant
+from poolwright.domain.clock import Instant, Micros
 from poolwright.domain.node import Failure
 from poolwright.domain.states import ExecutionResult
 from poolwright.domain.transfer import ResourceFile
@@ -18,11 +18,15 @@ MASTER_PORT = 6000
 
 @dataclass(frozen=True, slots=True)
 class MultiInstance:
-    """What the caller asked for: so many nodes, and what each of them does before the task's own command."""
+    """What the caller asked for: so many nodes, and what each of them does before the task's own command.
+
+    A retention time that is changed later is the primary's; `retention` is then that of the others (None: the task's).
+    """
 
     coordination: str
     instances: int = 1
     common_files: tuple[ResourceFile, ...] = ()  # paths are relative to the task's shared directory
+    retention: Micros | None = None
 
 
 @dataclass(frozen=True, slots=True)

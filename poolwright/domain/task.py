@@ -93,6 +93,12 @@ class Task:
         """The name of the present execution, as agents know it."""
         return execution_name(self.pk, self.attempt)
 
+    def retention_on(self, node: str) -> Micros:
+        """How long after its end its files are kept on a node; that of its primary may differ from the others'."""
+        multi = self.spec.multi
+        others = None if multi is None or node == self.node else multi.retention
+        return self.spec.retention if others is None else others
+
 
 @dataclass(frozen=True, slots=True)
 class Execution:

@@ -165,7 +165,7 @@ def over(
         elif task is None or task.id != directory.name:
             unwanted = True
         else:
-            unwanted = _expired(task, now) and not tx.executions.of_task(task.pk)
+            unwanted = _expired(task, node.id, now) and not tx.executions.of_task(task.pk)
         # Ids may be given anew, so what dies may also be in a directory that bears the name of something known.
         waits = waits or (unwanted and dying)
         if unwanted and not dying:
@@ -187,7 +187,7 @@ def _job_tasks(job: Job) -> dict[str, Micros]:
     return {task.id: task.retention for task in given if task is not None}
 
 
-def _expired(task: Task, now: Instant) -> bool:
+def _expired(task: Task, node: str, now: Instant) -> bool:
     if task.state is not TaskState.COMPLETED or task.ended_at is None:
         return False
-    return task.ended_at + task.spec.retention <= now
+    return task.ended_at + task.retention_on(node) <= now

@@ -82,7 +82,9 @@ class FilesRetained:
         task = None if job is None else tx.tasks.get(job.pk, parts[3])
         if task is None or task.state is not TaskState.COMPLETED or task.ended_at is None:
             return []
-        if task.ended_at + task.spec.retention <= self._host.time.now():
+        node = tx.nodes.by_machine(machine)
+        kept = task.spec.retention if node is None else task.retention_on(node.id)
+        if task.ended_at + kept <= self._host.time.now():
             return []
         return [f"{path} was removed from {machine} although its retention time is not over"]
 

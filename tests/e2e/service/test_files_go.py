@@ -14,12 +14,16 @@ from tests.e2e.service.live import POLL, Live
 from tests.support.waiting import wait_until
 
 
-def _directories(live: Live) -> set[str] | None:
-    """Of tasks, on all nodes, as job/task; None while the agent is not connected again."""
+def _nodes(live: Live) -> list[str]:
+    return [str(node["id"]) for node in live.batch.list_nodes("pool")]
+
+
+def _directories(live: Live, *nodes: str) -> set[str] | None:
+    """Of tasks, on these nodes or all, as job/task; None while the agent is not connected again."""
     found = set()
-    for node in live.batch.list_nodes("pool"):
+    for node in nodes or _nodes(live):
         try:
-            files = list(live.batch.list_node_files("pool", str(node["id"]), recursive=True))
+            files = list(live.batch.list_node_files("pool", node, recursive=True))
         except ResourceExistsError:  # NodeNotReady is a conflict
             return None
         for file in files:
@@ -61,19 +65,21 @@ def test_files_of_deleted_tasks_and_jobs_go(live: Live) -> None:
 
 @pytest.mark.one_service
 def test_files_go_when_their_retention_time_is_over(live: Live) -> None:
-    live.idle_pool(dedicated=1, slots=4)
+    live.idle_pool(dedicated=2, slots=1, enable_inter_node_communication=True)
+    live.job("gang")
+    settings = batch.MultiInstanceSettings(coordination_command_line="/bin/true", number_of_instances=2)
+    live.task("t", "true", "gang", multi_instance_settings=settings)
+    primary = live.wait_task("t", "completed", "gang")["nodeInfo"]["nodeId"]
+    second = timedelta(seconds=1)
+    short = batch.BatchTaskConstraints(retention_time=second)
+    live.batch.replace_task("gang", "t", batch.BatchTask(constraints=short))
     live.job()
-    live.task(
-        "short", "echo hello", constraints=batch.BatchTaskConstraints(retention_time=timedelta(seconds=1))
-    )
+    live.task("short", "echo hello", constraints=short)
     live.task("kept", "echo hello")
     live.wait_completed(2)
-    second = timedelta(seconds=1)
     live.job(
         "over",
-        job_preparation_task=batch.BatchJobPreparationTask(
-            command_line="/bin/true", constraints=batch.BatchTaskConstraints(retention_time=second)
-        ),
+        job_preparation_task=batch.BatchJobPreparationTask(command_line="/bin/true", constraints=short),
         job_release_task=batch.BatchJobReleaseTask(command_line="/bin/true", retention_time=second),
     )
     live.task("t", "true", "over")
@@ -84,8 +90,10 @@ def test_files_go_when_their_retention_time_is_over(live: Live) -> None:
     assert row["jobReleaseTaskExecutionInfo"]["result"] == "success"
     live.kill_service()
     live.start()  # the first look is at the start
-    _wait(live, {"job", "job/kept", "over", "over/t"})
+    _wait(live, {"gang", "gang/t", "job", "job/kept", "over", "over/t"})
     assert live.output("kept") == "hello\n"
+    holders = [node for node in _nodes(live) if "gang/t" in (_directories(live, node) or ())]
+    assert holders == [node for node in _nodes(live) if node != primary], "the new time is the primary's"
 
 
 def _kept_bytes(live: Live) -> int:

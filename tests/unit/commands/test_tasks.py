@@ -8,10 +8,11 @@ import pytest
 
 from poolwright.commands import jobs, tasks
 from poolwright.commands.context import Preconditions
-from poolwright.domain.clock import MINUTE
+from poolwright.domain.clock import FOREVER, MINUTE
 from poolwright.domain.errors import ServiceError
 from poolwright.domain.job import TaskCounts
 from poolwright.domain.limits import ENVIRONMENT_BYTES_MAX, TASK_BYTES_MAX
+from poolwright.domain.multi_instance import MultiInstance
 from poolwright.domain.states import ExecutionResult, JobState, TaskState
 from poolwright.domain.task import NewTask, Task, TaskSpec
 from tests.unit.commands.conftest import START, A, World
@@ -238,6 +239,15 @@ def test_replace_constraints(world: World) -> None:
     world.refused("TaskNotFound", tasks.replace_constraints, "J1", "b", 1, MINUTE, 0, ANY)
     _job_in(world, JobState.TERMINATING)
     world.refused("JobBeingTerminated", tasks.replace_constraints, "J1", "a", 1, MINUTE, 0, ANY)
+
+
+def test_a_new_retention_time_is_that_of_the_primary_only(world: World) -> None:
+    gang = TaskSpec("/bin/true", retention=9 * MINUTE, multi=MultiInstance("coordinate", 2))
+    world.do(tasks.add, "J1", NewTask("a", gang, b"{}"))
+    for retention in (MINUTE, 2 * MINUTE):
+        after = world.do(tasks.replace_constraints, "J1", "a", 0, FOREVER, retention, ANY)
+        after = replace(after, node="n0")
+        assert (after.retention_on("n0"), after.retention_on("n1")) == (retention, 9 * MINUTE)
 
 
 def test_conditions_and_a_job_being_deleted(world: World) -> None:

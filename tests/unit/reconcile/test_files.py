@@ -6,15 +6,17 @@ from dataclasses import replace
 
 from poolwright.domain.clock import DAY
 from poolwright.domain.job import FORCE
+from poolwright.domain.multi_instance import MultiInstance
 from poolwright.domain.states import JobState, TaskState
 from poolwright.reconcile.files import Directory, over
+from tests.unit.reconcile.test_gangs import Gangs, coordinated, killed
 from tests.unit.reconcile.test_job_nodes import Prepared
 from tests.unit.reconcile.world import ACCOUNT, World, exited
 
 
-def judged(world: World, *names: str, job: str = "j") -> tuple[list[str], bool]:
-    node, found = world.node("n0"), [Directory(name, 1) for name in names]
-    gone, waits = world.write(lambda tx: over(tx, node, job, found, world.clock.at))
+def judged(world: World, *names: str, job: str = "j", node: str = "n0") -> tuple[list[str], bool]:
+    where, found = world.node(node), [Directory(name, 1) for name in names]
+    gone, waits = world.write(lambda tx: over(tx, where, job, found, world.clock.at))
     return [directory.name for directory in gone], waits
 
 
@@ -89,6 +91,24 @@ def test_the_retention_time_counts_from_the_end() -> None:
     assert judged(world, "a") == ([], False)
     world.clock.at += 1
     assert judged(world, "a") == (["a"], False)
+
+
+def test_subtasks_keep_their_retention_time_when_a_new_one_is_given() -> None:
+    world = Gangs(2)
+    world.gang("a", 2, retention=7 * DAY)
+    starts = world.look().starts
+    (primary,) = world.hear(*map(coordinated, starts)).starts
+    world.hear(exited(primary))
+    world.hear(*(killed(s.machine, s.fence, s.name, "gang") for s in starts))
+    changed = world.task("a")
+    multi = MultiInstance("coordinate", 2, retention=7 * DAY)
+    changed = replace(changed, spec=replace(changed.spec, retention=0, multi=multi))
+    world.write(lambda tx: tx.tasks.replace_spec(changed))
+    world.clock.at += DAY
+    assert judged(world, "a") == (["a"], False), "it is the primary's"
+    assert judged(world, "a", node="n1") == ([], False)
+    world.clock.at += 8 * DAY
+    assert judged(world, "a", node="n1") == (["a"], False)
 
 
 def test_directories_of_preparation_and_release_are_kept_from_the_end_of_the_job() -> None:
