@@ -284,7 +284,7 @@ def test_data_that_is_given_up_too_early(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_files_that_are_removed_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(task_files, "_expired", lambda task, _: task.state is TaskState.COMPLETED)
+    monkeypatch.setattr(task_files, "_expired", lambda task, *_: task.state is TaskState.COMPLETED)
     caught("FilesRetained")
 
 
