@@ -99,11 +99,14 @@ def test_start_tasks(live: Live) -> None:
 def test_what_a_start_task_leaves_running_serves_the_tasks(live: Live) -> None:
     start = batch.BatchStartTask(
         command_line="/bin/sh -c 'cd $AZ_BATCH_NODE_SHARED_DIR;"
-        ' setsid sh -c "while :; do date +%N >tick; sleep 0.1; done" &\''
+        ' setsid sh -c "while :; do date +%N >next; mv next tick; sleep 0.1; done" &\''
     )
     live.idle_pool(dedicated=1, slots=1, start_task=start)
     live.job()
-    look = "cd $AZ_BATCH_NODE_SHARED_DIR; a=$(cat tick); sleep 0.5; b=$(cat tick); test $a != $b"
+    look = (
+        "cd $AZ_BATCH_NODE_SHARED_DIR; until a=$(cat tick); do sleep 0.1; done;"
+        " until [ $(cat tick) != $a ]; do sleep 0.1; done"
+    )
     for task in ("first", "second"):  # the second after the end of the first, when strays are swept
         live.task(task, f"(setsid sleep 77 &); {look}")
         assert live.wait_task(task, "completed")["executionInfo"]["exitCode"] == 0

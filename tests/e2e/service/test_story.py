@@ -34,7 +34,9 @@ def test_an_interrupted_demo_leaves_nothing_running(tmp_path: Path, number: sign
         pytest.skip("the demo needs root")
     told = tmp_path / "told"
     data_dir = tmp_path / "data"
-    command = [sys.executable, "-m", "demo", "--out", str(tmp_path / "out"), "--base-cache", str(BASE_CACHE)]
+    # A shell's background job ignores SIGINT, and so would all that it starts.
+    heeding = ["env", "--default-signal=INT", sys.executable]
+    command = [*heeding, "-m", "demo", "--out", str(tmp_path / "out"), "--base-cache", str(BASE_CACHE)]
     with told.open("w") as file:
         demo = subprocess.Popen([*command, "--data-dir", str(data_dir)], stdout=file, stderr=file)
     try:
