@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from azure.batch import models as batch
-from azure.core.exceptions import HttpResponseError
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.core.rest import HttpRequest
 
 from tests.e2e.service.live import Live
@@ -237,7 +237,10 @@ def _wait_ready(live: Live, task: str) -> None:
     """Wait until the task has set its trap."""
 
     def names() -> list[str]:
-        return [str(file["name"]) for file in live.batch.list_task_files("job", task, recursive=True)]
+        try:
+            return [str(file["name"]) for file in live.batch.list_task_files("job", task, recursive=True)]
+        except ResourceNotFoundError:  # its node has not made its directory yet
+            return []
 
     wait_until(lambda: "wd/ready" in names(), 60, names)
 
