@@ -80,6 +80,10 @@ def _schedule(live: Live, id: str) -> Any:
     return live.batch.get_job_schedule(id)
 
 
+def _next_run(live: Live, id: str) -> datetime:
+    return datetime.fromisoformat(str(_schedule(live, id)["executionInfo"]["nextRunTime"]))
+
+
 def test_schedules_by_the_clock(live: Live) -> None:
     """Intervals and windows have a minute at least, so the next due time is brought near by changing the first one."""
     with _schedules(live) as make:
@@ -103,6 +107,31 @@ def test_schedules_by_the_clock(live: Live) -> None:
         done = job_state(live, "completed", "waits:job-2")
         assert done["executionInfo"]["terminateReason"] == "TerminateJobSchedule"
         wait_until(lambda: _schedule(live, "waits")["state"] == "completed", 60, live.service.log_tail)
+
+
+def test_a_run_is_lost_when_its_start_window_closes(live: Live) -> None:
+    """A minute is the shortest window there is."""
+    with _schedules(live) as make:
+        make("misses", recurrence_interval=MINUTE)
+        wait_until(lambda: _jobs(live, "misses") == ["1"], 60, lambda: _schedule(live, "misses"))
+        due = _in(1)
+        hours = timedelta(hours=2)
+        times = batch.BatchJobScheduleConfiguration(
+            do_not_run_until=due, start_window=MINUTE, recurrence_interval=hours
+        )
+        live.batch.update_job_schedule("misses", batch.BatchJobScheduleUpdateOptions(schedule=times))
+        _after(due)
+        assert "job misses:job-1 is active" in live.why("jobschedules", "misses"), (
+            "it is due, and has to wait"
+        )
+        wait_until(lambda: _next_run(live, "misses") > due + MINUTE, 90, lambda: _schedule(live, "misses"))
+        assert _now() > due + MINUTE, "not before the window closed"
+        assert _next_run(live, "misses") - due - hours < timedelta(seconds=1)
+        why: Any = {"terminateReason": "enough"}
+        live.batch.begin_terminate_job("misses:job-1", why)
+        job_state(live, "completed", "misses:job-1")
+        assert "is due at" in live.why("jobschedules", "misses")
+        assert _jobs(live, "misses") == ["1"], "what was missed is not made up"
 
 
 def test_a_task_has_a_life_from_its_creation_to_its_end(live: Live) -> None:
