@@ -119,7 +119,7 @@ def _unattributable() -> dict[str, list[str]]:
     return {
         "network link": _names(Path("/sys/class/net")),
         "network namespace": _names(Path("/run/netns")),
-        "cgroup": list(_cgroups(Path("/sys/fs/cgroup"), _CGROUP_DEPTH)),
+        "cgroup": list(cgroups()),
         "packet filter table": _filter_tables(),
     }
 
@@ -140,8 +140,9 @@ def _names(folder: Path) -> list[str]:
         return []
 
 
-def _cgroups(folder: Path, depth: int) -> Iterator[str]:
-    """Control groups with our product's name, in the unified or the older hierarchies."""
+def cgroups(folder: Path = Path("/sys/fs/cgroup"), depth: int = _CGROUP_DEPTH) -> Iterator[str]:
+    """Control groups with our product's name, in the unified or the older hierarchies. Others of a host come and go
+    while it looks."""
     try:
         children = [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
     except OSError:
@@ -150,7 +151,7 @@ def _cgroups(folder: Path, depth: int) -> Iterator[str]:
         if "poolwright" in child.name:
             yield str(child)
         elif depth > 1:
-            yield from _cgroups(child, depth - 1)
+            yield from cgroups(child, depth - 1)
 
 
 def _ancestors(pid: int) -> set[int]:

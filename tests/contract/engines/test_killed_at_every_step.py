@@ -22,6 +22,7 @@ import pytest
 from poolwright.engines.base import DiskMount, EngineError, Machine, MachineRequest, OwnDisk, Transient
 from poolwright.engines.sandbox.host import loopdev
 from tests.contract.engines.rig import Rig, node
+from tests.support.leaks import cgroups
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.slow]
 
@@ -128,7 +129,7 @@ class Stage:
         yield from (f"loop device {user}" for user in loopdev.users_of(str(self.image)))
         yield from (f"loop device {user}" for user in loopdev.users_of(str(self.image.parent / "data.raw")))
         yield from (f"link {name}" for name in Path("/sys/class/net").glob(f"*{self.tag}*"))
-        yield from (f"control group {found}" for found in Path("/sys/fs/cgroup").glob(f"**/*{self.tag}*/"))
+        yield from (f"control group {found}" for found in cgroups() if self.tag in found)
         tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
         yield from (f"packet filter {line}" for line in tables.splitlines() if self.tag in line)
         for process in Path("/proc").glob("[0-9]*"):
