@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from poolwright.api.arm.call import Call, answer, empty, listed, location_polling
-from poolwright.api.arm.router import ArmRoute
+from poolwright.api.arm.router import ArmRoute, in_group
 from poolwright.api.auth import permission
 from poolwright.commands import batch_accounts, resources, storage_accounts
 from poolwright.commands.resources import Outline
@@ -164,7 +164,7 @@ async def supported_sizes(call: Call) -> Response:
 
 
 _ANYWHERE = f"/subscriptions/{{subscription}}/providers/{ACCOUNTS}"
-_GROUP = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{ACCOUNTS}"
+_GROUP = in_group(ACCOUNTS)
 _ONE = f"{_GROUP}/{{name}}"
 _LOCATION = "/subscriptions/{subscription}/providers/Microsoft.Batch/locations/{location}"
 _READ = permission(f"{ACCOUNTS}/read")

@@ -6,7 +6,7 @@ import msgspec
 from starlette.responses import Response
 
 from poolwright.api.arm.call import Call, answer, empty, listed
-from poolwright.api.arm.router import ArmRoute
+from poolwright.api.arm.router import ArmRoute, in_group
 from poolwright.api.auth import permission
 from poolwright.commands import applications, batch_accounts
 from poolwright.commands.applications import Change
@@ -174,7 +174,7 @@ async def delete_package(call: Call) -> Response:
     return empty(200)
 
 
-_ALL = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{ACCOUNTS}/{{name}}/applications"
+_ALL = f"{in_group(ACCOUNTS)}/{{name}}/applications"
 _ONE = f"{_ALL}/{{application}}"
 _VERSIONS = f"{_ONE}/versions"
 _VERSION = f"{_VERSIONS}/{{version}}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from poolwright.api.arm.call import Call, answer, compute_polling, empty, listed, tagged
-from poolwright.api.arm.router import ArmRoute, Handler
+from poolwright.api.arm.router import ArmRoute, Handler, in_group
 from poolwright.api.auth import permission
 from poolwright.api.blobs.addresses import disk_url
 from poolwright.commands import disk_access, disks, resources
@@ -112,12 +112,12 @@ def _revoke(type: str) -> Handler:
 
 def _routes(type: str) -> tuple[ArmRoute, ...]:
     everywhere = f"/subscriptions/{{subscription}}/providers/{type}"
-    in_group = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{type}"
-    one = f"{in_group}/{{name}}"
+    grouped = in_group(type)
+    one = f"{grouped}/{{name}}"
     read, write = permission(f"{type}/read"), permission(f"{type}/write")
     return (
         ArmRoute("GET", everywhere, read, _list(type)),
-        ArmRoute("GET", in_group, read, _list(type)),
+        ArmRoute("GET", grouped, read, _list(type)),
         ArmRoute("GET", one, read, _get(type)),
         ArmRoute("PUT", one, write, _put(type)),
         ArmRoute("PATCH", one, write, _patch(type)),

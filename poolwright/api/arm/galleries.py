@@ -9,7 +9,7 @@ import msgspec
 from starlette.responses import Response
 
 from poolwright.api.arm.call import Call, answer, compute_polling, empty, listed, tagged
-from poolwright.api.arm.router import ArmRoute, Handler
+from poolwright.api.arm.router import ArmRoute, Handler, in_group
 from poolwright.api.auth import permission
 from poolwright.commands import galleries, resources
 from poolwright.commands.resources import Accepted, Outline
@@ -155,7 +155,7 @@ def _routes(type: str, one: str, below: str, list_all: Handler) -> tuple[ArmRout
     )
 
 
-_GROUP = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{GALLERIES}"
+_GROUP = in_group(GALLERIES)
 _GALLERY = f"{_GROUP}/{{gallery}}"
 _IMAGE = f"{_GALLERY}/images/{{image}}"
 _VERSION = f"{_IMAGE}/versions/{{version}}"

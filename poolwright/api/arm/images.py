@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from poolwright.api.arm.call import Call, answer, compute_polling, empty, listed, tagged
-from poolwright.api.arm.router import ArmRoute
+from poolwright.api.arm.router import ArmRoute, in_group
 from poolwright.api.auth import permission
 from poolwright.commands import images, resources
 from poolwright.commands.resources import Accepted, Outline
@@ -64,7 +64,7 @@ async def delete(call: Call) -> Response:
     return empty(202, compute_polling(call, gone.operation))
 
 
-_GROUP = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{IMAGES}"
+_GROUP = in_group(IMAGES)
 _ONE = f"{_GROUP}/{{name}}"
 _READ = permission(f"{IMAGES}/read")
 _WRITE = permission(f"{IMAGES}/write")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from poolwright.api.arm.call import Call, answer, compute_polling, empty, listed, tagged
-from poolwright.api.arm.router import ArmRoute, Handler
+from poolwright.api.arm.router import ArmRoute, Handler, in_group
 from poolwright.api.auth import permission
 from poolwright.commands import resources, vm_actions, vms
 from poolwright.commands.resources import Accepted, Outline
@@ -150,7 +150,7 @@ async def available_sizes(call: Call) -> Response:
     return listed(sizes())
 
 
-_GROUP = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{MACHINES}"
+_GROUP = in_group(MACHINES)
 _ONE = f"{_GROUP}/{{name}}"
 _READ = permission(f"{MACHINES}/read")
 _WRITE = permission(f"{MACHINES}/write")

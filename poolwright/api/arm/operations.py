@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from poolwright.api.arm.call import RETRY_AFTER_S, Call, answer, empty
-from poolwright.api.arm.router import ArmRoute
+from poolwright.api.arm.router import ArmRoute, in_group
 from poolwright.api.auth import permission
 from poolwright.domain.errors import ManagementError
 from poolwright.domain.resource import Operation, Resource
@@ -82,7 +82,7 @@ def _result(call: Call, found: _Followed) -> Response:
 
 _SUB = "/subscriptions/{subscription}"
 _COMPUTE = f"{_SUB}/providers/Microsoft.Compute/locations/{{location}}/operations/{{operation}}"
-_ACCOUNT = f"{_SUB}/resourceGroups/{{group}}/providers/{ACCOUNTS}/{{name}}/operationResults/{{operation}}"
+_ACCOUNT = f"{in_group(ACCOUNTS)}/{{name}}/operationResults/{{operation}}"
 ROUTES = (
     ArmRoute("GET", _COMPUTE, permission("Microsoft.Compute/locations/operations/read"), compute),
     ArmRoute("GET", _ACCOUNT, permission(f"{ACCOUNTS}/operationResults/read"), result),

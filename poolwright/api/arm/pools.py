@@ -11,7 +11,7 @@ import msgspec
 from starlette.responses import Response
 
 from poolwright.api.arm.call import RETRY_AFTER_S, Call, answer, empty
-from poolwright.api.arm.router import ArmRoute
+from poolwright.api.arm.router import ArmRoute, in_group
 from poolwright.api.auth import permission
 from poolwright.api.batch.secrets import SECRETS
 from poolwright.commands import autoscale, batch_accounts, pools
@@ -243,7 +243,7 @@ async def disable_autoscale(call: Call) -> Response:
     return await _write(call, lambda tx, account: autoscale.disable(tx, call.context, account.name, name))
 
 
-_ALL = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{ACCOUNTS}/{{name}}/pools"
+_ALL = f"{in_group(ACCOUNTS)}/{{name}}/pools"
 _ONE = f"{_ALL}/{{pool}}"
 _RIGHT = f"{ACCOUNTS}/pools"
 ROUTES = (

@@ -36,6 +36,11 @@ _ALWAYS = {
 }
 
 
+def in_group(type: str) -> str:
+    """The template of all resources of a type in a group."""
+    return f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{type}"
+
+
 @dataclass(frozen=True, slots=True)
 class ArmRoute:
     """One operation. `template` has fixed words and `{names}` between slashes; `versioned` ones need api-version."""

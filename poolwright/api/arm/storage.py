@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from poolwright.api.arm.call import Call, answer, empty, listed
-from poolwright.api.arm.router import ArmRoute
+from poolwright.api.arm.router import ArmRoute, in_group
 from poolwright.api.auth import permission
 from poolwright.commands import resources, storage_accounts
 from poolwright.commands.resources import Outline
@@ -121,7 +121,7 @@ async def check_name(call: Call) -> Response:
 
 
 _ANYWHERE = f"/subscriptions/{{subscription}}/providers/{STORAGE_ACCOUNTS}"
-_GROUP = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{STORAGE_ACCOUNTS}"
+_GROUP = in_group(STORAGE_ACCOUNTS)
 _ONE = f"{_GROUP}/{{name}}"
 _READ = permission(f"{STORAGE_ACCOUNTS}/read")
 _WRITE = permission(f"{STORAGE_ACCOUNTS}/write")
