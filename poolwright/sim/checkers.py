@@ -16,9 +16,10 @@ from poolwright.reconcile import snapshots
 from poolwright.reconcile.explanations import Explanations
 from poolwright.reconcile.kit import Kit
 from poolwright.sim import schedules
+from poolwright.sim.begun import OfBegun
 from poolwright.sim.exit_rules import satisfied
 from poolwright.sim.host import Host
-from poolwright.sim.seen import ACCOUNT, Reader, Seen
+from poolwright.sim.seen import ACCOUNT, Seen
 from poolwright.sim.virtual import SeededIds
 from poolwright.store.base import Tx
 
@@ -62,26 +63,15 @@ class NoTaskLost:
         return said
 
 
-class GangsWhole:
+class GangsWhole(OfBegun):
     """A multi-instance task that runs has all its instances, each on a node of its own; the primary's process begins
-    only when all coordination commands have succeeded, in rows and in processes. Fed by the host."""
+    only when all coordination commands have succeeded, in rows and in processes."""
 
-    def __init__(self, store: Reader, host: Host) -> None:
-        self._store = store
-        self.complaints: list[str] = []
-        host.hears.append(self._begun)
-
-    def _begun(self, machine: str, name: str) -> None:
-        parsed = parse_execution(name)
-        if parsed is not None:
-            self.complaints += self._store.read_now(lambda tx: self._primary(tx, machine, name, *parsed))
-
-    def _primary(self, tx: Tx, machine: str, name: str, pk: int, attempt: int) -> list[str]:
-        task = tx.tasks.by_pks([pk]).get(pk)
-        if task is None or task.spec.multi is None or task.attempt != attempt:
+    def begun(self, machine: str, name: str, task: Task) -> list[str]:
+        if task.spec.multi is None or task.execution != name:
             return []
-        rows = tx.subtasks.of_task(pk)
-        late = [row.id for row in rows if row.ready_at is None or row.attempt != attempt]
+        rows = self._store.read_now(lambda tx: tx.subtasks.of_task(task.pk))
+        late = [row.id for row in rows if row.ready_at is None or row.attempt != task.attempt]
         if len(rows) == task.spec.multi.instances and not late:
             return []
         return [f"{name} began on {machine} with {len(rows)} instances, of which {late} are not ready"]

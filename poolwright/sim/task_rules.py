@@ -8,7 +8,8 @@ from poolwright.domain.clock import HOUR, MINUTE, Micros
 from poolwright.domain.job import Job
 from poolwright.domain.limits import SYSTEM_REQUEUES_MAX, TASK_LIFE
 from poolwright.domain.states import DeallocationOption, NodeState, TaskState
-from poolwright.domain.task import Task, execution_name, parse_execution
+from poolwright.domain.task import Task, execution_name
+from poolwright.sim.begun import OfBegun
 from poolwright.sim.host import Host
 from poolwright.sim.seen import PAGE, Reader, Seen
 from poolwright.store.base import Tx
@@ -73,23 +74,13 @@ class AttemptsCounted:
         return sum(any(exits.get(name, ())) for name in names)
 
 
-class NoneTooOld:
+class NoneTooOld(OfBegun):
     """A task that was added longer ago than a task may live does not begin."""
 
-    def __init__(self, store: Reader, host: Host) -> None:
-        self._store = store
-        self._host = host
-        self.complaints: list[str] = []
-        host.hears.append(self._begun)
-
-    def _begun(self, machine: str, name: str) -> None:
-        parsed = parse_execution(name)
-        task = parsed and self._store.read_now(lambda tx: tx.tasks.by_pks([parsed[0]]).get(parsed[0]))
-        if task and self._host.time.now() - task.created_at > TASK_LIFE + _LOOKED_UP:
-            self.complaints.append(f"{name} began on {machine}, longer after it was added than a task lives")
-
-    def check(self, _: Seen) -> list[str]:
-        return self.complaints
+    def begun(self, machine: str, name: str, task: Task) -> list[str]:
+        if self._host.time.now() - task.created_at <= TASK_LIFE + _LOOKED_UP:
+            return []
+        return [f"{name} began on {machine}, longer after it was added than a task lives"]
 
 
 class DataRetained:

@@ -9,13 +9,13 @@ from typing import Any
 
 from poolwright.domain.clock import MILLISECOND, MINUTE, SECOND, Instant
 from poolwright.domain.states import ExecutionResult, TaskState
-from poolwright.domain.task import Task, parse_execution
+from poolwright.domain.task import Task
 from poolwright.domain.transfer import OutputFile, ResourceFile, Source
 from poolwright.reconcile.fleet import Install, Upload
+from poolwright.sim.begun import OfBegun
 from poolwright.sim.host import Host, Json
 from poolwright.sim.seen import Reader, Seen
 from poolwright.sim.virtual import Timeline
-from poolwright.store.base import Tx
 
 _SERVER = "https://files.example/"
 #: What an address ends with says how a transfer goes.
@@ -140,26 +140,17 @@ def _killed(reason: str, now: Instant) -> Json:
     return {"t": "exec", "state": "exited", "reason": f"killed:{reason}", "end_us": now}
 
 
-class FilesMoved:
+class FilesMoved(OfBegun):
     """A task begins only where its resource files are, never without one; and completes by its own end only when its
     output files are uploaded, as a failure if they cannot be."""
 
     def __init__(self, store: Reader, host: Host, moved: Moved) -> None:
-        self._store = store
-        self._host = host
+        super().__init__(store, host)
         self._moved = moved
-        self.complaints: list[str] = []
-        host.hears.append(self._begun)
 
-    def _begun(self, machine: str, name: str) -> None:
-        parsed = parse_execution(name)
-        if parsed is not None:
-            self.complaints += self._store.read_now(lambda tx: self._without(tx, machine, name, parsed[0]))
-
-    def _without(self, tx: Tx, machine: str, name: str, pk: int) -> list[str]:
-        task = tx.tasks.by_pks([pk]).get(pk)
+    def begun(self, machine: str, name: str, task: Task) -> list[str]:
         lives = [(m.name, m.fence) for m in self._host.fleet.machines() if m.name == machine]
-        if task is None or not task.spec.resource_files or self._moved.fetched.get(name) in lives:
+        if not task.spec.resource_files or self._moved.fetched.get(name) in lives:
             return []
         return [f"{name} began on {machine} before its resource files were there"]
 
