@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from poolwright.decide.explain import node
 from poolwright.decide.placement import takes_tasks
+from poolwright.decide.preempt_tasks import insists
 from poolwright.domain.clock import Instant, Micros
 from poolwright.domain.dependencies import Blocker
 from poolwright.domain.facts import Explanation
@@ -115,8 +116,7 @@ def _job_holds(situation: TaskSituation) -> Explanation | None:
 
 
 def _manager(situation: TaskSituation) -> ManagerTask | None:
-    manager = situation.job.spec.manager
-    return manager if manager is not None and manager.id.lower() == situation.task.id.lower() else None
+    return situation.job.spec.manager if situation.job.spec.manages(situation.task.id) else None
 
 
 def _tasks_hold(situation: TaskSituation) -> Explanation | None:
@@ -220,7 +220,7 @@ def _nodes_hold(situation: TaskSituation) -> Explanation:
         message = f"The task needs {multi.instances} nodes at once; {sum(free)} are free."
         return Explanation("WaitingForNodes", message, "Wait; free nodes are kept for it for a while.")
     evidence = (("nodes", str(len(able))), ("slotsFree", str(sum(free))), ("slotsNeeded", str(needed)))
-    if max(free) < needed and manager is not None and situation.task.attempt > 0:
+    if max(free) < needed and insists(situation.task, situation.job):
         message = (
             f"No node has {needed} slots free. The job manager task ran before: tasks of jobs of the same or lower "
             "priority are requeued to make room for it; those of higher priority and other job managers are not."

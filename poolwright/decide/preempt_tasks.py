@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from poolwright.domain.clock import Instant
+from poolwright.domain.job import Job
+from poolwright.domain.task import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,11 @@ class Holder:
     since: Instant
     leaving: bool = False
     manager: bool = False
+
+
+def insists(task: Task, job: Job) -> bool:
+    """Whether it is a job manager that has run before: others make room for it."""
+    return task.attempt > 0 and job.spec.manages(task.id)
 
 
 def victims(waiting: Iterable[Waiting], holders: Sequence[Holder], free: Mapping[str, int]) -> list[str]:

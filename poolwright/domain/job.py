@@ -36,6 +36,10 @@ class JobSpec:
     release: ReleaseTask | None = None
     preemptible: bool = False  # its tasks give way to jobs of higher priority
 
+    def manages(self, task_id: str) -> bool:
+        """Whether the task of this id is the job's manager."""
+        return self.manager is not None and self.manager.id.lower() == task_id.lower()
+
 
 #: Said of a job that ends without waiting for its nodes.
 FORCE = "force"

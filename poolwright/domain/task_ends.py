@@ -87,7 +87,7 @@ def job_after(job: Job, task: Task, now: Instant) -> Job | None:
     if task.state is not TaskState.COMPLETED or job.state is not JobState.ACTIVE:
         return None
     manager = job.spec.manager
-    if manager is not None and manager.kill_job and manager.id.lower() == task.id.lower():
+    if manager is not None and manager.kill_job and job.spec.manages(task.id):
         return _moved(job, JobState.TERMINATING, now, terminate_reason=MANAGER_COMPLETE)
     if job.spec.on_task_failure == PERFORM:
         action = job_action(task)

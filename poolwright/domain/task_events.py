@@ -69,12 +69,12 @@ def special(
 
 
 def _start(job: Job, task: Task) -> Detail:
-    manager, spec = job.spec.manager, task.spec
+    spec = task.spec
     return {
         "pool": task.pool,
         "node": task.node,
         "attempt": task.attempt,
-        "manager": manager is not None and manager.id.lower() == task.id.lower(),
+        "manager": job.spec.manages(task.id),
         "slots": spec.required_slots,
         "instances": 1 if spec.multi is None else spec.multi.instances,
         "max_retries": job.spec.max_task_retries if spec.max_retries is None else spec.max_retries,

@@ -9,6 +9,7 @@ from poolwright.decide.job_nodes import Preparation
 from poolwright.decide.job_nodes import preparation as prepared
 from poolwright.decide.node_events import rest
 from poolwright.decide.placement import Ready, Room
+from poolwright.decide.preempt_tasks import insists
 from poolwright.domain import task_events
 from poolwright.domain.clock import Instant
 from poolwright.domain.facts import TASK_START
@@ -79,7 +80,9 @@ class Placer:
             return
         ready = self._tx.tasks.ready(self._pool.account, self._pool.id, LOOK, slots, after=expired)
         jobs = [(task, self.job(task.job_pk)) for task in ready]
-        self._place([t for t, job in jobs if job.spec.priority >= least and _manages(t, job)], open_rooms)
+        self._place(
+            [t for t, job in jobs if job.spec.priority >= least and job.spec.manages(t.id)], open_rooms
+        )
 
     def _round(self, open_rooms: list[Room], left: int, above: int | None) -> int:
         ready = self._ready(open_rooms, left)
@@ -156,7 +159,7 @@ class Placer:
         the preparation is the same for all of it; only the task, if it is a job manager."""
         for wish in left_over:
             task = tasks[wish.key]
-            if _manages(task, self.job(task.job_pk)):
+            if self.job(task.job_pk).spec.manages(task.id):
                 self._aside.add(task.pk)
             else:
                 self._skip.add(task.job_pk)
@@ -184,7 +187,7 @@ class Placer:
         job, spec = self.job(task.job_pk), task.spec
         barred = self._barred(job)
         manager = job.spec.manager
-        if manager is None or not _manages(task, job):
+        if manager is None or not job.spec.manages(task.id):
             return Ready(task.pk, spec.required_slots, spec.affinity_id, barred)
         if not manager.low_priority:
             barred |= {node.id for node in self.nodes.values() if not node.dedicated}
@@ -193,7 +196,7 @@ class Placer:
     def _slots(self, task: Task, job: Job) -> int:
         """Slots the task takes: a job manager that runs alone takes all of its node."""
         manager = job.spec.manager
-        if manager is not None and manager.exclusive and _manages(task, job):
+        if manager is not None and manager.exclusive and job.spec.manages(task.id):
             return max(task.spec.required_slots, self._pool.spec.slots_per_node)
         return task.spec.required_slots
 
@@ -265,16 +268,6 @@ class Placer:
             slots=self._slots(task, self.job(task.job_pk)),
             since=self._now,
         )
-
-
-def _manages(task: Task, job: Job) -> bool:
-    manager = job.spec.manager
-    return manager is not None and manager.id.lower() == task.id.lower()
-
-
-def insists(task: Task, job: Job) -> bool:
-    """Whether it is a job manager that has run before: others make room for it (see decide/preempt_tasks.py)."""
-    return task.attempt > 0 and _manages(task, job)
 
 
 def settle(tx: Tx, nodes: Sequence[Node], used: dict[str, int], now: Instant) -> None:

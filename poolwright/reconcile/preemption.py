@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from poolwright.decide import preempt_tasks
 from poolwright.decide.placement import takes_tasks
-from poolwright.decide.preempt_tasks import Holder, Waiting
+from poolwright.decide.preempt_tasks import Holder, Waiting, insists
 from poolwright.domain.job import Job
 from poolwright.domain.pool import Pool
 from poolwright.domain.task import Execution
 from poolwright.reconcile.kit import Kit
-from poolwright.reconcile.placer import LOOK, Placer, insists
+from poolwright.reconcile.placer import LOOK, Placer
 from poolwright.store.base import Tx
 
 

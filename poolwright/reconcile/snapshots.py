@@ -170,11 +170,9 @@ def _retained(tx: Tx, pool: Pool, nodes: Sequence[Node], live: Counter[str]) -> 
     chosen = pool.resize.option if resizes else None
     until = {}
     for node in nodes:
-        options = (
-            chosen,
-            None if node.drain is None else node.drain.option,
-        )  # a resize may take over a drain
-        if DeallocationOption.RETAINED_DATA not in options or live[node.id]:
+        drained = None if node.drain is None else node.drain.option
+        # A resize may take over a drain.
+        if DeallocationOption.RETAINED_DATA not in (chosen, drained) or live[node.id]:
             continue
         tasks = tx.tasks.recent_of_node(node.account, node.pool, node.id, RETAINED_TASKS_MAX)
         kept = [task.ended_at + task.spec.retention for task in tasks if task.ended_at is not None]
