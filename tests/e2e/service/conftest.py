@@ -3,13 +3,12 @@ takes longer than most tests."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.service.live import Live
+from tests.e2e.service.live import Live, running
 
 
 @pytest.fixture
@@ -28,21 +27,12 @@ def live(request: pytest.FixtureRequest) -> Iterator[Live]:
 @pytest.fixture
 def own_service(tmp_path: Path) -> Iterator[Live]:
     """A service that nobody else uses."""
-    yield from _running(tmp_path)
+    with running(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
 def service_of_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A service for all tests that need no other options and nothing but pools and jobs; they may kill it."""
-    yield from _running(tmp_path_factory.mktemp("service"))
-
-
-def _running(directory: Path) -> Iterator[Live]:
-    if os.geteuid() != 0:
-        pytest.skip("nodes are made of namespaces and mounts, which needs root")
-    made = Live(directory)
-    try:
-        made.start()
+    with running(tmp_path_factory.mktemp("service")) as made:
         yield made
-    finally:
-        made.close()

@@ -6,10 +6,11 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from azure.batch import BatchClient
 from azure.batch import models as batch
 from azure.core.credentials import AzureNamedKeyCredential
@@ -244,3 +245,16 @@ class Live:
                 continue  # nothing was written on this node yet
             lines += b"".join(pieces).decode().split()
         return lines
+
+
+@contextmanager
+def running(directory: Path, *options: str) -> Iterator[Live]:
+    """A service started with these options; everything of it is gone afterwards."""
+    if os.geteuid() != 0:
+        pytest.skip("nodes are made of namespaces and mounts, which needs root")
+    made = Live(directory)
+    try:
+        made.start(*options)
+        yield made
+    finally:
+        made.close()

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.service.live import Live
+from tests.e2e.service.live import Live, running
 from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A running service with two nodes of two slots."""
-    if os.geteuid() != 0:
-        pytest.skip("nodes are made of namespaces and mounts, which needs root")
-    made = Live(tmp_path_factory.mktemp("rules"))
-    try:
-        made.start()
+    with running(tmp_path_factory.mktemp("rules")) as made:
         made.idle_pool(dedicated=2, slots=2)
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from azure.batch import models as batch
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.core.rest import HttpRequest
 
-from tests.e2e.service.live import Live
+from tests.e2e.service.live import Live, running
 from tests.e2e.service.rules.test_jobs import disable, ended, job_state, terminate
 from tests.support.waiting import wait_until
 
@@ -27,15 +27,16 @@ KILL_GRACE_S = 7  # longer than the service waits before it repeats an order
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A service of few active jobs, short grace and reimages, with two nodes of two slots."""
-    if os.geteuid() != 0:
-        pytest.skip("nodes are made of namespaces and mounts, which needs root")
-    made = Live(tmp_path_factory.mktemp("ends"))
-    try:
-        made.start("--allow-reimage", "--active-job-quota", str(QUOTA), "--kill-grace", str(KILL_GRACE_S))
+    with running(
+        tmp_path_factory.mktemp("ends"),
+        "--allow-reimage",
+        "--active-job-quota",
+        str(QUOTA),
+        "--kill-grace",
+        str(KILL_GRACE_S),
+    ) as made:
         made.idle_pool(dedicated=2, slots=2)
         yield made
-    finally:
-        made.close()
 
 
 def _shell(script: str) -> str:

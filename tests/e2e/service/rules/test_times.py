@@ -3,7 +3,6 @@ plays them in full length."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 from azure.batch import models as batch
 
-from tests.e2e.service.live import Live
+from tests.e2e.service.live import Live, running
 from tests.e2e.service.rules.test_jobs import disable, ended, job_state
 from tests.support.waiting import wait_until
 
@@ -23,15 +22,9 @@ LIFE_S = 8  # of a task
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A service whose tasks do not get old, with two nodes of two slots."""
-    if os.geteuid() != 0:
-        pytest.skip("nodes are made of namespaces and mounts, which needs root")
-    made = Live(tmp_path_factory.mktemp("times"))
-    try:
-        made.start("--task-life", f"{LIFE_S}s")
+    with running(tmp_path_factory.mktemp("times"), "--task-life", f"{LIFE_S}s") as made:
         made.idle_pool(dedicated=2, slots=2)
         yield made
-    finally:
-        made.close()
 
 
 def _now() -> datetime:
